@@ -1,0 +1,226 @@
+"""The values that travel through the engine. All are frozen: a stage returns a new value, it never edits one.
+
+Shape legend, used as name suffixes throughout the project:
+
+====  =========================================================================
+T     tokens of a prompt
+V     visual tokens of a prompt (t * h * w of its grid), in raster/time order
+K     visual tokens kept by a pruner
+S     text tokens after the last visual placeholder (the question and chat tail)
+N     nodes of a draft (a chain is the tree whose node i hangs on node i - 1)
+M     nodes of one forward pass (the root and the N draft nodes)
+W     words of the vocabulary
+D     width of a hidden state
+P     position axes (3 for M-RoPE, 1 otherwise)
+====  =========================================================================
+
+There is no batch axis: one sample is decoded at a time, as in every paper this project implements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+
+class Grid(NamedTuple):
+    """The visual grid after the model's spatial and temporal merge: t * h * w visual tokens."""
+
+    t: int
+    h: int
+    w: int
+
+    @property
+    def tokens(self) -> int:
+        return self.t * self.h * self.w
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One question about one video file, with what is known of the right answer."""
+
+    id: str
+    video: str
+    question: str
+    reference: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown."""
+
+    frames: np.ndarray
+    seconds: np.ndarray
+    path: str = ""
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the *sampled* frames (1.0 when there is only one)."""
+        span = float(self.seconds[-1] - self.seconds[0]) if len(self.seconds) > 1 else 0.0
+        return (len(self.seconds) - 1) / span if span > 0 else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A prompt ready for prefill: embeddings with the visual features in place.
+
+    `visual_V` holds the indices (into T) of the V grid tokens. Placeholders that are not on the grid (the closing
+    newline of LLaVA-OneVision) count as text and are never pruned; `suffix` is the index of the first token after
+    the last placeholder of any kind. `next_position` is the rotary position of the first generated token.
+    """
+
+    ids_T: Tensor
+    embeds_TD: Tensor
+    positions_PT: Tensor
+    visual_V: Tensor
+    grid: Grid
+    suffix: int
+    next_position: int
+
+    @property
+    def length(self) -> int:
+        return int(self.ids_T.shape[0])
+
+    @property
+    def features_VD(self) -> Tensor:
+        """The projector's outputs, in raster/time order."""
+        return self.embeds_TD[self.visual_V]
+
+    def keep(self, kept_K: Tensor) -> Prompt:
+        """The same prompt with only the visual tokens `kept_K` (indices into V, sorted). Positions stay as they were.
+
+        The result's `grid` still describes the full video; `visual_V` has K entries.
+        """
+        import torch
+
+        mask_T = torch.ones(self.length, dtype=torch.bool, device=self.ids_T.device)
+        mask_T[self.visual_V] = False
+        mask_T[self.visual_V[kept_K]] = True
+        new_index_T = mask_T.cumsum(0) - 1
+        return replace(
+            self,
+            ids_T=self.ids_T[mask_T],
+            embeds_TD=self.embeds_TD[mask_T],
+            positions_PT=self.positions_PT[:, mask_T],
+            visual_V=new_index_T[self.visual_V[kept_K]],
+            suffix=int(mask_T[: self.suffix].sum()),
+        )
+
+    def compact(self) -> Prompt:
+        """The same prompt re-indexed 0..T-1 on every position axis (SpecVLM, arXiv 2508.16201)."""
+        import torch
+
+        axis_T = torch.arange(self.length, device=self.positions_PT.device)
+        return replace(self, positions_PT=axis_T.expand_as(self.positions_PT).clone(), next_position=self.length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hidden:
+    """Hidden states of one layer of the target's prefill: of the visual tokens and of the text suffix."""
+
+    visual_VD: Tensor
+    text_SD: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a pruner may look at. A field is filled only if the pruner's `needs` names it.
+
+    ====================  ==================================================================================
+    need                  field
+    ====================  ==================================================================================
+    ``features``          features_VD: the target's projector outputs
+    ``attention``         attention_V: attention weight from suffix to visual token, softmax over the whole
+                          context, mean over all layers, heads and suffix queries
+    ``video_attention``   video_attention_V: the same with the softmax over the video keys only
+    ``hidden:L``          hidden["L"]: states after L layers (0 = the input embeddings). L is a layer number, or
+                          a fraction of the depth written with a point ("0.5" = the middle layer)
+    ====================  ==================================================================================
+
+    `seed` differs per sample and is the only source of randomness a pruner may use.
+    """
+
+    grid: Grid
+    seed: int = 0
+    features_VD: Tensor | None = None
+    attention_V: Tensor | None = None
+    video_attention_V: Tensor | None = None
+    hidden: Mapping[str, Hidden] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        return self.grid.tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A tree of proposed tokens. `parents_N[i]` is the node that token i follows, -1 for the last committed token.
+
+    Parents come before children. `probs_NW` are the draft's probabilities each token was drawn from (None when the
+    draft was greedy or came from no model).
+    """
+
+    tokens_N: Tensor
+    parents_N: Tensor
+    probs_NW: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One forward pass over M nodes: logits after each node, and the last hidden states if wanted."""
+
+    logits_MW: Tensor
+    hidden_MD: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Which draft nodes stand (`path`, indices into N from the root down), the target's own next token, and which of
+    the accepted nodes stand only because the rule was relaxed."""
+
+    path: tuple[int, ...]
+    bonus: int
+    relaxed: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """The record of one draft-and-verify round.
+
+    `drafted`: length of the longest path offered; `nodes`: draft nodes verified; `accepted`: draft tokens accepted
+    (bonus not counted, and cut at the end of the answer); `committed`: tokens added to the answer, bonus included;
+    `rejected`: a draft token was tested and refused; `relaxed`: accepted by a relaxed rule; seconds as measured.
+    """
+
+    drafted: int
+    nodes: int
+    accepted: int
+    committed: int
+    rejected: bool
+    relaxed: int = 0
+    draft_s: float = 0.0
+    verify_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Everything recorded while one sample was decoded. `seconds` maps a span's name to its length.
+
+    Spans: encode, prefill, prune, draft_encode, draft_prefill, decode (the papers' clock: all after the prefills and
+    the pruning), first_token (from the start to the first committed token), total (everything after the video was
+    decoded to frames). `finish` is "eos" or "length"; `target_forwards` counts decode-time forwards of the target.
+    """
+
+    tokens: tuple[int, ...]
+    rounds: tuple[Round, ...]
+    seconds: Mapping[str, float]
+    target_forwards: int
+    visual: int
+    kept: int
+    prompt: int
+    finish: str
