@@ -1,0 +1,31 @@
+"""Attention pruning: the verifier's own eyes, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vsd.pruners import evidence as ev
+from vsd.pruners.base import ScorePruner
+from vsd.pruners.similarity import at_least_float32
+from vsd.types import Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention(ScorePruner):
+    """Keeps the visual tokens that the target's text suffix attends to most: SpecVLM's score without its second stage.
+
+    Paper: arXiv 2508.16201.
+
+    Differs from the paper in: there is no second stage, the whole budget goes to the highest scores.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The suffix's attention over the whole context."""
+        return frozenset({ev.ATTENTION})
+
+    def score(self, evidence: Evidence) -> Tensor:
+        """score_V = a_V, the mean attention weight over all layers, heads and suffix queries."""
+        return at_least_float32(ev.attention(evidence))
