@@ -1,0 +1,56 @@
+"""Shared fixtures: a tiny random pair of each family in float64, and a small random video."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.zoo_in_code import save_llava, save_qwen
+from vsd.models import VideoLM, load
+from vsd.types import Video
+
+FAMILIES = {"qwen2_5_vl": save_qwen, "llava_onevision": save_llava}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A target and a draft that agrees with it on some tokens, with the folders they were loaded from."""
+
+    family: str
+    target: VideoLM
+    draft: VideoLM
+    target_path: Path
+    draft_path: Path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", params=sorted(FAMILIES))
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A random float64 pair of each family. The draft is the target with disturbed weights."""
+    root = tmp_path_factory.mktemp(request.param)
+    save = FAMILIES[request.param]
+    paths = save(root / "target"), save(root / "draft", noise=0.01)
+    target, draft = load(str(paths[0]), dtype="float64"), load(str(paths[1]), dtype="float64", field="draft")
+    # Random weights would end an answer anywhere: tests that want an end name a token themselves.
+    target.eos = draft.eos = frozenset()
+    return Pair(family=request.param, target=target, draft=draft, target_path=paths[0], draft_path=paths[1])
+
+
+@pytest.fixture(scope="session")
+def video() -> Video:
+    """Six random frames of 16 x 16 pixels, half a second apart."""
+    frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    return Video(frames=frames, seconds=np.arange(6) / 2.0)

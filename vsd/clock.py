@@ -1,0 +1,41 @@
+"""Time, measured with one rule: wait for every device at the border of a span, then read the wall clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Clock:
+    """Named spans in seconds. One clock belongs to one sample.
+
+    Kernels on a CUDA device run after the call that launched them has returned, so each border of a span waits for
+    the devices first. On a CPU there is nothing to wait for.
+    """
+
+    def __init__(self, *devices: torch.device) -> None:
+        self.seconds: dict[str, float] = {}
+        self._cuda = tuple({device for device in devices if device.type == "cuda"})
+        self._start = self.now()
+
+    def now(self) -> float:
+        """Seconds on a monotonic clock, with all queued device work done."""
+        for device in self._cuda:
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    def mark(self, name: str) -> None:
+        """Record the time since the clock was made."""
+        self.seconds[name] = self.now() - self._start
+
+    @contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """Add the time spent inside the block to `name`."""
+        start = self.now()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.now() - start

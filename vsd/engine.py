@@ -1,0 +1,176 @@
+"""The whole path of one sample: encode, prefill the target, prune, prefill the draft, decode. Read this first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from vsd.clock import Clock
+from vsd.drafters import Chain, Drafter
+from vsd.models import State, VideoLM
+from vsd.parallelism import NO_DRAFT, Answer, Autoregressive, Parallelism, Sequential, Session
+from vsd.types import Evidence, Output, Prompt, Trace, Video
+from vsd.verifiers import Greedy, Verifier
+
+if TYPE_CHECKING:
+    from vsd.pruners.base import Pruner
+
+
+class Engine:
+    """Decodes one video and question at a time. It holds models and methods, and no state of a sample."""
+
+    def __init__(
+        self,
+        *,
+        target: VideoLM,
+        draft: VideoLM | None = None,
+        pruner: Pruner | None = None,
+        drafter: Drafter | None = None,
+        verifier: Verifier | None = None,
+        parallelism: Parallelism | None = None,
+        gamma: int = 5,
+        max_new_tokens: int = 128,
+        positions: str = "original",
+    ) -> None:
+        """Missing methods default to a chain drafter, greedy verification and the sequential schedule.
+
+        `draft` may be the target itself (self-speculation on the pruned prompt). `pruner` drops visual tokens from
+        the draft's prompt only; `positions` says whether its tokens keep their positions ("original") or are
+        re-indexed after pruning ("compact"). Raises ValueError for a value out of range and for a missing draft.
+        """
+        if gamma < 1:
+            raise ValueError(f"gamma: at least one token must be drafted per round, got {gamma}")
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens: at least one token must be generated, got {max_new_tokens}")
+        if positions not in ("original", "compact"):
+            raise ValueError(f"positions: must be 'original' or 'compact', got {positions!r}")
+        self.parallelism = parallelism or Sequential()
+        self.drafter = (drafter or Chain()) if self.parallelism.drafts else None
+        if self.drafter is not None and self.drafter.needs_model and draft is None:
+            raise ValueError(f"draft: {type(self.drafter).__name__} drafts with a model, got none")
+        self.draft = draft if self.drafter is not None and self.drafter.needs_model else None
+        self.target = target
+        if self.draft is not None:
+            self.target, self.draft = _same_vocab(target, self.draft)
+        self.pruner = pruner
+        self.verifier = verifier or Greedy()
+        self.gamma = gamma
+        self.max_new_tokens = max_new_tokens
+        self.positions = positions
+
+    def baseline(self) -> Engine:
+        """The same target decoding alone: what a speed-up is measured against."""
+        return Engine(
+            target=self.target,
+            verifier=self.verifier,
+            parallelism=Autoregressive(),
+            max_new_tokens=self.max_new_tokens,
+        )
+
+    @torch.inference_mode()
+    def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
+        """Answer one question. `seed` is this sample's only source of randomness.
+
+        Raises ValueError if the prompt and `max_new_tokens` do not fit the context, and if target and draft see the
+        video on different grids.
+        """
+        clock = Clock(*{model.device for model in (self.target, self.draft) if model is not None})
+        rng = torch.Generator(self.target.device).manual_seed(seed)
+
+        with clock.span("encode"):
+            prompt = self.target.encode(video, question)
+        self._check_context(self.target, prompt)
+        with clock.span("prefill"):
+            state, logits_W, evidence = self.target.prefill(
+                prompt, want=self._wanted(), capacity=self._capacity(prompt)
+            )
+            evidence = replace(evidence, seed=seed)
+            answer = Answer(limit=self.max_new_tokens, eos=self.target.eos)
+            first = self.verifier.verify(NO_DRAFT, Output(logits_MW=logits_W[None]), evidence, rng)
+            answer.append([first.bonus])
+        clock.mark("first_token")
+
+        draft_state, kept = self._prefill_draft(video, question, prompt, evidence, clock)
+        session = Session(
+            target=self.target,
+            target_state=state,
+            draft=self.draft,
+            draft_state=draft_state,
+            drafter=self.drafter,
+            verifier=self.verifier,
+            gamma=self.gamma,
+            evidence=evidence,
+            answer=answer,
+            clock=clock,
+            rng=rng,
+        )
+        with clock.span("decode"):
+            self.parallelism.decode(session)
+        clock.mark("total")
+        return Trace(
+            tokens=tuple(answer.tokens),
+            rounds=tuple(answer.rounds),
+            seconds=clock.seconds,
+            target_forwards=session.target_forwards,
+            visual=prompt.grid.tokens,
+            kept=kept,
+            prompt=prompt.length,
+            finish=answer.finish,
+        )
+
+    def text(self, trace: Trace) -> str:
+        """The answer as text."""
+        return self.target.decode(trace.tokens)
+
+    def _prefill_draft(
+        self, video: Video, question: str, prompt: Prompt, evidence: Evidence, clock: Clock
+    ) -> tuple[State | None, int]:
+        """Prune, and prefill the draft with what is kept; returns its state and the number of visual tokens kept."""
+        if self.draft is None:
+            return None, prompt.grid.tokens
+        kept_K = None
+        if self.pruner is not None:
+            with clock.span("prune"):
+                kept_K = self.pruner.keep(evidence)
+        with clock.span("draft_encode"):
+            pruned = prompt if self.draft is self.target else self.draft.encode(video, question)
+            if pruned.grid != prompt.grid:
+                raise ValueError(
+                    "draft: target and draft must see the video on the same grid (t, h, w), "
+                    f"got {tuple(prompt.grid)} and {tuple(pruned.grid)}"
+                )
+            if kept_K is not None:
+                pruned = pruned.keep(kept_K.to(self.draft.device))
+            if self.positions == "compact":
+                pruned = pruned.compact()
+        self._check_context(self.draft, pruned)
+        with clock.span("draft_prefill"):
+            state, _, _ = self.draft.prefill(pruned, capacity=self._capacity(pruned))
+        return state, len(pruned.visual_V)
+
+    def _wanted(self) -> frozenset[str]:
+        """The evidence of the target's prefill that a method of this run needs."""
+        pruner = self.pruner.needs if self.pruner is not None and self.draft is not None else frozenset()
+        return frozenset(pruner) | (self.verifier.needs - {"hidden"})
+
+    def _capacity(self, prompt: Prompt) -> int:
+        """Cache rows: the prompt, the answer, and the largest draft that may hang behind its last token."""
+        nodes = self.drafter.nodes(self.gamma) if self.drafter is not None else 0
+        return prompt.length + self.max_new_tokens + nodes + 1
+
+    def _check_context(self, model: VideoLM, prompt: Prompt) -> None:
+        if prompt.length + self.max_new_tokens > model.context:
+            raise ValueError(
+                f"max_new_tokens: the prompt ({prompt.length} tokens) and the answer ({self.max_new_tokens}) must fit "
+                f"the context of {model.name}, which is {model.context} tokens"
+            )
+
+
+def _same_vocab(target: VideoLM, draft: VideoLM) -> tuple[VideoLM, VideoLM]:
+    """Both models with the smaller of their vocabularies; the words beyond it are padding."""
+    if target.vocab == draft.vocab:
+        return target, draft
+    vocab = min(target.vocab, draft.vocab)
+    return target.narrow(vocab), draft.narrow(vocab)

@@ -1,0 +1,7 @@
+"""Target and draft models: one adapter per family over transformers' own classes."""
+
+from vsd.models.base import VideoLM
+from vsd.models.cache import State
+from vsd.models.checkpoint import ModelInfo, check_device, check_pair, inspect, load, resolve
+
+__all__ = ["ModelInfo", "State", "VideoLM", "check_device", "check_pair", "inspect", "load", "resolve"]

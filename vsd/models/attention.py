@@ -1,0 +1,97 @@
+"""The attention function of the language models, registered with transformers, and the evidence it can collect.
+
+transformers looks attention up by name. The function registered here runs PyTorch's fused attention like the stock
+one, and differs in two things: queries that share a key/value head are folded into rows of one head, so that the
+cache is never repeated; and a probe, if one is passed along, reduces the attention rows of the text suffix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+NAME = "vsd"
+
+
+class SuffixAttention:
+    """Sums, over layers, heads and suffix queries, the attention weights on the V visual tokens.
+
+    Rows of S suffix queries against the context are formed, one layer at a time; a T x T matrix never is. The
+    softmax is at least float32.
+    """
+
+    def __init__(self, visual_V: Tensor, *, context: bool, video: bool) -> None:
+        """`context`: weights normalised over the whole context. `video`: over the visual tokens only."""
+        self._visual_V = visual_V
+        self._context_V = self._zeros() if context else None
+        self._video_V = self._zeros() if video else None
+        self._rows = 0
+
+    def see(self, query: Tensor, key: Tensor, mask: Tensor, scaling: float) -> None:
+        """Add one layer: query (1, Hkv, groups * S, d), key (1, Hkv, T, d), additive mask (1, 1, groups * S, T)."""
+        scores = (query @ key.transpose(2, 3)).mul_(scaling)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        if self._video_V is not None:
+            self._video_V += scores[..., self._visual_V].softmax(-1).sum((0, 1, 2))
+        if self._context_V is not None:
+            self._context_V += scores.add_(mask).softmax(-1).sum((0, 1, 2))[self._visual_V]
+        self._rows += query.shape[1] * query.shape[2]
+
+    @property
+    def attention_V(self) -> Tensor | None:
+        """The mean weight, softmax over the whole context (None unless wanted)."""
+        return None if self._context_V is None else self._context_V / self._rows
+
+    @property
+    def video_attention_V(self) -> Tensor | None:
+        """The mean weight, softmax over the visual tokens only (None unless wanted)."""
+        return None if self._video_V is None else self._video_V / self._rows
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(len(self._visual_V), dtype=torch.float64, device=self._visual_V.device)
+
+
+def attention_forward(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    probe: SuffixAttention | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Fused attention, (1, H, M, d) against (1, Hkv, rows, d); returns (1, M, H, d).
+
+    Without a mask, M rows against M rows are causal, and one row sees everything.
+    """
+    batch, heads, count, size = query.shape
+    key_heads = key.shape[1]
+    groups = heads // key_heads
+    if attention_mask is None and count > 1:
+        return _causal(query, key, value, scaling, groups).transpose(1, 2), None
+    if attention_mask is not None and attention_mask.shape[2] != groups * count:
+        attention_mask = attention_mask.repeat(1, 1, groups, 1)  # a mask of transformers' own making
+    folded = query.reshape(batch, key_heads, groups * count, size)
+    mixed = scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
+    if probe is not None and attention_mask is not None:
+        probe.see(folded, key, attention_mask, scaling)
+    return mixed.reshape(batch, heads, count, value.shape[-1]).transpose(1, 2), None
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float, groups: int) -> Tensor:
+    key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
+    # In float32 on CUDA no fused kernel takes fewer key heads than query heads; the fallback would form T x T.
+    grouped = groups > 1 and not (query.is_cuda and query.dtype == torch.float32)
+    if groups > 1 and not grouped:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
+
+
+AttentionInterface.register(NAME, attention_forward)
+AttentionMaskInterface.register(NAME, sdpa_mask)

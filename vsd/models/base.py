@@ -1,0 +1,260 @@
+"""A video language model as the engine sees it: encode a video and a question, prefill, and step over tree nodes.
+
+The classes that compute are transformers' own. This module calls their text model directly, with prepared positions
+and masks, because at a few tokens per step the work around the arithmetic is what costs time.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from transformers import BatchFeature
+from transformers.video_utils import VideoMetadata
+
+from vsd.models.attention import NAME, SuffixAttention
+from vsd.models.cache import State
+from vsd.models.hidden import HiddenTaps, layer_number
+from vsd.types import Evidence, Grid, Output, Prompt, Video
+
+_SUFFIX_PIECE = 64
+_SPARE_ROWS = 512
+
+
+class VideoLM(ABC):
+    """One target or draft model with its processor. It holds no state of a sample, so one object may serve as both.
+
+    `vocab` is W, the number of logits returned; `context` the longest sequence the model takes; `eos` the token ids
+    that end an answer.
+    """
+
+    model_type: ClassVar[str]
+    """The `model_type` of the checkpoints this adapter reads."""
+    video_options: ClassVar[Mapping[str, Any]] = {}
+    """What the family's video processor is told besides the frames."""
+
+    def __init__(self, model: Any, processor: Any, *, name: str) -> None:
+        """`model` and `processor` as transformers loads them. Raises ValueError for sliding-window attention."""
+        self.name = name
+        self.model = model.eval().requires_grad_(False)
+        self.processor = processor
+        self.text: Any = model.model.language_model
+        self.text.set_attn_implementation(NAME)
+        config = self.text.config
+        if set(config.layer_types) != {"full_attention"}:
+            raise ValueError(f"{name}: only full attention is supported, got layers {sorted(set(config.layer_types))}")
+        self.depth: int = config.num_hidden_layers
+        self.context: int = config.max_position_embeddings
+        self.vocab: int = config.vocab_size
+        self.eos = _eos(model, processor)
+        self._groups: int = config.num_attention_heads // config.num_key_value_heads
+        self._embed: Any = self.text.embed_tokens
+        self._video_token: int = model.config.video_token_id
+
+    # What a family fills in ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The projected vision features, one row per video placeholder of the prompt: (placeholders, D)."""
+
+    @abstractmethod
+    def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
+        """The grid of visual tokens. Placeholders behind its t * h * w are no part of it."""
+
+    @abstractmethod
+    def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The rotary positions of the prompt, (P, T)."""
+
+    # What the engine calls -------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        return self._embed.weight.device
+
+    @torch.inference_mode()
+    def encode(self, video: Video, question: str) -> Prompt:
+        """Apply the chat template, run the vision tower, and put its features in place.
+
+        All frames of `video` are used; nothing is sampled here. Raises ValueError if the question contains the
+        video placeholder, or if the processor makes another number of placeholders than there are features.
+        """
+        inputs = self._inputs(video, question)
+        ids_T = inputs["input_ids"][0]
+        placeholders = (ids_T == self._video_token).nonzero()[:, 0]
+        features_XD = self.features(inputs)
+        if len(placeholders) != len(features_XD):
+            raise ValueError(
+                f"{self.name}: the prompt holds {len(placeholders)} video placeholders for {len(features_XD)} features"
+            )
+        embeds_TD = self._embed(ids_T)
+        embeds_TD[placeholders] = features_XD.to(embeds_TD.dtype)
+        positions_PT, grid = self.positions(inputs), self.grid(inputs)
+        return Prompt(
+            ids_T=ids_T,
+            embeds_TD=embeds_TD,
+            positions_PT=positions_PT,
+            visual_V=placeholders[: grid.tokens],
+            grid=grid,
+            suffix=int(placeholders[-1]) + 1,
+            next_position=int(positions_PT.max()) + 1,
+        )
+
+    @torch.inference_mode()
+    def prefill(
+        self, prompt: Prompt, *, want: Iterable[str] = frozenset(), capacity: int | None = None
+    ) -> tuple[State, Tensor, Evidence]:
+        """Read the prompt. Returns the state, the logits_W after its last token, and the evidence wanted.
+
+        `want` names evidence as in `vsd.types.Evidence`; what is not wanted is not computed. With attention wanted
+        the prompt is read in two passes, cut after the last visual placeholder, and only rows of the second are
+        formed (SpecVLM, arXiv 2508.16201). `capacity` is the number of cache rows to allocate (default: the prompt
+        and 512 more). Raises ValueError for an unknown evidence name.
+        """
+        want = frozenset(want)
+        layers = {name: layer_number(name, self.depth) for name in _hidden_names(want)}
+        state = self._state(prompt, capacity)
+        probe = None
+        if want & {"attention", "video_attention"}:
+            probe = SuffixAttention(prompt.visual_V, context="attention" in want, video="video_attention" in want)
+        with HiddenTaps(self.text, layers, prompt) as taps:
+            for start, end in _pieces(prompt, two_passes=probe is not None):
+                taps.piece(start)
+                hidden_MD = self._run(
+                    prompt.embeds_TD[start:end],
+                    prompt.positions_PT[:, None, start:end],
+                    state.extend(end - start),
+                    state,
+                    probe=probe if start >= prompt.suffix else None,
+                )
+            logits_W = self._logits(hidden_MD[-1:])[0]
+            evidence = Evidence(
+                grid=prompt.grid,
+                features_VD=prompt.features_VD if "features" in want else None,
+                attention_V=probe.attention_V if probe else None,
+                video_attention_V=probe.video_attention_V if probe else None,
+                hidden=taps.hidden,
+            )
+        return state, logits_W, evidence
+
+    @torch.inference_mode()
+    def forward(
+        self,
+        ids_M: Tensor,
+        parents_M: Sequence[int] | Tensor,
+        state: State,
+        *,
+        want: Iterable[str] = frozenset(),
+    ) -> Output:
+        """Run M tree nodes behind the cache; `State.commit` then says which of them stand.
+
+        `parents_M[i]` is the node that node i follows, -1 for the cache's end. The rotary position of a node is that
+        of the next generated token plus the node's depth. With "hidden" in `want` the states behind the final norm
+        are returned too. Raises ValueError when the cache has no room or a parent comes after its child.
+        """
+        parents = parents_M.tolist() if isinstance(parents_M, Tensor) else parents_M
+        positions_P1M, mask = state.attach(parents)
+        hidden_MD = self._run(self._embed(ids_M), positions_P1M, mask, state)
+        return Output(logits_MW=self._logits(hidden_MD), hidden_MD=hidden_MD if "hidden" in want else None)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of generated tokens, special tokens left out."""
+        return str(self.processor.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def narrow(self, vocab: int) -> Self:
+        """The same model, sharing its weights, with the logits of the first `vocab` words only."""
+        if not 0 < vocab <= self.vocab:
+            raise ValueError(f"vocab: {self.name} has {self.vocab} words, got {vocab}")
+        narrowed = copy.copy(self)
+        narrowed.vocab = vocab
+        return narrowed
+
+    # How -------------------------------------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        embeds_MD: Tensor,
+        positions_P1M: Tensor,
+        mask: Tensor | None,
+        state: State,
+        *,
+        probe: SuffixAttention | None = None,
+    ) -> Tensor:
+        extra = {} if probe is None else {"probe": probe}
+        output = self.text(
+            inputs_embeds=embeds_MD[None],
+            position_ids=positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0],
+            attention_mask={"full_attention": mask},  # a prepared mapping: transformers builds no mask of its own
+            past_key_values=state.cache,
+            use_cache=True,
+            **extra,
+        )
+        return output.last_hidden_state[0]
+
+    def _logits(self, hidden_MD: Tensor) -> Tensor:
+        return self.model.lm_head(hidden_MD)[:, : self.vocab]
+
+    def _state(self, prompt: Prompt, capacity: int | None) -> State:
+        return State(
+            prompt=prompt.length,
+            next_position=prompt.next_position,
+            capacity=prompt.length + _SPARE_ROWS if capacity is None else capacity,
+            layers=self.depth,
+            axes=prompt.positions_PT.shape[0],
+            groups=self._groups,
+            like=prompt.embeds_TD,
+        )
+
+    def _inputs(self, video: Video, question: str) -> BatchFeature:
+        placeholder = self.processor.tokenizer.convert_ids_to_tokens(self._video_token)
+        if placeholder in question:
+            raise ValueError(f"question: it must not contain the video placeholder {placeholder}")
+        content = [{"type": "video"}, {"type": "text", "text": question}]
+        text = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        count, height, width = video.frames.shape[:3]
+        metadata = VideoMetadata(
+            total_num_frames=count, fps=video.fps, height=height, width=width, frames_indices=list(range(count))
+        )
+        inputs = self.processor(
+            text=[text],
+            videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
+            video_metadata=[metadata],
+            do_sample_frames=False,
+            return_tensors="pt",
+            **self.video_options,
+        )
+        return inputs.to(self.device)
+
+
+def _pieces(prompt: Prompt, *, two_passes: bool) -> list[tuple[int, int]]:
+    if not two_passes:
+        return [(0, prompt.length)]
+    # A long suffix goes in pieces, so that the rows formed stay few.
+    cuts = [0, *range(prompt.suffix, prompt.length, _SUFFIX_PIECE), prompt.length]
+    return list(pairwise(cuts))
+
+
+def _hidden_names(want: frozenset[str]) -> list[str]:
+    names = sorted(need.removeprefix("hidden:") for need in want if need.startswith("hidden:"))
+    unknown = sorted(need for need in want if not need.startswith("hidden:") and need not in _PLAIN_NEEDS)
+    if unknown:
+        raise ValueError(f"needs: evidence must be one of {sorted(_PLAIN_NEEDS)} or 'hidden:L', got {unknown}")
+    return names
+
+
+_PLAIN_NEEDS = frozenset({"features", "attention", "video_attention"})
+
+
+def _eos(model: Any, processor: Any) -> frozenset[int]:
+    ids = model.generation_config.eos_token_id
+    if ids is None:
+        ids = processor.tokenizer.eos_token_id
+    if ids is None:
+        return frozenset()
+    return frozenset([ids] if isinstance(ids, int) else ids)

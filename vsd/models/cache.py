@@ -1,0 +1,185 @@
+"""The key/value cache: one buffer per layer, allocated once, behind transformers' Cache interface.
+
+A step writes its rows behind the filled part and attends to a view, so nothing is concatenated. The cache has one
+rule: `State.commit` says which of the rows written since the last commit stand. A prefix of a chain costs a number;
+a path through a tree moves the accepted rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
+
+from vsd.models.tree import ancestors, chain, check, depths
+
+_KEPT_MASKS = 8
+
+
+class _Filled:
+    """How many rows all layers hold; shared, so that a commit does not visit the layers."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+
+class BufferLayer(CacheLayerMixin):
+    """Keys and values of one layer, each of shape (1, heads, capacity, head size)."""
+
+    is_sliding = False
+
+    def __init__(self, capacity: int, filled: _Filled) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.filled = filled
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocate on the first rows seen, which tell heads, head size, dtype and device."""
+        self.keys = key_states.new_empty(*key_states.shape[:2], self.capacity, key_states.shape[-1])
+        self.values = value_states.new_empty(*value_states.shape[:2], self.capacity, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write rows behind the filled part; returns views of all rows up to and including them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start, count = self.filled.rows, key_states.shape[2]
+        self.keys.narrow(2, start, count).copy_(key_states)
+        self.values.narrow(2, start, count).copy_(value_states)
+        return self.keys.narrow(2, 0, start + count), self.values.narrow(2, 0, start + count)
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.filled.rows + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.filled.rows
+
+    def get_max_length(self) -> int:
+        return self.capacity
+
+    def move(self, source: Tensor, start: int) -> None:
+        """Copy the rows `source` to the places from `start` on."""
+        for rows in (self.keys, self.values):
+            rows.narrow(2, start, len(source)).copy_(rows.index_select(2, source))
+
+
+class State:
+    """What a model remembers of one sample: the committed rows, and the nodes written since the last commit.
+
+    `length` counts committed rows (prompt included), `generated` those behind the prompt. Nodes are numbered from the
+    last commit on, over as many forward passes as were made since: a drafter may grow a tree level by level.
+    """
+
+    def __init__(
+        self, *, prompt: int, next_position: int, capacity: int, layers: int, axes: int, groups: int, like: Tensor
+    ) -> None:
+        """`groups`: query heads per key/value head. `like`: a tensor of the model's dtype and device."""
+        self.prompt = prompt
+        self.length = 0
+        self.capacity = capacity
+        self.pending: tuple[int, ...] = ()
+        self._filled = _Filled()
+        self._layers = [BufferLayer(capacity, self._filled) for _ in range(layers)]
+        self.cache = Cache(layers=list(self._layers))
+        self._groups = groups
+        self._like = like
+        self._masks: dict[tuple[tuple[int, ...], int], Tensor] = {}
+        count = max(0, capacity - prompt)
+        positions = torch.arange(next_position, next_position + count, device=like.device)
+        self._positions_P1C = positions.expand(axes, 1, count)
+
+    @property
+    def generated(self) -> int:
+        """How many generated tokens are committed."""
+        return self.length - self.prompt
+
+    def commit(self, path: Sequence[int]) -> None:
+        """Keep the nodes of `path`, in root-to-leaf order, and drop all other nodes since the last commit.
+
+        Raises ValueError if `path` does not lead from the cache's end down the tree.
+        """
+        count = len(path)
+        above = -1
+        in_place = True
+        for place, node in enumerate(path):
+            if not 0 <= node < len(self.pending) or self.pending[node] != above:
+                raise ValueError(f"path: node {node} does not follow node {above} in the tree {self.pending}")
+            in_place = in_place and node == place
+            above = node
+        if not in_place:
+            source = torch.tensor(path, device=self._like.device) + self.length
+            for layer in self._layers:
+                layer.move(source, self.length)
+        self._settle(self.length + count)
+
+    def rollback(self, length: int) -> None:
+        """Forget committed rows behind `length`, and all nodes since the last commit."""
+        if not self.prompt <= length <= self.length:
+            raise ValueError(f"length: a state can go back to [{self.prompt}, {self.length}], got {length}")
+        self._settle(length)
+
+    def rows(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Views of the committed keys and values of one layer, each (1, heads, length, head size)."""
+        buffer = self._layers[layer]
+        return buffer.keys[:, :, : self.length], buffer.values[:, :, : self.length]
+
+    def attach(self, parents: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Make room for M nodes. Returns their positions (P, 1, M) and their attention mask (None: all may be seen).
+
+        The mask is additive, of shape (1, 1, groups * M, rows): already repeated for the query heads that share a
+        key/value head. Raises ValueError when the cache is full or a parent comes after its child.
+        """
+        first, new = len(self.pending), tuple(parents)
+        if self.length + first + len(new) > self.capacity:
+            raise ValueError(
+                f"capacity: {self.length} cached rows and {first + len(new)} new ones do not fit {self.capacity}"
+            )
+        tree = self.pending + new
+        is_chain = tree == chain(len(tree))
+        if not is_chain:
+            check(tree)
+        positions = self._chain_positions(first, len(new)) if is_chain else self._tree_positions(tree, first)
+        mask = None if is_chain and len(new) == 1 else self._mask(tree, first)
+        self._filled.rows = self.length + first
+        self.pending = tree
+        return positions, mask
+
+    def extend(self, count: int) -> Tensor | None:
+        """Make room for `count` prompt rows and commit them: their mask is None for the first piece of a prompt."""
+        mask = None if self.length == 0 else _spread(chain(count), 0, self.length + count, self._groups, self._like)
+        self._filled.rows = self.length
+        self.length += count
+        return mask
+
+    def _settle(self, length: int) -> None:
+        self.length = self._filled.rows = length
+        self.pending = ()
+
+    def _chain_positions(self, first: int, count: int) -> Tensor:
+        return self._positions_P1C.narrow(2, self.generated + first, count)
+
+    def _tree_positions(self, tree: tuple[int, ...], first: int) -> Tensor:
+        offsets = torch.tensor(depths(tree)[first:], device=self._like.device)
+        return self._positions_P1C[:, :, self.generated + offsets]
+
+    def _mask(self, tree: tuple[int, ...], first: int) -> Tensor:
+        # Only the last columns of a mask depend on the tree, and everything before them is visible. So one buffer as
+        # wide as the cache serves every step with this tree: a step takes as many of its last columns as it needs.
+        key = (tree, first)
+        if key not in self._masks:
+            if len(self._masks) >= _KEPT_MASKS:
+                self._masks.clear()
+            self._masks[key] = _spread(tree, first, self.capacity, self._groups, self._like)
+        return self._masks[key].narrow(3, self.capacity - self.length - len(tree), self.length + len(tree))
+
+
+def _spread(tree: tuple[int, ...], first: int, width: int, groups: int, like: Tensor) -> Tensor:
+    """The additive mask of the nodes from `first` on, (1, 1, groups * M, width): the tree fills the last columns."""
+    hidden_MN = ~ancestors(tree)[first:].to(like.device)
+    mask_MC = like.new_zeros(len(tree) - first, width)
+    mask_MC[:, width - len(tree) :].masked_fill_(hidden_MN, torch.finfo(like.dtype).min)
+    return mask_MC.repeat(groups, 1)[None, None]

@@ -1,0 +1,136 @@
+"""From a path to a model: what a checkpoint is, whether two fit together, and loading one.
+
+`inspect` and `check_pair` read the configuration and the tokenizer only, so a bad combination is refused before any
+weight is loaded. Every error is a ValueError that names the field, the rule and the value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    AutoTokenizer,
+    LlavaOnevisionForConditionalGeneration,
+    Qwen2_5_VLForConditionalGeneration,
+)
+
+from vsd.models.base import VideoLM
+from vsd.models.llava_onevision import LlavaOneVision
+from vsd.models.qwen2_5_vl import Qwen25VL
+
+ZOO = Path(__file__).resolve().parent.parent / "zoo" / "weights"
+_FAMILIES: dict[str, tuple[type[VideoLM], Any]] = {
+    Qwen25VL.model_type: (Qwen25VL, Qwen2_5_VLForConditionalGeneration),
+    LlavaOneVision.model_type: (LlavaOneVision, LlavaOnevisionForConditionalGeneration),
+}
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json")
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a checkpoint says of itself without its weights. `tokenizer` is a fingerprint of all words and their ids."""
+
+    path: str
+    model_type: str
+    context: int
+    vocab: int
+    tokenizer: str
+
+
+def resolve(path: str, *, field: str = "target") -> str:
+    """The folder or hub name that `path` means: `zoo:family/role` is a bundled checkpoint.
+
+    Raises ValueError if a folder is meant that does not exist, or that lacks a configuration or weights.
+    """
+    if path.startswith("zoo:"):
+        folder = ZOO / path.removeprefix("zoo:")
+        if not folder.is_dir():
+            known = sorted(f"zoo:{config.parent.relative_to(ZOO)}" for config in ZOO.glob("*/*/config.json"))
+            raise ValueError(f"{field}.path: a bundled checkpoint must be one of {known}, got {path!r}")
+    else:
+        folder = Path(path).expanduser()
+    if not folder.is_dir():
+        if path.count("/") <= 1 and not path.startswith((".", "/", "~")):
+            return path
+        raise ValueError(f"{field}.path: the checkpoint folder must exist, got {path!r}")
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{field}.path: a checkpoint folder must hold a config.json, got {path!r}")
+    if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
+        raise ValueError(f"{field}.path: a checkpoint folder must hold weights (*.safetensors), got {path!r}")
+    return str(folder)
+
+
+def inspect(path: str, *, field: str = "target") -> ModelInfo:
+    """Read configuration and tokenizer. Raises ValueError if they cannot be found or the family is not supported."""
+    source = resolve(path, field=field)
+    config = _read(AutoConfig, source, path, field)
+    if config.model_type not in _FAMILIES:
+        raise ValueError(
+            f"{field}.path: model_type must be one of {sorted(_FAMILIES)}, got {config.model_type!r} in {path!r}"
+        )
+    words = _read(AutoTokenizer, source, path, field).get_vocab()
+    return ModelInfo(
+        path=path,
+        model_type=config.model_type,
+        context=config.text_config.max_position_embeddings,
+        vocab=config.text_config.vocab_size,
+        tokenizer=hashlib.sha256(json.dumps(sorted(words.items())).encode()).hexdigest()[:16],
+    )
+
+
+def check_pair(target: ModelInfo, draft: ModelInfo) -> None:
+    """Raise ValueError unless both tokenizers agree on all ids. Padded vocabulary sizes may differ."""
+    if target.tokenizer != draft.tokenizer:
+        raise ValueError(
+            "draft.path: target and draft have different tokenizers, and must agree on all ids: "
+            f"{target.path!r} ({target.tokenizer}) and {draft.path!r} ({draft.tokenizer})"
+        )
+
+
+def check_device(device: str, *, field: str = "target") -> torch.device:
+    """The device of that name. Raises ValueError if there is none here."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(f"{field}.device: the device must be available on this machine, got {device!r}") from None
+    return found
+
+
+def load(
+    path: str, *, device: str = "cpu", dtype: str = "float32", vocab: int | None = None, field: str = "target"
+) -> VideoLM:
+    """Load a model from the hub, a local folder or the bundled zoo (`zoo:qwen2_5_vl/target`).
+
+    `dtype` is float32, float64, bfloat16 or float16; `vocab` cuts the logits to that many words (see
+    `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and
+    if the weights cannot be read.
+    """
+    if dtype not in _DTYPES:
+        raise ValueError(f"{field}.dtype: the dtype must be one of {sorted(_DTYPES)}, got {dtype!r}")
+    place = check_device(device, field=field)
+    info = inspect(path, field=field)
+    source = resolve(path, field=field)
+    adapter, model_class = _FAMILIES[info.model_type]
+    model = _read(model_class, source, path, field, dtype=_DTYPES[dtype])
+    processor = _read(AutoProcessor, source, path, field)
+    loaded = adapter(model.to(place), processor, name=path)
+    return loaded if vocab is None else loaded.narrow(vocab)
+
+
+def _read(reader: Any, source: str, path: str, field: str, **options: Any) -> Any:
+    try:
+        return reader.from_pretrained(source, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{field}.path: {path!r} must be a checkpoint folder or a hub name that can be read from here ({reason})"
+        ) from error

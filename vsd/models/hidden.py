@@ -1,0 +1,82 @@
+"""Hidden states of chosen layers, taken by hooks: only visual and suffix rows are kept, only of the layers wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsd.types import Hidden, Prompt
+
+
+def layer_number(name: str, depth: int) -> int:
+    """The layer that `hidden:<name>` means in a model of `depth` layers.
+
+    A whole number counts layers; with a point it is a fraction of the depth. Raises ValueError outside [0, depth].
+    """
+    try:
+        number = round(float(name) * depth) if "." in name else int(name)
+    except ValueError:
+        raise ValueError(f"needs: 'hidden:' takes a layer number or a fraction of the depth, got {name!r}") from None
+    if not 0 <= number <= depth:
+        raise ValueError(f"needs: hidden:{name} means layer {number}, but the model has {depth} layers")
+    return number
+
+
+class HiddenTaps:
+    """Collects the states after the wanted layers while a prompt runs through the model in one or more pieces.
+
+    Layer 0 is the input embeddings. The last layer is read behind the final norm, as transformers numbers them.
+    """
+
+    def __init__(self, text: nn.Module, names: Mapping[str, int], prompt: Prompt) -> None:
+        self._text = text
+        self._names = names
+        self._prompt = prompt
+        self._start = 0
+        self._visual: dict[int, list[Tensor]] = {number: [] for number in names.values()}
+        self._suffix: dict[int, list[Tensor]] = {number: [] for number in names.values()}
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> HiddenTaps:
+        layers: Any = self._text.layers
+        for number in self._visual:
+            if number == 0:
+                self._take(0, self._prompt.embeds_TD, 0)
+                continue
+            module = self._text.norm if number == len(layers) else layers[number - 1]
+            self._hooks.append(module.register_forward_hook(self._hook(number)))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def piece(self, start: int) -> None:
+        """Say at which prompt index the next piece begins."""
+        self._start = start
+
+    @property
+    def hidden(self) -> dict[str, Hidden]:
+        """What was collected, under the names it was wanted by."""
+        return {
+            name: Hidden(visual_VD=torch.cat(self._visual[number]), text_SD=torch.cat(self._suffix[number]))
+            for name, number in self._names.items()
+        }
+
+    def _hook(self, number: int) -> Any:
+        def take(module: nn.Module, inputs: Any, output: Any) -> None:
+            states = output[0] if isinstance(output, tuple) else output
+            self._take(number, states[0], self._start)
+
+        return take
+
+    def _take(self, number: int, states_MD: Tensor, start: int) -> None:
+        end = start + states_MD.shape[0]
+        visual_V = self._prompt.visual_V
+        inside_V = visual_V[(visual_V >= start) & (visual_V < end)]
+        self._visual[number].append(states_MD[inside_V - start])
+        self._suffix[number].append(states_MD[max(self._prompt.suffix - start, 0) :].clone())

@@ -1,0 +1,32 @@
+"""LLaVA-OneVision (arXiv 2408.03326): a pooled square grid per frame and one closing newline, one position axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vsd.models.base import VideoLM
+from vsd.types import Grid
+
+
+class LlavaOneVision(VideoLM):
+    """Adapter over transformers' `LlavaOnevisionForConditionalGeneration`."""
+
+    model_type: ClassVar[str] = "llava_onevision"
+
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        pixels = inputs["pixel_values_videos"].to(self.model.dtype)
+        return self.model.get_video_features(pixels).pooler_output[0]
+
+    def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
+        vision = self.model.config.vision_config
+        side = math.ceil(vision.image_size // vision.patch_size / 2)
+        return Grid(inputs["pixel_values_videos"].shape[1], side, side)
+
+    def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        ids = inputs["input_ids"]
+        return torch.arange(ids.shape[1], device=ids.device)[None]

@@ -1,0 +1,7 @@
+"""Schedules: what runs when. The baseline is one of them."""
+
+from vsd.parallelism.autoregressive import Autoregressive
+from vsd.parallelism.base import NO_DRAFT, Answer, Parallelism, Session
+from vsd.parallelism.sequential import Sequential
+
+__all__ = ["NO_DRAFT", "Answer", "Autoregressive", "Parallelism", "Sequential", "Session"]

@@ -1,0 +1,21 @@
+"""The baseline: the target alone, one token per forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vsd.parallelism.base import NO_DRAFT, Parallelism, Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Autoregressive(Parallelism):
+    """Plain decoding on the same engine, cache and clock as everything that is measured against it."""
+
+    drafts: ClassVar[bool] = False
+
+    def decode(self, session: Session) -> None:
+        while not session.answer.finish:
+            start = session.clock.now()
+            verdict = session.verify(NO_DRAFT)
+            session.answer.add(NO_DRAFT, verdict, verify_s=session.clock.now() - start)

@@ -1,0 +1,23 @@
+"""Draft, then verify, in turn: the schedule of speculative decoding as first published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsd.parallelism.base import Parallelism, Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sequential(Parallelism):
+    """The draft waits while the target verifies and the other way round (arXiv 2211.17192; SpecVLM, 2508.16201)."""
+
+    def decode(self, session: Session) -> None:
+        while not session.answer.finish:
+            context = len(session.answer.tokens)
+            start = session.clock.now()
+            draft = session.propose()
+            drafted = session.clock.now()
+            verdict = session.verify(draft)
+            verified = session.clock.now()
+            session.answer.add(draft, verdict, draft_s=drafted - start, verify_s=verified - drafted)
+            session.forget(context, len(verdict.path))
