@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,10 +22,7 @@ class Attention(ScorePruner):
     Differs from the paper in: there is no second stage, the whole budget goes to the highest scores.
     """
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """The suffix's attention over the whole context."""
-        return frozenset({ev.ATTENTION})
+    needs: ClassVar[frozenset[str]] = frozenset({ev.ATTENTION})
 
     def score(self, evidence: Evidence) -> Tensor:
         """score_V = a_V, the mean attention weight over all layers, heads and suffix queries."""

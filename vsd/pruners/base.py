@@ -31,7 +31,10 @@ class Pruner(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The evidence that `keep` reads, by the names in Evidence's docstring. What is not needed is not computed."""
+        """The evidence that `keep` reads, by the names in Evidence's docstring. What is not needed is not computed.
+
+        A ClassVar where it is fixed, a property where it depends on fields.
+        """
         return frozenset()
 
     @abstractmethod

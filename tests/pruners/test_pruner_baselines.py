@@ -1,0 +1,54 @@
+"""Random, uniform, frame and window: what they keep of small videos."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vsd.pruners.frame import Frame
+from vsd.pruners.none import NoPruner
+from vsd.pruners.random import Random
+from vsd.pruners.uniform import Uniform
+from vsd.pruners.window import Window
+from vsd.types import Evidence, Grid
+
+
+def video(t: int, h: int, w: int, seed: int = 0) -> Evidence:
+    return Evidence(grid=Grid(t, h, w), seed=seed)
+
+
+def test_none_ignores_its_ratio():
+    assert len(NoPruner(ratio=0.9).keep(video(2, 3, 4))) == 24
+
+
+def test_random_follows_the_seed_and_reaches_every_token():
+    pruner = Random(ratio=0.5)
+    draws = [tuple(pruner.keep(video(2, 2, 2, seed)).tolist()) for seed in range(100)]
+    assert len(set(draws)) > 40  # of the 70 possible
+    often = torch.tensor([sum(token in draw for draw in draws) for token in range(8)])
+    assert int(often.min()) > 25
+
+
+def test_uniform_takes_the_middles_of_equal_stretches():
+    assert Uniform(ratio=0.75).keep(video(1, 4, 4)).tolist() == [2, 6, 10, 14]
+    assert Uniform(ratio=0.97).keep(video(1, 3, 3)).tolist() == [4]
+
+
+def test_frame_keeps_whole_frames():
+    assert Frame(ratio=0.5).keep(video(4, 1, 2)).tolist() == [2, 3, 6, 7]
+
+
+def test_frame_thins_the_last_frame_to_the_budget():
+    """V = 24, K = 6: one frame of 4 and 2 tokens of a second; the frames are 1 and 4 of six."""
+    assert Frame(ratio=0.75).keep(video(6, 2, 2)).tolist() == [4, 5, 6, 7, 17, 19]
+
+
+@pytest.mark.parametrize(("at", "first"), [(0.0, 0), (0.5, 4), (1.0, 8)])
+def test_window_is_one_stretch(at: float, first: int):
+    assert Window(ratio=0.5, at=at).keep(video(4, 2, 2)).tolist() == list(range(first, first + 8))
+
+
+@pytest.mark.parametrize("at", [-0.1, 1.1, "end"])
+def test_window_refuses_a_place_outside_the_video(at: object):
+    with pytest.raises(ValueError, match=r"pruner.at must be in \[0, 1\], got"):
+        Window(ratio=0.5, at=at)

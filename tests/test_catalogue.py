@@ -1,0 +1,112 @@
+"""The README's tables: written from docstrings, checked against them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vsd.catalogue import CLOSE, GROUPS, ROOT, CatalogueError, describe, entries, main
+
+DOCSTRING = """Keeps the best 3.5 of 4 | or so. More is said here.
+
+    Paper: arXiv 2508.16201, after arXiv:2403.06764.
+
+    Differs from the paper in: ``K`` is rounded
+    down; ties are broken.
+
+    Something else.
+"""
+
+
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    tables = "\n".join(f"## {group}\n<!-- catalogue:{group} -->\nold\n{CLOSE}" for group in GROUPS)
+    (tmp_path / "README.md").write_text(f"# Title\n{tables}\nThe end.\n")
+    return tmp_path / "README.md"
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    for group in GROUPS:
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        target = "vsd.pruners.specvlm.SpecVLM"
+        (tmp_path / "conf" / group / f"a_{group}.yaml").write_text(f"_target_: {target}\nratio: ${{ratio}}\n")
+    return tmp_path / "conf"
+
+
+def run(action: str, readme: Path, conf: Path) -> int:
+    return main([action, "--readme", str(readme), "--conf", str(conf)])
+
+
+def test_describe():
+    entry = describe("pruner=best", DOCSTRING)
+    assert entry.does == "Keeps the best 3.5 of 4 | or so."
+    assert entry.papers == ("2508.16201", "2403.06764")
+    assert entry.differs == "``K`` is rounded down; ties are broken."
+    with pytest.raises(CatalogueError, match="one sentence"):
+        describe("pruner=best", "no full stop")
+
+
+def test_write_then_check(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("--check", readme, conf) == 1
+    assert "not current" in capsys.readouterr().err
+    assert run("--write", readme, conf) == 0
+    assert run("--check", readme, conf) == 0
+    text = readme.read_text()
+    assert "`pruner=a_pruner`" in text
+    assert "[2508.16201](https://arxiv.org/abs/2508.16201)" in text
+    assert "\nold\n" not in text
+    assert text.startswith("# Title\n")
+    assert text.endswith("\nThe end.\n")
+
+
+def test_a_changed_group_is_noticed(readme: Path, conf: Path):
+    run("--write", readme, conf)
+    (conf / "verifier" / "a_verifier.yaml").rename(conf / "verifier" / "b_verifier.yaml")
+    assert run("--check", readme, conf) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("<!-- catalogue:drafter -->", "", "no marker <!-- catalogue:drafter -->"),
+        (f"{CLOSE}\n## verifier", "## verifier", "<!-- catalogue:drafter --> is not closed"),
+    ],
+)
+def test_missing_markers_are_named(
+    readme: Path, conf: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, message: str
+):
+    before = readme.read_text().replace(old, new)
+    readme.write_text(before)
+    assert run("--write", readme, conf) == 1
+    assert message in capsys.readouterr().err
+    assert readme.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("ratio: 1", "has no _target_"),
+        ("_target_: vsd.nowhere.Pruner", "cannot be imported"),
+        ("_target_: vsd.pruners.base.Nothing", "cannot be imported"),
+        ("_target_: vsd.catalogue.CatalogueError.missing", "cannot be imported"),
+    ],
+)
+def test_bad_yaml_is_named(conf: Path, yaml: str, message: str):
+    (conf / "pruner" / "bad.yaml").write_text(yaml)
+    with pytest.raises(CatalogueError, match=message):
+        entries("pruner", conf)
+
+
+def test_a_missing_readme_or_group_is_named(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("--check", readme.with_name("NONE.md"), conf) == 1
+    assert "there is no" in capsys.readouterr().err
+    assert run("--check", readme, conf.with_name("none")) == 1
+    assert "no YAML files" in capsys.readouterr().err
+
+
+def test_every_pruner_of_the_project_has_a_row():
+    rows = {row.name: row for row in entries("pruner", ROOT / "conf")}
+    assert rows["pruner=hippo"].papers == ("2601.08273",)
+    assert all(row.differs for row in rows.values() if row.papers)
