@@ -10,7 +10,7 @@ from vsd.catalogue import CLOSE, GROUPS, ROOT, CatalogueError, describe, entries
 
 DOCSTRING = """Keeps the best 3.5 of 4 | or so. More is said here.
 
-    Paper: arXiv 2508.16201, after arXiv:2403.06764.
+    Paper: arXiv 2508.16201, after 2403.06764.
 
     Differs from the paper in: ``K`` is rounded
     down; ties are broken.

@@ -21,7 +21,7 @@ GROUPS = ("pruner", "drafter", "verifier", "parallelism")
 ROOT = Path(__file__).resolve().parent.parent
 CLOSE = "<!-- /catalogue -->"
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)")
-_ARXIV = re.compile(r"arXiv[:\s]+(\d{4}\.\d{4,5})", re.IGNORECASE)
+_ARXIV = re.compile(r"\b\d{4}\.\d{4,5}\b")
 _DIFFERS = re.compile(r"differs from the paper in:\s*(.*)", re.IGNORECASE)
 
 

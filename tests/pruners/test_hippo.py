@@ -126,10 +126,9 @@ def test_budget_per_frame():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.integers(0, 99), st.sampled_from(["frame", "global"])
-)
-def test_budgets_hold_for_any_grid(t: int, h: int, w: int, percent: int, budget_per: str):
+@given(st.tuples(*[st.integers(1, 5)] * 3), st.integers(0, 99), st.sampled_from(["frame", "global"]))
+def test_budgets_hold_for_any_grid(grid: tuple[int, int, int], percent: int, budget_per: str):
+    t, h, w = grid
     pruner = Hippo(ratio=percent / 100, budget_per=budget_per)
     evidence = random_evidence(grid, needs=pruner.needs)
     kept = pruner.keep(evidence)
