@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of both families, made in code and saved as real checkpoints, so that tests need no weights."""
+"""Tiny random checkpoints of both families, made in code and saved as real ones, so that tests need no weights."""
 
 from __future__ import annotations
 

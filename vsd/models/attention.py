@@ -27,33 +27,33 @@ class SuffixAttention:
 
     def __init__(self, visual_V: Tensor, *, context: bool, video: bool) -> None:
         """`context`: weights normalised over the whole context. `video`: over the visual tokens only."""
-        self._visual_V = visual_V
-        self._context_V = self._zeros() if context else None
-        self._video_V = self._zeros() if video else None
+        # Placeholders stand side by side, and a slice of the keys is a view where an index would be a copy.
+        first, last = int(visual_V[0]), int(visual_V[-1])
+        self._columns = slice(first, last + 1) if last - first + 1 == len(visual_V) else visual_V
+        self._context, self._video = context, video
+        self._context_sums: list[Tensor] = []
+        self._video_sums: list[Tensor] = []
         self._rows = 0
 
     def see(self, query: Tensor, key: Tensor, mask: Tensor, scaling: float) -> None:
         """Add one layer: query (1, Hkv, groups * S, d), key (1, Hkv, T, d), additive mask (1, 1, groups * S, T)."""
         scores = (query @ key.transpose(2, 3)).mul_(scaling)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        if self._video_V is not None:
-            self._video_V += scores[..., self._visual_V].softmax(-1).sum((0, 1, 2))
-        if self._context_V is not None:
-            self._context_V += scores.add_(mask).softmax(-1).sum((0, 1, 2))[self._visual_V]
+        if self._video:
+            self._video_sums.append(scores[..., self._columns].softmax(-1).sum((0, 1, 2)))
+        if self._context:
+            self._context_sums.append(scores.add_(mask).softmax(-1).sum((0, 1, 2))[self._columns])
         self._rows += query.shape[1] * query.shape[2]
 
     @property
     def attention_V(self) -> Tensor | None:
         """The mean weight, softmax over the whole context (None unless wanted)."""
-        return None if self._context_V is None else self._context_V / self._rows
+        return torch.stack(self._context_sums).sum(0) / self._rows if self._context else None
 
     @property
     def video_attention_V(self) -> Tensor | None:
         """The mean weight, softmax over the visual tokens only (None unless wanted)."""
-        return None if self._video_V is None else self._video_V / self._rows
-
-    def _zeros(self) -> Tensor:
-        return torch.zeros(len(self._visual_V), dtype=torch.float64, device=self._visual_V.device)
+        return torch.stack(self._video_sums).sum(0) / self._rows if self._video else None
 
 
 def attention_forward(

@@ -199,10 +199,13 @@ class VideoLM(ABC):
         return self.model.lm_head(hidden_MD)[:, : self.vocab]
 
     def _state(self, prompt: Prompt, capacity: int | None) -> State:
+        capacity = prompt.length + _SPARE_ROWS if capacity is None else capacity
+        if capacity < prompt.length:
+            raise ValueError(f"capacity: the prompt alone takes {prompt.length} cache rows, got {capacity}")
         return State(
             prompt=prompt.length,
             next_position=prompt.next_position,
-            capacity=prompt.length + _SPARE_ROWS if capacity is None else capacity,
+            capacity=capacity,
             layers=self.depth,
             axes=prompt.positions_PT.shape[0],
             groups=self._groups,

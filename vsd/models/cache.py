@@ -31,6 +31,8 @@ class BufferLayer(CacheLayerMixin):
     """Keys and values of one layer, each of shape (1, heads, capacity, head size)."""
 
     is_sliding = False
+    keys: Tensor
+    values: Tensor
 
     def __init__(self, capacity: int, filled: _Filled) -> None:
         super().__init__()
@@ -61,6 +63,7 @@ class BufferLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return self.capacity
 
+    @torch.inference_mode()
     def move(self, source: Tensor, start: int) -> None:
         """Copy the rows `source` to the places from `start` on."""
         for rows in (self.keys, self.values):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoProcessor,
@@ -129,7 +130,7 @@ def load(
 def _read(reader: Any, source: str, path: str, field: str, **options: Any) -> Any:
     try:
         return reader.from_pretrained(source, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"{field}.path: {path!r} must be a checkpoint folder or a hub name that can be read from here ({reason})"

@@ -47,7 +47,7 @@ class HiddenTaps:
             if number == 0:
                 self._take(0, self._prompt.embeds_TD, 0)
                 continue
-            module = self._text.norm if number == len(layers) else layers[number - 1]
+            module: Any = self._text.norm if number == len(layers) else layers[number - 1]
             self._hooks.append(module.register_forward_hook(self._hook(number)))
         return self
 

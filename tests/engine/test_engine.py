@@ -1,0 +1,123 @@
+"""The engine: what it records, what it refuses, and that it asks for no more evidence than is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import FAMILIES, Pair
+from tests.zoo_in_code import WORDS
+from vsd.engine import Engine
+from vsd.models import load
+from vsd.types import Evidence, Video
+
+QUESTION = "What is it?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nosy:
+    """A pruner that keeps every second token and remembers what it was shown."""
+
+    needs: frozenset[str]
+    seen: list[Evidence]
+    ratio: float = 0.5
+
+    def keep(self, evidence: Evidence) -> Tensor:
+        self.seen.append(evidence)
+        return torch.arange(0, evidence.tokens, 2)
+
+
+def test_trace_records_the_sample(pair: Pair, video: Video) -> None:
+    pruner = Nosy(needs=frozenset({"attention"}), seen=[])
+    trace = Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=20).run(video, QUESTION)
+    grid = pair.target.encode(video, QUESTION).grid
+    assert set(trace.seconds) == {
+        "encode", "prefill", "prune", "draft_encode", "draft_prefill", "decode", "first_token", "total",
+    }  # fmt: skip
+    parts = sum(seconds for name, seconds in trace.seconds.items() if name not in ("first_token", "total"))
+    assert 0 < trace.seconds["first_token"] < parts <= trace.seconds["total"]
+    assert (trace.visual, trace.kept) == (grid.tokens, grid.tokens // 2)
+    assert trace.target_forwards == len(trace.rounds)
+    assert all(round.nodes == round.drafted <= 5 for round in trace.rounds)
+    assert all(round.committed == round.accepted + 1 for round in trace.rounds[:-1])
+    assert all(round.rejected == (round.accepted < round.drafted) for round in trace.rounds[:-1])
+
+
+def test_text_is_the_decoded_answer(pair: Pair, video: Video) -> None:
+    engine = Engine(target=pair.target, draft=pair.draft, max_new_tokens=5)
+    trace = engine.run(video, QUESTION)
+    assert engine.text(trace) == pair.target.processor.tokenizer.decode(trace.tokens, skip_special_tokens=True)
+
+
+def test_only_needed_evidence_is_made_and_the_seed_goes_with_it(pair: Pair, video: Video) -> None:
+    pruner = Nosy(needs=frozenset({"hidden:1"}), seen=[])
+    Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=2).run(video, QUESTION, seed=7)
+    evidence = pruner.seen[0]
+    assert evidence.seed == 7
+    assert set(evidence.hidden) == {"1"}
+    assert evidence.attention_V is None
+    assert evidence.features_VD is None
+
+
+def test_baseline_has_no_draft_and_no_pruner(pair: Pair, video: Video) -> None:
+    pruner = Nosy(needs=frozenset({"attention"}), seen=[])
+    baseline = Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=6).baseline()
+    trace = baseline.run(video, QUESTION)
+    assert not pruner.seen
+    assert [round.committed for round in trace.rounds] == [1] * 5
+    assert trace.kept == trace.visual
+    assert set(trace.seconds) == {"encode", "prefill", "decode", "first_token", "total"}
+
+
+def test_padded_vocabularies_are_cut_to_the_smaller(pair: Pair, video: Video, tmp_path: Path) -> None:
+    small = load(str(FAMILIES[pair.family](tmp_path / "small", words=WORDS - 6)), dtype="float64")
+    engine = Engine(target=pair.target, draft=small, max_new_tokens=20)
+    assert engine.target.vocab == engine.draft.vocab == WORDS - 6
+    assert engine.run(video, QUESTION).tokens == engine.baseline().run(video, QUESTION).tokens
+    assert pair.target.vocab == WORDS
+
+
+def test_compact_positions_change_the_draft_only(pair: Pair, video: Video) -> None:
+    runs = [
+        Engine(
+            target=pair.target,
+            draft=pair.draft,
+            pruner=Nosy(needs=frozenset(), seen=[]),
+            positions=positions,
+            max_new_tokens=20,
+        ).run(video, QUESTION)
+        for positions in ("original", "compact")
+    ]
+    assert runs[0].tokens == runs[1].tokens
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": 0}, "gamma: at least one token must be drafted per round, got 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens: at least one token must be generated, got 0"),
+        ({"positions": "new"}, "positions: must be 'original' or 'compact', got 'new'"),
+        ({"draft": None}, "draft: Chain drafts with a model, got none"),
+    ],
+)
+def test_bad_options_are_refused(pair: Pair, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Engine(**{"target": pair.target, "draft": pair.draft, **options})  # type: ignore[arg-type]
+
+
+def test_a_prompt_longer_than_the_context_is_refused(pair: Pair, video: Video) -> None:
+    with pytest.raises(ValueError, match=r"max_new_tokens: the prompt \(\d+ tokens\) and the answer \(500\) must fit"):
+        Engine(target=pair.target, draft=pair.draft, max_new_tokens=500).run(video, QUESTION)
+
+
+def test_target_and_draft_must_share_the_grid(pair: Pair, video: Video, tmp_path: Path) -> None:
+    if pair.family == "llava_onevision":
+        pytest.skip("its grid follows from the vision tower alone")
+    other = load(str(pair.draft_path), dtype="float64")
+    other.processor.video_processor.size = {"shortest_edge": 32 * 32, "longest_edge": 32 * 32}
+    with pytest.raises(ValueError, match="draft: target and draft must see the video on the same grid"):
+        Engine(target=pair.target, draft=other, max_new_tokens=4).run(video, QUESTION)

@@ -1,0 +1,71 @@
+"""Bad paths, pairs, devices and dtypes are refused in one sentence that names the field, the rule and the value."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FAMILIES, Pair
+from vsd.models import check_pair, inspect, load
+
+
+def test_inspect_reads_no_weights(pair: Pair, tmp_path: Path) -> None:
+    shutil.copytree(pair.target_path, tmp_path / "copy")
+    (tmp_path / "copy" / "model.safetensors").write_bytes(b"not weights")
+    info = inspect(str(tmp_path / "copy"))
+    assert (info.model_type, info.vocab, info.context) == (pair.family, pair.target.vocab, pair.target.context)
+    with pytest.raises(ValueError, match=r"target\.path: .*must be a checkpoint"):
+        load(str(tmp_path / "copy"))
+
+
+def test_folder_missing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"draft\.path: the checkpoint folder must exist, got '.*nowhere'"):
+        load(str(tmp_path / "nowhere"), field="draft")
+
+
+def test_folder_without_weights_or_configuration(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"target\.path: a checkpoint folder must hold a config\.json"):
+        inspect(str(tmp_path))
+    shutil.copy(pair.target_path / "config.json", tmp_path)
+    with pytest.raises(ValueError, match=r"target\.path: a checkpoint folder must hold weights"):
+        inspect(str(tmp_path))
+
+
+def test_unknown_bundled_checkpoint() -> None:
+    with pytest.raises(ValueError, match=r"target\.path: a bundled checkpoint must be one of .*got 'zoo:none/target'"):
+        inspect("zoo:none/target")
+
+
+def test_hub_name_without_network() -> None:
+    with pytest.raises(ValueError, match=r"target\.path: 'nobody/nothing' must be a checkpoint folder or a hub name"):
+        inspect("nobody/nothing")
+
+
+def test_unsupported_family(pair: Pair, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(pair.target_path, folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(ValueError, match=r"model_type must be one of .*'llava_onevision', 'qwen2_5_vl'.*got 'gpt2'"):
+        inspect(str(folder))
+
+
+def test_tokenizers_must_agree(pair: Pair, tmp_path: Path) -> None:
+    other = inspect(str(FAMILIES[pair.family](tmp_path / "other", swapped=True)))
+    check_pair(inspect(str(pair.target_path)), inspect(str(pair.draft_path)))
+    with pytest.raises(ValueError, match=r"draft\.path: target and draft have different tokenizers"):
+        check_pair(inspect(str(pair.target_path)), other)
+
+
+@pytest.mark.parametrize(("option", "value"), [("device", "cuda:99"), ("device", "abacus"), ("dtype", "int8")])
+def test_device_and_dtype(pair: Pair, option: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"target\.{option}: .* got '{value}'"):
+        load(str(pair.target_path), **{option: value})
+
+
+def test_vocab_cuts_the_logits(pair: Pair) -> None:
+    assert load(str(pair.target_path), vocab=100).vocab == 100
+    with pytest.raises(ValueError, match="vocab: "):
+        pair.target.narrow(10**6)

@@ -1,0 +1,71 @@
+"""A prompt holds what the model itself would have seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import Pair
+from vsd.types import Grid, Prompt, Video
+
+QUESTION = "Where is it?"
+
+
+@pytest.fixture(scope="module")
+def prompt(pair: Pair, video: Video) -> Prompt:
+    return pair.target.encode(video, QUESTION)
+
+
+def test_shapes(pair: Pair, prompt: Prompt) -> None:
+    grid = Grid(3, 2, 2) if pair.family == "qwen2_5_vl" else Grid(6, 2, 2)
+    axes = 3 if pair.family == "qwen2_5_vl" else 1
+    assert prompt.grid == grid
+    assert prompt.visual_V.shape == (grid.tokens,)
+    assert prompt.positions_PT.shape == (axes, prompt.length)
+    assert prompt.features_VD.shape == (grid.tokens, prompt.embeds_TD.shape[1])
+
+
+def test_suffix_starts_behind_the_last_placeholder(pair: Pair, prompt: Prompt) -> None:
+    extra = pair.family == "llava_onevision"  # its closing newline is a placeholder, but not on the grid
+    assert prompt.suffix == int(prompt.visual_V[-1]) + 1 + extra
+    assert QUESTION in pair.target.decode(prompt.ids_T[prompt.suffix :].tolist())
+
+
+def test_prefill_gives_the_logits_of_the_stock_forward(pair: Pair, video: Video, prompt: Prompt) -> None:
+    inputs = pair.target._inputs(video, QUESTION)
+    with torch.inference_mode():
+        stock = pair.target.model(**inputs, logits_to_keep=1).logits[0, -1]
+    _, logits_W, _ = pair.target.prefill(prompt)
+    torch.testing.assert_close(logits_W, stock, rtol=1e-9, atol=1e-9)
+
+
+def test_time_stretches_temporal_positions_only(pair: Pair, video: Video) -> None:
+    if pair.family == "llava_onevision":
+        pytest.skip("one position axis: it counts tokens, whatever the time between frames")
+    slow = Video(frames=video.frames, seconds=video.seconds * 4)
+    positions = [pair.target.encode(each, QUESTION) for each in (video, slow)]
+    fast_3V, slow_3V = (prompt.positions_PT[:, prompt.visual_V] for prompt in positions)
+    assert torch.equal(fast_3V[1:], slow_3V[1:])
+    assert int(slow_3V[0].max()) > int(fast_3V[0].max())
+
+
+def test_kept_tokens_keep_their_positions(pair: Pair, prompt: Prompt) -> None:
+    kept_K = torch.tensor([1, 4, 7])
+    kept = prompt.keep(kept_K)
+    before, after = prompt.positions_PT[:, prompt.visual_V[kept_K]], kept.positions_PT[:, kept.visual_V]
+    assert torch.equal(before, after)
+    assert kept.next_position == prompt.next_position
+    assert torch.equal(kept.positions_PT[:, kept.suffix :], prompt.positions_PT[:, prompt.suffix :])
+    assert torch.equal(kept.ids_T[kept.suffix :], prompt.ids_T[prompt.suffix :])
+
+
+def test_one_frame(pair: Pair, video: Video) -> None:
+    single = Video(frames=video.frames[:1], seconds=np.zeros(1))
+    assert pair.target.encode(single, QUESTION).grid.tokens == 4
+
+
+def test_a_question_with_a_placeholder_is_refused(pair: Pair, video: Video) -> None:
+    token = pair.target.processor.tokenizer.convert_ids_to_tokens(pair.target.model.config.video_token_id)
+    with pytest.raises(ValueError, match="question: it must not contain the video placeholder"):
+        pair.target.encode(video, f"What is {token}?")
