@@ -1,0 +1,243 @@
+"""From a config to a finished run folder. `run` reads as the run goes; `main` turns its end into an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vsd import check
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.loggers import Logger
+
+    from vsd.baselines import BaselineCache
+    from vsd.engine import Engine
+    from vsd.report.folder import RunFolder
+    from vsd.types import Sample
+
+log = logging.getLogger(__name__)
+
+# Two runs that start in the same second must not share a folder.
+OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True, replace=True)
+
+METHODS = ("pruner", "drafter", "verifier", "parallelism")
+
+
+class UsageError(ValueError):
+    """A mistake of the user's: shown as its message alone, exit code 2."""
+
+
+class NothingDone(RuntimeError):  # noqa: N818 - an outcome
+    """No sample could be decoded: exit code 1."""
+
+
+def main(cfg: DictConfig) -> dict[str, float] | None:
+    """One Hydra job. Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted.
+
+    In a multirun a failing job leaves error.txt instead, so that the others still run.
+    """
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    multirun = hydra.mode == RunMode.MULTIRUN
+    try:
+        return run(cfg, folder, overrides=list(hydra.overrides.task))
+    except KeyboardInterrupt:
+        setting = f"hydra.sweep.dir={hydra.sweep.dir}" if multirun else f"out={folder}"
+        print(f"\ninterrupted: finished samples are kept; the same command with {setting} goes on", file=sys.stderr)
+        sys.exit(130)
+    except (UsageError, NothingDone) as error:
+        _leave_error(folder, f"{error}")
+        print(f"error: {error}", file=sys.stderr)
+        if not multirun:
+            sys.exit(2 if isinstance(error, UsageError) else 1)
+    except Exception as error:
+        _leave_error(folder, f"{type(error).__name__}: {error}")
+        if not multirun:
+            raise
+        log.exception("this job failed; the others go on")
+    return None
+
+
+def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Check, load, decode what is not decoded yet, report. Returns the metrics.
+
+    `cfg` as Hydra composes it, `folder` takes the files, `overrides` are the command line's. Raises UsageError before
+    any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
+    """
+    with _usage_errors():
+        cfg = _resolved_later(cfg, folder)
+        methods, samples = prepare(cfg, overrides)
+
+    from vsd import memory, stats
+    from vsd.provenance import provenance
+    from vsd.report import terminal
+    from vsd.report.folder import RunFolder, config_hash
+
+    run_folder = RunFolder(folder, config_hash(cfg))
+    run_folder.open(cfg, provenance())
+    before = run_folder.records()
+    todo = [sample for sample in samples if sample.id not in before or not before[sample.id].done]
+    if len(todo) < len(samples):
+        log.info("%d of %d samples are in %s already", len(samples) - len(todo), len(samples), folder)
+    try:
+        if todo:
+            memory.reset_peak(cfg.device)
+            decode(cfg, methods, todo, run_folder)
+    finally:
+        after = run_folder.records()
+        records = [after[sample.id] for sample in samples if sample.id in after]
+        metrics = stats.summary(records)
+        run_folder.write_metrics(metrics)
+    terminal.show(records, metrics, folder)
+    if not metrics["samples/done"]:
+        raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
+    return metrics
+
+
+def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample]]:
+    """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples."""
+    check.check_dials(cfg)
+    from vsd.data.base import select
+
+    samples = select(instantiate(cfg.data).samples(), cfg.limit, cfg.shard)
+    if not samples:
+        raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
+    methods = {group: instantiate(cfg[group]) for group in METHODS}
+    drafts = methods["parallelism"].drafts
+    needs_model = methods["drafter"].needs_model
+    check.check_methods(cfg, drafts=drafts, needs_model=needs_model)
+    check.check_models(cfg, uses_draft=drafts and needs_model)
+    for warning in check.unused_dials(cfg, overrides, drafts=drafts):
+        log.warning(warning)
+    return methods, samples
+
+
+def decode(cfg: DictConfig, methods: dict[str, Any], samples: Sequence[Sample], folder: RunFolder) -> None:
+    """Load the models and run Lightning's test loop over the samples; every finished one is written to the folder."""
+    from lightning.pytorch import seed_everything
+
+    from vsd.callbacks.sample_log import SampleLog
+    from vsd.data.datamodule import VideoData
+    from vsd.task import DecodeTask
+
+    # Which accelerators Lightning could have used would only mislead: the engine has devices of its own.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    seed_everything(cfg.seed, verbose=False)
+    engine = build_engine(cfg, methods)
+    task = DecodeTask(
+        engine,
+        baseline=engine.baseline() if cfg.baseline else None,
+        cache=_cache(cfg) if cfg.baseline == "cache" else None,
+        records=[record for record in folder.records().values() if record.done],
+        seed=cfg.seed,
+        device=cfg.device,
+    )
+    callbacks = [instantiate(each) for each in cfg.callbacks.values() if each]
+    logger = instantiate(cfg.logger) if cfg.logger.get("_target_") else None
+    trainer = instantiate(
+        cfg.trainer,
+        logger=logger or False,
+        callbacks=[SampleLog(folder), *callbacks],
+        default_root_dir=str(folder.path),
+    )
+    try:
+        if logger:
+            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+        _test(trainer, task, VideoData(samples, cfg.frames))
+    finally:
+        _finish(logger)
+
+
+def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
+    """Load target and draft and put the engine together. A draft with the target's path is the target itself."""
+    from vsd.engine import Engine
+
+    with _usage_errors():
+        target = instantiate(cfg.target, field="target")
+        draft = None
+        if methods["parallelism"].drafts and methods["drafter"].needs_model:
+            draft = target if cfg.draft.path == cfg.target.path else instantiate(cfg.draft, field="draft")
+        return Engine(
+            target=target,
+            draft=draft,
+            gamma=cfg.gamma,
+            max_new_tokens=cfg.max_new_tokens,
+            positions=cfg.positions,
+            **methods,
+        )
+
+
+def _test(trainer: Trainer, task: Any, data: Any) -> None:
+    """Trainer.test, but Ctrl-C stays a KeyboardInterrupt: Lightning turns it into exit code 1 and stops listening."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.test(task, datamodule=data, verbose=False)
+    except SystemExit:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
+
+
+def _finish(logger: Logger | None) -> None:
+    if logger is None:
+        return
+    from lightning.pytorch.loggers import WandbLogger
+
+    if isinstance(logger, WandbLogger):
+        from vsd.report.wandb_run import finish
+
+        print(finish(logger))
+
+
+def _cache(cfg: DictConfig) -> BaselineCache:
+    from vsd.baselines import BaselineCache, weights_identity
+    from vsd.models import resolve
+    from vsd.provenance import hardware
+
+    setting = {
+        "target": weights_identity(resolve(cfg.target.path)),
+        "verifier": OmegaConf.to_container(cfg.verifier, resolve=True),
+        **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "temperature", "seed", "dtype", "device")},
+        "hardware": hardware(),
+        "host": os.uname().nodename,
+    }
+    return BaselineCache(folder=Path(cfg.baseline_folder), setting=setting)
+
+
+def _resolved_later(cfg: DictConfig, folder: Path) -> DictConfig:
+    """The config with `out` set to the folder that Hydra made, which in a multirun is the job's own."""
+    cfg = cfg.copy()
+    cfg.out = str(folder)
+    return cfg
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn what checks and constructors refuse into UsageError."""
+    try:
+        yield
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, ValueError):
+            raise
+        raise UsageError(str(error.__cause__)) from error
+    except (ValueError, OmegaConfBaseException) as error:
+        raise UsageError(str(error)) from error
+
+
+def _leave_error(folder: Path, message: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.txt").write_text(message + "\n", encoding="utf-8")

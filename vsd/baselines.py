@@ -1,0 +1,65 @@
+"""The baseline's tokens and times, kept in a folder so that the jobs of a sweep measure them once.
+
+A key names all that decides the baseline's tokens or its speed. A file holds one trace; two jobs that write the same
+one write the same contents, and neither sees half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vsd.record import trace_from
+from vsd.types import Sample, Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineCache:
+    """`setting`: what all samples share (target, frames, dtype, hardware ...), as JSON-ready values."""
+
+    folder: Path
+    setting: Mapping[str, Any]
+
+    def get(self, sample: Sample) -> Trace | None:
+        """The stored trace, or None if there is none that can be read."""
+        try:
+            return trace_from(json.loads(self._file(sample).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, sample: Sample, trace: Trace) -> None:
+        """Store a trace."""
+        file = self._file(sample)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(asdict(trace)), encoding="utf-8")
+        part.replace(file)
+
+    def _file(self, sample: Sample) -> Path:
+        key = {**self.setting, "id": sample.id, "question": sample.question, "video": file_identity(sample.video)}
+        return self.folder / f"{fingerprint(key)}.json"
+
+
+def fingerprint(value: Any) -> str:
+    """A short hash of JSON-ready values; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def file_identity(path: str | Path) -> str:
+    """Path, size and time of change of a file; the mere path where there is no file (a hub name)."""
+    file = Path(path)
+    if not file.is_file():
+        return str(path)
+    stat = file.stat()
+    return f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def weights_identity(path: str) -> list[str]:
+    """What identifies a checkpoint: its files if it is a folder (see `file_identity`), else its hub name."""
+    folder = Path(path)
+    return [file_identity(file) for file in sorted(folder.iterdir())] if folder.is_dir() else [path]

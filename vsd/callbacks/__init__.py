@@ -1,0 +1,1 @@
+"""What happens around the loop: Lightning's callbacks, and Hydra's at the end of a multirun."""

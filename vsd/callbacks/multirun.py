@@ -1,0 +1,30 @@
+"""Hydra's callback at the end of a multirun: one table over its jobs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+class Summary(Callback):
+    """Prints the table and writes summary.csv. The exit code is 1 when a job failed, which is known only now: a job
+    that fails leaves error.txt and lets the others run."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        # Every run imports this file; only the end of a multirun needs these.
+        from rich.console import Console
+
+        from vsd.report import sweep
+
+        folder = Path(config.hydra.sweep.dir)
+        jobs = sweep.jobs(folder)
+        sweep.write_csv(jobs, folder / "summary.csv")
+        console = Console()
+        console.print(sweep.table(jobs))
+        console.print(f"[dim]files[/]  {folder / 'summary.csv'}")
+        if any(job.error for job in jobs):
+            sys.exit(1)

@@ -1,0 +1,114 @@
+"""What is wrong with a config, found before any weight is loaded.
+
+Every refusal is a ValueError whose message names the field, the rule and the value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vsd.data.base import parse_shard
+
+if TYPE_CHECKING:
+    from vsd.models import ModelInfo
+
+READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "temperature"})
+READ_WHEN_DRAFTING = frozenset({"gamma", "positions"})
+
+
+def check_dials(cfg: DictConfig) -> None:
+    """Refuse dials out of range. Reads the config and nothing else."""
+    for name, rule, holds in _RULES:
+        value = OmegaConf.select(cfg, name)
+        if not holds(value):
+            raise ValueError(f"{name}: must be {rule}, got {value!r}")
+    parse_shard(cfg.shard)
+    for group in ("data", "target", "draft"):
+        if group not in cfg:
+            raise ValueError(f"{group}: an option must be chosen, got none ({group}=...)")
+    if OmegaConf.is_missing(cfg.data, "path"):
+        raise ValueError("data.path: must be a video file or a folder of videos, got nothing (data.path=...)")
+    if cfg.target.path is None:
+        raise ValueError("target.path: must be a checkpoint folder or a hub name, got None")
+
+
+def check_methods(cfg: DictConfig, *, drafts: bool, needs_model: bool) -> None:
+    """Refuse methods that do not go together. `drafts`: the schedule drafts; `needs_model`: by a model."""
+    if drafts and needs_model and cfg.draft.path is None:
+        raise ValueError(
+            "draft: this drafter needs a draft model, got none (draft=self, or parallelism=autoregressive)"
+        )
+    if cfg.temperature > 0 and "temperature" not in _interpolated(cfg, drafts=True):
+        raise ValueError(f"temperature: must be 0 for a verifier that does not sample, got {cfg.temperature!r}")
+
+
+def check_models(cfg: DictConfig, *, uses_draft: bool) -> None:
+    """Refuse devices that are not there and checkpoints that cannot be read or do not fit together. Reads
+    configurations and tokenizers, no weights."""
+    from vsd import models
+
+    models.check_device(cfg.device, field="device")
+    target = models.inspect(cfg.target.path, field="target")
+    _check_context(cfg, target)
+    if uses_draft:
+        draft = models.inspect(cfg.draft.path, field="draft")
+        models.check_pair(target, draft)
+        _check_context(cfg, draft)
+
+
+def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool) -> list[str]:
+    """The dials of the command line that change nothing under the chosen groups, as sentences.
+
+    A dial is used if a chosen config interpolates it or the app reads it. This is no error: a sweep may cross a dial
+    with an option that has no use for it.
+    """
+    used = READ_BY_APP | _interpolated(cfg, drafts=drafts) | (READ_WHEN_DRAFTING if drafts else frozenset())
+    if cfg.baseline == "cache":
+        used |= {"baseline_folder"}
+    dials = {str(key) for key, value in cfg.items_ex(resolve=False) if not isinstance(value, DictConfig)}
+    given = [override.lstrip("+").partition("=") for override in overrides]
+    return [
+        f"{name}={value} has no effect: none of the chosen options uses {name}"
+        for name, _, value in given
+        if name in dials - used
+    ]
+
+
+def _interpolated(cfg: DictConfig, *, drafts: bool) -> frozenset[str]:
+    """The top-level keys that the chosen options refer to; without drafting, the draft's options do not count."""
+    idle = set() if drafts else {"draft", "pruner", "drafter"}
+    options = [value for key, value in cfg.items_ex(resolve=False) if isinstance(value, DictConfig) and key not in idle]
+    return frozenset(re.findall(r"\$\{(\w+)", str([OmegaConf.to_container(each, resolve=False) for each in options])))
+
+
+def _check_context(cfg: DictConfig, info: ModelInfo) -> None:
+    if cfg.max_new_tokens >= info.context:
+        rule = f"must be below the context of {info.path}, {info.context} tokens"
+        raise ValueError(f"max_new_tokens: {rule}, got {cfg.max_new_tokens}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at_least(least: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("ratio", "a number in [0, 1)", lambda value: _number(value) and 0 <= value < 1),
+    ("gamma", "a whole number, at least 1", _at_least(1)),
+    ("frames", "a whole number, at least 1", _at_least(1)),
+    ("max_new_tokens", "a whole number, at least 1", _at_least(1)),
+    ("seed", "a whole number, at least 0", _at_least(0)),
+    ("limit", "null or a whole number, at least 1", lambda value: value is None or _at_least(1)(value)),
+    ("temperature", "a number, at least 0", lambda value: _number(value) and value >= 0),
+    ("positions", "original or compact", lambda value: value in ("original", "compact")),
+    ("dtype", "float64, float32, bfloat16 or float16", lambda v: v in ("float64", "float32", "bfloat16", "float16")),
+    ("baseline", "true, cache or false", lambda value: value is True or value is False or value == "cache"),
+)

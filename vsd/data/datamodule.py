@@ -1,0 +1,67 @@
+"""The DataModule: reads a sample's video when its turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from vsd.types import Sample, Video
+from vsd.video import BadVideo, read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A sample with its frames, or with the reason why there are none."""
+
+    sample: Sample
+    video: Video | None = None
+    failure: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class VideoDataset(Dataset[Item]):
+    """Samples with `frames` frames each. A bad video is an item that says so: it must not end the run."""
+
+    def __init__(self, samples: Sequence[Sample], frames: int) -> None:
+        self.samples = samples
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Item:
+        sample = self.samples[index]
+        try:
+            video = read(sample.video, self.frames)
+        except BadVideo as error:
+            return Item(sample=sample, failure=str(error))
+        return Item(sample=sample, video=video, warnings=_warnings(video, self.frames))
+
+
+class VideoData(LightningDataModule):
+    """The samples of one job, one at a time and in their order. Decoding runs between samples, outside every clock."""
+
+    def __init__(self, samples: Sequence[Sample], frames: int) -> None:
+        super().__init__()
+        self.dataset = VideoDataset(samples, frames)
+
+    def test_dataloader(self) -> DataLoader[Item]:
+        return DataLoader(self.dataset, batch_size=None, collate_fn=_as_it_is)
+
+    def transfer_batch_to_device(self, batch: Item, device: torch.device, dataloader_idx: int) -> Item:
+        """An item stays as it is: the engine knows its own devices."""
+        return batch
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _warnings(video: Video, frames: int) -> tuple[str, ...]:
+    count = len(video.frames)
+    return (f"the video has {count} frames, fewer than frames={frames}",) if count < frames else ()

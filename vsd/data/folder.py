@@ -1,0 +1,34 @@
+"""A user's own videos, all asked the same question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsd.types import Sample
+
+EXTENSIONS = frozenset({".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """One video file, whatever its name, or every video under a folder, by name. The id is the path in the folder."""
+
+    path: str
+    question: str
+
+    def samples(self) -> list[Sample]:
+        """One sample per video. Raises ValueError if the path does not exist or holds no video."""
+        root = Path(self.path).expanduser()
+        if root.is_dir():
+            files = sorted(file for file in root.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+            if not files:
+                known = " ".join(sorted(EXTENSIONS))
+                raise ValueError(f"data.path: a folder must hold a video ({known}), got {self.path!r}")
+            return [self._sample(file, file.relative_to(root).as_posix()) for file in files]
+        if root.exists():
+            return [self._sample(root, root.name)]
+        raise ValueError(f"data.path: must be a video file or a folder of videos, got {self.path!r}")
+
+    def _sample(self, file: Path, name: str) -> Sample:
+        return Sample(id=name, video=str(file), question=self.question)

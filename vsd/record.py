@@ -1,0 +1,63 @@
+"""What is known of one sample after it was decoded, or why it could not be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from vsd.types import Round, Sample, Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One finished sample. Either `trace` or `failure` is set.
+
+    `baseline` is the target's own decode of the same sample (None when the run does not measure it); its rounds are
+    dropped, since each would say "one token". `peak_mb` is the job's peak memory so far, in MiB.
+    """
+
+    sample: Sample
+    trace: Trace | None = None
+    baseline: Trace | None = None
+    text: str = ""
+    baseline_text: str = ""
+    failure: str = ""
+    warnings: tuple[str, ...] = ()
+    peak_mb: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.trace is not None
+
+
+def without_rounds(trace: Trace) -> Trace:
+    """The trace without its rounds: all that is kept of a baseline."""
+    return replace(trace, rounds=())
+
+
+def to_dict(record: Record) -> dict[str, Any]:
+    """The record as JSON-ready types; `from_dict` reads it back."""
+    return asdict(record)
+
+
+def from_dict(row: Mapping[str, Any]) -> Record:
+    """The record that `to_dict` wrote."""
+    return Record(
+        sample=Sample(**row["sample"]),
+        trace=trace_from(row["trace"]),
+        baseline=trace_from(row["baseline"]),
+        text=row["text"],
+        baseline_text=row["baseline_text"],
+        failure=row["failure"],
+        warnings=tuple(row["warnings"]),
+        peak_mb=row["peak_mb"],
+    )
+
+
+def trace_from(row: Mapping[str, Any] | None) -> Trace | None:
+    """A trace read back from JSON; None stays None."""
+    if row is None:
+        return None
+    rounds = tuple(Round(**each) for each in row["rounds"])
+    return Trace(**{**row, "tokens": tuple(row["tokens"]), "rounds": rounds})

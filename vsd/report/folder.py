@@ -1,0 +1,91 @@
+"""The run folder: metrics.json, samples.jsonl, config.yaml, provenance.json; and what a second run finds there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vsd.baselines import fingerprint
+from vsd.record import Record, from_dict, to_dict
+
+# These change where, how far or with how many jobs a run goes, never what a sample gives.
+_NOT_HASHED = ("out", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder")
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """A hash of all of a resolved config that a sample's record depends on."""
+    hashed = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in _NOT_HASHED])
+    return fingerprint(OmegaConf.to_container(hashed, resolve=True))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run. `config` is the hash (see `config_hash`) under which samples are written and found."""
+
+    path: Path
+    config: str
+
+    @property
+    def samples_file(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    def open(self, cfg: DictConfig, provenance: Mapping[str, Any]) -> None:
+        """Write the resolved config and the provenance. Provenances of earlier runs here are kept under `earlier`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "error.txt").unlink(missing_ok=True)
+        (self.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+        file = self.path / "provenance.json"
+        past = _read_json(file)
+        earlier = [*past.pop("earlier", []), past] if past else []
+        _write_json(file, {**provenance, "config": self.config, "earlier": earlier})
+
+    def append(self, record: Record) -> None:
+        """Add a sample to samples.jsonl; it is on disk when this returns."""
+        line = json.dumps({"id": record.sample.id, "config": self.config, **to_dict(record)}, ensure_ascii=False)
+        with self.samples_file.open("a+b") as file:
+            start = "\n" if _torn(file) else ""  # a killed job may have left half a line
+            file.write(f"{start}{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def records(self) -> dict[str, Record]:
+        """The samples written under this config, by id; the last of equal ids wins. Broken lines are skipped."""
+        if not self.samples_file.exists():
+            return {}
+        rows = (_parse(line) for line in self.samples_file.read_text(encoding="utf-8", errors="replace").split("\n"))
+        return {row["id"]: from_dict(row) for row in rows if row and row.get("config") == self.config}
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Write metrics.json, whole or not at all."""
+        _write_json(self.path / "metrics.json", metrics)
+
+
+def _torn(file: Any) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    return _parse(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _write_json(file: Path, value: Mapping[str, Any]) -> None:
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(file)

@@ -1,0 +1,78 @@
+"""The jobs of a multirun as one table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from rich.markup import escape
+from rich.table import Table
+
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("accept/length", "{:.2f}"),
+    ("accept/rate", "{:.3f}"),
+    ("speed/decode", "{:.2f}"),
+    ("speed/end_to_end", "{:.2f}"),
+    ("exact/mismatched", "{:.0f}"),
+    ("samples/done", "{:.0f}"),
+    ("samples/failed", "{:.0f}"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job: its number, what was set for it, its metrics, or the error that ended it."""
+
+    number: str
+    overrides: tuple[str, ...]
+    metrics: dict[str, float]
+    error: str
+
+
+def jobs(folder: Path) -> list[Job]:
+    """The jobs under a multirun's folder, by number."""
+    found = [path for path in folder.iterdir() if (path / ".hydra" / "overrides.yaml").is_file()]
+    return [_job(path) for path in sorted(found, key=lambda path: (len(path.name), path.name))]
+
+
+def write_csv(found: Sequence[Job], file: Path) -> None:
+    """One line per job: number, overrides, error, and every metric any job has."""
+    names = sorted({name for job in found for name in job.metrics})
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["job", "overrides", "error", *names])
+        for job in found:
+            values = [job.metrics.get(name, "") for name in names]
+            writer.writerow([job.number, " ".join(job.overrides), job.error, *values])
+
+
+def table(found: Sequence[Job]) -> Table:
+    """The table that a multirun ends with. Overrides that all jobs share stand in its title."""
+    shared = set.intersection(*(set(job.overrides) for job in found)) if len(found) > 1 else set()
+    result = Table(title=escape(" ".join(["Multirun", *sorted(shared)])), title_justify="left")
+    result.add_column("job", justify="right")
+    result.add_column("set")
+    for name, _ in COLUMNS:
+        result.add_column(name.replace("/", "/\n"), justify="right")
+    for job in found:
+        own = " ".join(override for override in job.overrides if override not in shared)
+        cells = [style.format(job.metrics[name]) if name in job.metrics else "–" for name, style in COLUMNS]
+        result.add_row(job.number, escape(own) + (f"\n[red]{escape(job.error)}[/]" if job.error else ""), *cells)
+    return result
+
+
+def _job(path: Path) -> Job:
+    metrics, error = path / "metrics.json", path / "error.txt"
+    message = error.read_text(encoding="utf-8").strip() if error.is_file() else ""
+    if not message and not metrics.is_file():
+        message = "did not finish"
+    return Job(
+        number=path.name,
+        overrides=tuple(OmegaConf.load(path / ".hydra" / "overrides.yaml")),
+        metrics=json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {},
+        error=message,
+    )

@@ -1,0 +1,86 @@
+"""The end of a run, on the terminal: what the numbers say, and the two texts of one sample beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from vsd import stats
+from vsd.record import Record
+
+# metric, what it is called, how it is written
+ROWS: tuple[tuple[str, str, str], ...] = (
+    ("samples/done", "samples decoded", "{:.0f}"),
+    ("samples/failed", "samples failed", "{:.0f}"),
+    ("exact/mismatched", "answers unlike the target's own", "{:.0f}"),
+    ("speed/decode", "speed-up, decoding", "{:.2f}x"),
+    ("speed/end_to_end", "speed-up, end to end", "{:.2f}x"),
+    ("speed/ttft", "speed-up, first token", "{:.2f}x"),
+    ("speed/predicted", "speed-up, decoding, theory", "{:.2f}x"),
+    ("speed/tokens_per_s", "tokens/s", "{:.1f}"),
+    ("speed/baseline_tokens_per_s", "tokens/s, target alone", "{:.1f}"),
+    ("accept/length", "tokens per round, bonus included", "{:.2f}"),
+    ("accept/draft_length", "draft tokens accepted per round", "{:.2f}"),
+    ("accept/run_length", "... between two rejections", "{:.2f}"),
+    ("accept/rate", "... of those that were tested", "{:.1%}"),
+    ("accept/tokens_per_target_forward", "tokens per target forward", "{:.2f}"),
+    ("prune/visual", "visual tokens, target", "{:.0f}"),
+    ("prune/kept", "visual tokens, draft", "{:.0f}"),
+    ("memory/peak_mb", "peak memory, MiB", "{:.0f}"),
+)
+
+
+def show(records: Sequence[Record], metrics: Mapping[str, float], folder: Path, console: Console | None = None) -> None:
+    """Print the numbers with their standard errors over the samples, one sample's texts, failures and files."""
+    parts = [_numbers(records, metrics), *_texts(records), *_troubles(records), f"[dim]files[/]  {escape(str(folder))}"]
+    (console or Console()).print(Group(*parts))
+
+
+def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
+    errors = stats.standard_errors(records)
+    table = Table(title="Speculative decoding against the target alone", title_justify="left")
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    table.add_column("± s.e.", justify="right", style="dim")
+    table.add_column("metrics.json", style="dim", no_wrap=True)
+    for name, label, style in ROWS:
+        if name in metrics:
+            error = style.format(errors[name]) if name in errors else ""
+            table.add_row(label, style.format(metrics[name]), error, name)
+    return table
+
+
+def _texts(records: Sequence[Record]) -> list[RenderableType]:
+    shown = next((record for record in records if record.done and record.baseline is not None), None)
+    shown = shown or next((record for record in records if record.done), None)
+    if shown is None or shown.trace is None:
+        return []
+    panels = [_panel("speculative", shown.text)]
+    if shown.baseline is not None:
+        same = shown.trace.tokens == shown.baseline.tokens
+        verdict = "[green]token-identical[/]" if same else "[red]different tokens[/]"
+        panels = [_panel("target alone", shown.baseline_text), _panel(f"speculative: {verdict}", shown.text)]
+    title = f"{escape(shown.sample.id)}: {escape(shown.sample.question)}"
+    grid = Table.grid(expand=True)
+    for _ in panels:
+        grid.add_column(ratio=1)
+    grid.add_row(*panels)
+    return [title, grid]
+
+
+def _panel(title: str, text: str) -> Panel:
+    return Panel(escape(text), title=title, title_align="left")
+
+
+def _troubles(records: Sequence[Record]) -> list[RenderableType]:
+    lines = [
+        f"[red]failed[/]  {escape(record.sample.id)}: {escape(record.failure)}" for record in records if record.failure
+    ]
+    lines += [f"[yellow]warning[/]  {escape(r.sample.id)}: {escape(text)}" for r in records for text in r.warnings]
+    more = len(lines) - 10
+    return [*lines[:10], f"... and {more} more in samples.jsonl"] if more > 0 else list(lines)

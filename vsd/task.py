@@ -1,0 +1,105 @@
+"""The Lightning module: one test step decodes one sample, with the target alone beside it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule
+
+from vsd import memory, stats
+from vsd.baselines import BaselineCache
+from vsd.data.datamodule import Item
+from vsd.record import Record, without_rounds
+from vsd.types import Sample, Trace, Video
+
+if TYPE_CHECKING:
+    from vsd.engine import Engine
+
+
+class DecodeTask(LightningModule):
+    """Decodes items to records. Lightning neither moves nor saves the models: the engine is a plain object.
+
+    `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `records`
+    are the samples of earlier runs in the same folder; those of this run are added to them.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        baseline: Engine | None = None,
+        cache: BaselineCache | None = None,
+        records: Iterable[Record] = (),
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.engine = engine
+        self.baseline = baseline
+        self.cache = cache
+        self.records = list(records)
+        self.seed = seed
+        self.memory_device = device
+        self._warm = False
+
+    def test_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
+        """Decode one item. What is wrong with this sample alone becomes a record that says so; the run goes on."""
+        if batch.video is None:
+            return self._finish(Record(sample=batch.sample, failure=batch.failure))
+        try:
+            self._warm_up(batch.sample, batch.video)
+            trace, baseline = self._decode(batch.sample, batch.video, baseline_first=batch_idx % 2 == 0)
+        except (ValueError, torch.OutOfMemoryError) as error:
+            return self._finish(Record(sample=batch.sample, failure=str(error), warnings=batch.warnings))
+        record = Record(
+            sample=batch.sample,
+            trace=trace,
+            baseline=baseline,
+            text=self.engine.text(trace),
+            baseline_text=self.engine.text(baseline) if baseline else "",
+            warnings=batch.warnings,
+            peak_mb=memory.peak_mb(self.memory_device),
+        )
+        return self._finish(record)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the numbers of all records, earlier ones included."""
+        self.log_dict(stats.summary(self.records))
+
+    def _finish(self, record: Record) -> dict[str, Any]:
+        self.records.append(record)
+        return {"record": record}
+
+    def _warm_up(self, sample: Sample, video: Video) -> None:
+        """Decode the first sample once with both engines, untimed: a first pass allocates, compiles and pages in."""
+        if self._warm:
+            return
+        self.engine.run(video, sample.question, seed=self.seed)
+        if self.baseline is not None:
+            self.baseline.run(video, sample.question, seed=self.seed)
+        self._warm = True
+
+    def _decode(self, sample: Sample, video: Video, *, baseline_first: bool) -> tuple[Trace, Trace | None]:
+        """Both decodes of a sample, the order alternating so that neither always runs on warmer hardware."""
+        seed = sample_seed(self.seed, sample.id)
+        baseline = self._baseline(sample, video, seed) if baseline_first else None
+        trace = self.engine.run(video, sample.question, seed=seed)
+        return trace, baseline or self._baseline(sample, video, seed)
+
+    def _baseline(self, sample: Sample, video: Video, seed: int) -> Trace | None:
+        if self.baseline is None:
+            return None
+        trace = self.cache.get(sample) if self.cache else None
+        if trace is None:
+            trace = without_rounds(self.baseline.run(video, sample.question, seed=seed))
+            if self.cache:
+                self.cache.put(sample, trace)
+        return trace
+
+
+def sample_seed(seed: int, sample_id: str) -> int:
+    """The seed of one sample: the same in every shard and after every restart, different between samples."""
+    return (seed + zlib.crc32(sample_id.encode())) % 2**32
