@@ -22,6 +22,7 @@ from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number
 from vsd.types import Evidence, Grid, Output, Prompt, Video
 
+_PLAIN_NEEDS = frozenset({"features", "attention", "video_attention"})
 _SUFFIX_PIECE = 64
 _SPARE_ROWS = 512
 
@@ -123,7 +124,7 @@ class VideoLM(ABC):
             probe = SuffixAttention(prompt.visual_V, context="attention" in want, video="video_attention" in want)
         with HiddenTaps(self.text, layers, prompt) as taps:
             for start, end in _pieces(prompt, two_passes=probe is not None):
-                taps.piece(start)
+                taps.piece(start, end)
                 hidden_MD = self._run(
                     prompt.embeds_TD[start:end],
                     prompt.positions_PT[:, None, start:end],
@@ -249,9 +250,6 @@ def _hidden_names(want: frozenset[str]) -> list[str]:
     if unknown:
         raise ValueError(f"needs: evidence must be one of {sorted(_PLAIN_NEEDS)} or 'hidden:L', got {unknown}")
     return names
-
-
-_PLAIN_NEEDS = frozenset({"features", "attention", "video_attention"})
 
 
 def _eos(model: Any, processor: Any) -> frozenset[int]:

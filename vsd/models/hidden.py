@@ -36,7 +36,8 @@ class HiddenTaps:
         self._text = text
         self._names = names
         self._prompt = prompt
-        self._start = 0
+        self._inside_V = prompt.visual_V
+        self._tail = prompt.suffix
         self._visual: dict[int, list[Tensor]] = {number: [] for number in names.values()}
         self._suffix: dict[int, list[Tensor]] = {number: [] for number in names.values()}
         self._hooks: list[Any] = []
@@ -45,7 +46,7 @@ class HiddenTaps:
         layers: Any = self._text.layers
         for number in self._visual:
             if number == 0:
-                self._take(0, self._prompt.embeds_TD, 0)
+                self._take(0, self._prompt.embeds_TD)
                 continue
             module: Any = self._text.norm if number == len(layers) else layers[number - 1]
             self._hooks.append(module.register_forward_hook(self._hook(number)))
@@ -55,9 +56,11 @@ class HiddenTaps:
         for hook in self._hooks:
             hook.remove()
 
-    def piece(self, start: int) -> None:
-        """Say at which prompt index the next piece begins."""
-        self._start = start
+    def piece(self, start: int, end: int) -> None:
+        """Say which part of the prompt, [start, end), is read next."""
+        visual_V = self._prompt.visual_V
+        self._inside_V = visual_V[(visual_V >= start) & (visual_V < end)] - start
+        self._tail = max(self._prompt.suffix - start, 0)
 
     @property
     def hidden(self) -> dict[str, Hidden]:
@@ -70,13 +73,10 @@ class HiddenTaps:
     def _hook(self, number: int) -> Any:
         def take(module: nn.Module, inputs: Any, output: Any) -> None:
             states = output[0] if isinstance(output, tuple) else output
-            self._take(number, states[0], self._start)
+            self._take(number, states[0])
 
         return take
 
-    def _take(self, number: int, states_MD: Tensor, start: int) -> None:
-        end = start + states_MD.shape[0]
-        visual_V = self._prompt.visual_V
-        inside_V = visual_V[(visual_V >= start) & (visual_V < end)]
-        self._visual[number].append(states_MD[inside_V - start])
-        self._suffix[number].append(states_MD[max(self._prompt.suffix - start, 0) :].clone())
+    def _take(self, number: int, states_MD: Tensor) -> None:
+        self._visual[number].append(states_MD[self._inside_V])
+        self._suffix[number].append(states_MD[self._tail :].clone())  # a view would keep all rows alive

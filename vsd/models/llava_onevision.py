@@ -20,7 +20,10 @@ class LlavaOneVision(VideoLM):
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         pixels = inputs["pixel_values_videos"].to(self.model.dtype)
-        return self.model.get_video_features(pixels).pooler_output[0]
+        features_XD: Tensor = self.model.get_video_features(pixels).pooler_output[0]
+        if len(features_XD) == self.grid(inputs).tokens:  # transformers before 5.23 appends the newline elsewhere
+            features_XD = torch.cat((features_XD, self.model.model.image_newline[None]))
+        return features_XD
 
     def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
         vision = self.model.config.vision_config
