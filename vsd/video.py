@@ -52,6 +52,8 @@ def _read_decord(file: Path, frames: int) -> Video:
     except (RuntimeError, decord.DECORDError) as error:
         if "video stream" in str(error):
             raise BadVideo(file, "no picture in it (audio only?)") from error
+        if "buffer source" in str(error):  # no frame told it the pixel format
+            raise BadVideo(file, "zero frames") from error
         raise BadVideo(file, "not a video, or truncated") from error
     if len(reader) == 0:
         raise BadVideo(file, "zero frames")
@@ -61,7 +63,7 @@ def _read_decord(file: Path, frames: int) -> Video:
         seconds = reader.get_frame_timestamp(indices)[:, 0]
     except (RuntimeError, IndexError, decord.DECORDError) as error:
         raise BadVideo(file, f"damaged or truncated: frame {indices[-1]} of {len(reader)} cannot be decoded") from error
-    return Video(frames=pixels, seconds=np.asarray(seconds, dtype=np.float64).round(6), path=str(file))
+    return Video(frames=pixels, seconds=np.asarray(seconds, dtype=np.float64).round(4), path=str(file))
 
 
 def _read_av(file: Path, frames: int) -> Video:
@@ -89,4 +91,4 @@ def _read_av(file: Path, frames: int) -> Video:
         raise BadVideo(file, f"damaged or truncated: frame {count} of {total} cannot be decoded") from error
     if len(pixels) < len(wanted):  # PyAV stops without an error at the end of a truncated file
         raise BadVideo(file, f"damaged or truncated: {count} of {total} frames can be decoded")
-    return Video(frames=np.stack(pixels), seconds=np.asarray(seconds, dtype=np.float64).round(6), path=str(file))
+    return Video(frames=np.stack(pixels), seconds=np.asarray(seconds, dtype=np.float64).round(4), path=str(file))

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("accept/length", "{:.2f}"),
-    ("accept/rate", "{:.3f}"),
-    ("speed/decode", "{:.2f}"),
-    ("speed/end_to_end", "{:.2f}"),
-    ("exact/mismatched", "{:.0f}"),
-    ("samples/done", "{:.0f}"),
-    ("samples/failed", "{:.0f}"),
+# metric, heading, how it is written
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("accept/length", "per\nround", "{:.2f}"),
+    ("accept/rate", "accept\nrate", "{:.1%}"),
+    ("speed/decode", "speed", "{:.2f}x"),
+    ("speed/end_to_end", "end to\nend", "{:.2f}x"),
+    ("exact/mismatched", "differ", "{:.0f}"),
+    ("samples/done", "done", "{:.0f}"),
+    ("samples/failed", "failed", "{:.0f}"),
 )
 
 
@@ -51,17 +53,20 @@ def write_csv(found: Sequence[Job], file: Path) -> None:
 
 
 def table(found: Sequence[Job]) -> Table:
-    """The table that a multirun ends with. Overrides that all jobs share stand in its title."""
+    """The table that a multirun ends with. Overrides that all jobs share stand in its title, errors under it."""
     shared = set.intersection(*(set(job.overrides) for job in found)) if len(found) > 1 else set()
-    result = Table(title=escape(" ".join(["Multirun", *sorted(shared)])), title_justify="left")
+    errors = "\n".join(f"[red]job {job.number}[/]  {escape(job.error)}" for job in found if job.error)
+    title = escape(" ".join(["Multirun", *sorted(shared)]))
+    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    result.caption, result.caption_justify, result.caption_style = errors or None, "left", ""
     result.add_column("job", justify="right")
-    result.add_column("set")
-    for name, _ in COLUMNS:
-        result.add_column(name.replace("/", "/\n"), justify="right")
+    result.add_column("set", no_wrap=True)
+    for _, heading, _ in COLUMNS:
+        result.add_column(heading, justify="right")
     for job in found:
-        own = " ".join(override for override in job.overrides if override not in shared)
-        cells = [style.format(job.metrics[name]) if name in job.metrics else "–" for name, style in COLUMNS]
-        result.add_row(job.number, escape(own) + (f"\n[red]{escape(job.error)}[/]" if job.error else ""), *cells)
+        own = "\n".join(override for override in job.overrides if override not in shared)
+        cells = [style.format(job.metrics[name]) if name in job.metrics else "–" for name, _, style in COLUMNS]
+        result.add_row(job.number, escape(own), *cells)
     return result
 
 

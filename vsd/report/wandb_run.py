@@ -15,6 +15,8 @@ def wandb_logger(*, folder: str, project: str, name: str | None = None, **option
 
     It is online only if WANDB_API_KEY is set. The key itself never enters a config.
     """
+    import wandb
+
     Path(folder).mkdir(parents=True, exist_ok=True)
     return WandbLogger(
         project=project,
@@ -23,6 +25,7 @@ def wandb_logger(*, folder: str, project: str, name: str | None = None, **option
         id=_run_id(Path(folder) / "wandb_id.txt"),
         offline=not os.environ.get("WANDB_API_KEY"),
         resume="allow",
+        settings=wandb.Settings(quiet=True),
         **options,
     )
 
@@ -36,7 +39,7 @@ def finish(logger: WandbLogger) -> str:
         return ""
     # run.dir is .../wandb/offline-run-TIME-ID/files
     folder = Path(run.dir).parent
-    url = run.url
+    url = None if run.offline else run.url
     run.finish()
     look = f"wandb leet {folder}"
     return f"{look}   or   {url}" if url else f"{look}   upload: wandb sync {folder}"

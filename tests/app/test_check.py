@@ -1,0 +1,96 @@
+"""Bad input is refused before weights load, with the field, the rule and the value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import Compose
+from vsd import app
+from vsd.app import UsageError
+from vsd.check import check_dials, unused_dials
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ratio=1", r"ratio: must be a number in \[0, 1\), got 1"),
+        ("ratio=-0.1", r"ratio: must be .* got -0.1"),
+        ("ratio=nan", r"ratio: must be .* got nan"),
+        ("ratio=abc", r"ratio: must be .* got 'abc'"),
+        ("gamma=0", r"gamma: must be a whole number, at least 1, got 0"),
+        ("gamma=2.5", r"gamma: .* got 2.5"),
+        ("frames=0", r"frames: .* got 0"),
+        ("max_new_tokens=0", r"max_new_tokens: .* got 0"),
+        ("limit=0", r"limit: .* got 0"),
+        ("shard=2/2", r"shard: must be i/n"),
+        ("seed=-1", r"seed: .* got -1"),
+        ("temperature=-1", r"temperature: .* got -1"),
+        ("temperature=0.7", r"temperature: must be 0 for a verifier that does not sample, got 0.7"),
+        ("positions=bent", r"positions: must be original or compact, got 'bent'"),
+        ("dtype=int8", r"dtype: .* got 'int8'"),
+        ("baseline=maybe", r"baseline: .* got 'maybe'"),
+        ("device=cuda:99", r"device: the device must be available .* 'cuda:99'"),
+        ("draft=none", r"draft: this drafter needs a draft model"),
+        ("data=folder", r"data.path: must be a video file or a folder"),
+        ("target.path=null", r"target.path: must be a checkpoint folder or a hub name, got None"),
+        ("target.path=/no/such/folder", r"target.path: .* '/no/such/folder'"),
+        ("target.path=some/model", r"target.path: .*hub name.*"),
+        ("max_new_tokens=512", r"max_new_tokens: must be below the context .* 512 tokens, got 512"),
+        ("pruner.ratio=1.5", r"ratio.* 1.5"),
+    ],
+)
+def test_refused(override: str, message: str, configure: Compose, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    paths = [f"{role}.path={checkpoints[role]}" for role in ("target", "draft")]
+    paths = [path for path in paths if not (override.startswith("draft=") and path.startswith("draft."))]
+    with pytest.raises(UsageError, match=message) as caught:
+        app.run(configure(*paths, override), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "samples.jsonl").exists()
+
+
+@pytest.mark.parametrize("role", ["target", "draft"])
+def test_a_folder_without_weights_is_refused(
+    role: str, configure: Compose, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "config.json").write_text((checkpoints["target"] / "config.json").read_text())
+    paths = {**checkpoints, role: empty}
+    with pytest.raises(UsageError, match=rf"{role}.path: .*weights"):
+        app.run(configure(f"target.path={paths['target']}", f"draft.path={paths['draft']}"), tmp_path / "run")
+
+
+def test_different_tokenizers_are_refused(configure: Compose, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    cfg = configure(f"target.path={checkpoints['target']}", f"draft.path={checkpoints['swapped']}")
+    with pytest.raises(UsageError, match=r"draft.path: .*different tokenizers"):
+        app.run(cfg, tmp_path / "run")
+
+
+def test_a_shard_without_samples_is_refused(configure: Compose, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"shard: must leave this job a sample, got '2/3' \(limit=2\)"):
+        app.run(configure("limit=2", "shard=2/3"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("dials", [[], ["ratio=0"], ["limit=1"], ["baseline=cache"], ["baseline=false"], ["gamma=1"]])
+def test_good_dials_pass(dials: list[str], configure: Compose) -> None:
+    check_dials(configure(*dials))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "drafts", "unused"),
+    [
+        (["pruner=none", "ratio=0.9"], True, ["ratio"]),
+        (["pruner=hippo", "ratio=0.9", "gamma=3", "seed=1", "device=cpu"], True, []),
+        (["parallelism=autoregressive", "gamma=3", "ratio=0.5", "positions=compact"], False, ["gamma", "ratio", "positions"]),
+        (["baseline_folder=x"], True, ["baseline_folder"]),
+        (["baseline=cache", "baseline_folder=x"], True, []),
+        (["pruner=none"], True, []),
+    ],
+)
+def test_a_dial_that_changes_nothing_is_told(
+    overrides: list[str], drafts: bool, unused: list[str], configure: Compose
+) -> None:
+    found = unused_dials(configure(*overrides), overrides, drafts=drafts)
+    assert [warning.split("=")[0] for warning in found] == unused

@@ -1,0 +1,71 @@
+"""What the groups compose to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import ROOT, Compose
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+def test_defaults(configure: Compose) -> None:
+    cfg = configure()
+    dials = {key: cfg[key] for key in ("ratio", "gamma", "frames", "temperature", "max_new_tokens", "limit", "shard")}
+    assert dials == {
+        "ratio": 0.9,
+        "gamma": 5,
+        "frames": 16,
+        "temperature": 0,
+        "max_new_tokens": 128,
+        "limit": None,
+        "shard": "0/1",
+    }
+    assert (cfg.target.path, cfg.draft.path) == ("zoo:qwen2_5_vl/target", "zoo:qwen2_5_vl/draft")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "draft"),
+    [
+        (["target=tiny_llava"], "zoo:llava_onevision/draft"),
+        (["target=qwen2_5_vl_32b"], "Qwen/Qwen2.5-VL-7B-Instruct"),
+        (["target=llava_ov_72b"], "llava-hf/llava-onevision-qwen2-7b-ov-hf"),
+        (["target=tiny_llava", "draft=self"], "zoo:llava_onevision/target"),
+        (["draft=none"], None),
+        (["target=qwen2_5_vl_72b", "draft=qwen2_5_vl_3b"], "Qwen/Qwen2.5-VL-3B-Instruct"),
+    ],
+)
+def test_the_draft_follows_the_target_unless_told(overrides: list[str], draft: str | None, configure: Compose) -> None:
+    assert configure(*overrides).draft.path == draft
+
+
+@pytest.mark.parametrize("target", options("target"))
+def test_every_target_names_a_draft(target: str, configure: Compose) -> None:
+    assert configure(f"target={target}").draft.path
+
+
+def test_every_option_of_every_group_composes(configure: Compose) -> None:
+    groups = [path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("hydra", "target")]
+    for group in groups:
+        for option in options(group):
+            assert group == "experiment" or group in configure(f"{group}={option}"), (group, option)
+
+
+def test_an_experiment_beats_the_defaults_and_a_dial_beats_it(configure: Compose) -> None:
+    assert configure("experiment=hippo_sequential").pruner._target_ == "vsd.pruners.hippo.Hippo"
+    assert configure("experiment=specvlm_chain", "ratio=0.5").pruner.ratio == 0.5
+    assert configure("experiment=specvlm_chain", "pruner=none").pruner._target_ == "vsd.pruners.none.NoPruner"
+
+
+def test_a_pruner_reads_the_ratio_dial(configure: Compose) -> None:
+    assert configure("pruner=uniform", "ratio=0.25").pruner.ratio == 0.25
+
+
+def test_every_option_says_what_it_is() -> None:
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        if path.parent.name != "draft" or path.stem in ("self", "none"):
+            assert any(line.startswith("# ") for line in Path(path).read_text().splitlines()), path

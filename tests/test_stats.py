@@ -1,0 +1,193 @@
+"""Every metric against numbers worked out by hand (METHODS: four accepted lengths, three speeds)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+
+from vsd.record import Record, from_dict, to_dict
+from vsd.stats import METRICS, accepted_per_round, position_curve, standard_errors, summary
+from vsd.types import Round, Sample, Trace
+
+
+def one_round(accepted: int, *, drafted: int = 3, rejected: bool = True, committed: int | None = None) -> Round:
+    committed = accepted + 1 if committed is None else committed
+    timing = {"draft_s": 0.1 * drafted, "verify_s": 1.0}
+    return Round(drafted=drafted, nodes=drafted, accepted=accepted, committed=committed, rejected=rejected, **timing)
+
+
+def trace(rounds: Sequence[Round], seconds: dict[str, float], *, tokens: int, forwards: int, kept: int = 2) -> Trace:
+    return Trace(
+        tokens=tuple(range(tokens)),
+        rounds=tuple(rounds),
+        seconds=seconds,
+        target_forwards=forwards,
+        visual=20,
+        kept=kept,
+        prompt=30,
+        finish="length",
+    )
+
+
+def baseline(tokens: int) -> Trace:
+    """One token per forward, one second each; the first token after 2 s."""
+    decode = float(tokens - 1)
+    seconds = {"decode": decode, "first_token": 2.0, "total": decode + 2.0}
+    return trace([], seconds, tokens=tokens, forwards=tokens - 1, kept=20)
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    """Sample a: rounds that accept 3 of 3, 1 of 3 (rejected), 0 of 3 (rejected): 4 accepted, 7 committed, 8 tokens.
+    Sample b: one round that accepts 2 of 2 with the answer ending inside it: 2 accepted, 2 committed, 3 tokens.
+    """
+    a = trace(
+        [one_round(3, rejected=False), one_round(1), one_round(0)],
+        {"decode": 3.9, "first_token": 2.5, "total": 7.0},
+        tokens=8,
+        forwards=3,
+    )
+    b = trace(
+        [one_round(2, drafted=2, rejected=False, committed=2)],
+        {"decode": 1.2, "first_token": 2.5, "total": 4.0},
+        tokens=3,
+        forwards=1,
+        kept=4,
+    )
+    sample_a, sample_b = (Sample(id=name, video=f"{name}.mp4", question="?") for name in "ab")
+    return [
+        Record(sample=sample_a, trace=a, baseline=baseline(8), peak_mb=100.0),
+        Record(sample=sample_b, trace=b, baseline=baseline(3), peak_mb=120.0),
+        Record(sample=Sample(id="c", video="c.mp4", question="?"), failure="c.mp4: the file is empty"),
+    ]
+
+
+EXPECTED = {
+    "accept/length": 9 / 4,  # (4 + 2 + 1) + 2 committed over 4 rounds
+    "accept/draft_length": 6 / 4,
+    "accept/run_length": 6 / 2,  # two rejections
+    "accept/rate": 6 / 8,
+    "accept/tokens_per_target_forward": 9 / 4,
+    "accept/position_1": 3 / 4,  # accepted in 3 of 4 rounds, tested in all
+    "accept/position_1_unconditional": 3 / 4,
+    "accept/position_2": 2 / 3,  # tested after each accepted first token
+    "accept/position_2_unconditional": 2 / 4,
+    "accept/position_3": 1.0,  # reached once: b drafted no third token
+    "accept/position_3_unconditional": 1 / 3,
+    "speed/tokens_per_s": 9 / 5.1,
+    "speed/baseline_tokens_per_s": 1.0,
+    "speed/decode": 9 / 5.1,
+    "speed/end_to_end": (11 / 11.0) / (11 / 13.0),
+    "speed/ttft": 4.0 / 5.0,
+    "speed/cost_ratio": 10.0,
+    "prune/visual": 20.0,
+    "prune/kept": 3.0,
+    "time/decode": 2.55,
+    "time/first_token": 2.5,
+    "time/total": 5.5,
+    "exact/mismatched": 0,
+    "memory/peak_mb": 120.0,
+    "samples/done": 2,
+    "samples/failed": 1,
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_metric_is_what_the_hand_says(name: str, records: list[Record]) -> None:
+    assert summary(records)[name] == pytest.approx(EXPECTED[name])
+
+
+def test_no_metric_is_missing_and_none_is_extra(records: list[Record]) -> None:
+    assert set(summary(records)) == {*EXPECTED, *METRICS}
+
+
+def test_prediction_follows_the_theory(records: list[Record]) -> None:
+    gamma, alpha, c = 11 / 4, 0.75, 10.0
+    expected = (1 - alpha ** (gamma + 1)) / (1 - alpha) / (gamma / c + 1)
+    values = summary(records)
+    assert values["speed/predicted"] == pytest.approx(expected)
+    assert values["speed/measured_to_predicted"] == pytest.approx(9 / 5.1 / expected)
+
+
+def test_run_length_is_alpha_over_one_minus_alpha(records: list[Record]) -> None:
+    values = summary(records)
+    assert values["accept/run_length"] == pytest.approx(values["accept/rate"] / (1 - values["accept/rate"]))
+
+
+def test_prediction_of_a_perfect_draft_is_finite(records: list[Record]) -> None:
+    values = summary(records[1:2])
+    assert values["speed/predicted"] == pytest.approx((2 + 1) / (2 / 10 + 1))
+    assert "accept/run_length" not in values
+
+
+def test_pooled_totals_are_no_mean_of_ratios(records: list[Record]) -> None:
+    mean = sum(summary([record])["accept/length"] for record in records[:2]) / 2
+    assert summary(records)["accept/length"] != pytest.approx(mean)
+
+
+def test_rounds_without_a_draft_are_no_rounds(records: list[Record]) -> None:
+    plain = one_round(0, drafted=0, rejected=False)
+    a = records[0].trace
+    assert a is not None
+    longer = trace([*a.rounds, plain], dict(a.seconds), tokens=9, forwards=4)
+    values = summary([Record(sample=records[0].sample, trace=longer)])
+    assert values["accept/length"] == pytest.approx(7 / 3)
+    assert values["accept/tokens_per_target_forward"] == pytest.approx(8 / 4)
+
+
+def test_autoregressive_has_no_acceptance_and_speed_one(records: list[Record]) -> None:
+    alone = Record(sample=records[0].sample, trace=baseline(8), baseline=baseline(8))
+    values = summary([alone])
+    assert not [name for name in values if name.startswith("accept/") and name != "accept/tokens_per_target_forward"]
+    assert values["accept/tokens_per_target_forward"] == 1
+    assert values["speed/decode"] == values["speed/end_to_end"] == values["speed/ttft"] == 1
+    assert "speed/predicted" not in values
+
+
+def test_without_a_baseline_there_is_no_speed_up(records: list[Record]) -> None:
+    values = summary([Record(sample=records[0].sample, trace=records[0].trace)])
+    assert {name for name in values if name.startswith("speed/")} == {"speed/tokens_per_s"}
+    assert "exact/mismatched" not in values
+
+
+def test_mismatched_counts_samples(records: list[Record]) -> None:
+    other = Record(sample=records[0].sample, trace=records[0].trace, baseline=baseline(7))
+    assert summary([other, records[1]])["exact/mismatched"] == 1
+
+
+def test_nothing_done() -> None:
+    assert summary([]) == {"samples/done": 0, "samples/failed": 0}
+    assert standard_errors([]) == {}
+
+
+def test_all_numbers_are_finite(records: list[Record]) -> None:
+    assert all(math.isfinite(value) for value in summary(records).values())
+
+
+def test_standard_error_of_a_mean_is_the_usual_one(records: list[Record]) -> None:
+    # prune/kept is a plain mean of 2 and 4: sd = sqrt(2), over sqrt(2)
+    assert standard_errors(records)["prune/kept"] == pytest.approx(1.0)
+
+
+def test_standard_error_of_a_ratio_is_the_jackknife_over_samples(records: list[Record]) -> None:
+    # without a: 2/1; without b: 7/3; mean 13/6, deviations 1/6 each, (n - 1)/n = 1/2
+    assert standard_errors(records)["accept/length"] == pytest.approx(math.sqrt(0.5 * 2 / 36))
+    assert "accept/run_length" not in standard_errors(records)  # undefined without a
+
+
+def test_one_sample_has_no_standard_error(records: list[Record]) -> None:
+    assert standard_errors(records[:1]) == {}
+
+
+def test_histogram_and_curve(records: list[Record]) -> None:
+    assert accepted_per_round(records) == [3, 1, 0, 2]
+    assert position_curve(records) == [(1, 3 / 4), (2, pytest.approx(2 / 3)), (3, 1.0)]
+
+
+def test_records_survive_json(records: list[Record]) -> None:
+    import json
+
+    for record in records:
+        assert from_dict(json.loads(json.dumps(to_dict(record)))) == record
