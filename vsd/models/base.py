@@ -227,7 +227,7 @@ class VideoLM(ABC):
         )
         inputs = self.processor(
             text=[text],
-            videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
+            videos=[torch.tensor(video.frames).permute(0, 3, 1, 2)],
             video_metadata=[metadata],
             do_sample_frames=False,
             return_tensors="pt",
