@@ -92,11 +92,15 @@ def _background(scene: Scene) -> np.ndarray:
     return np.repeat((scene.shade + marks * step).astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def _coverage(shape: Shape, time: float) -> tuple[slice, slice, np.ndarray]:
-    """The box a shape may touch and how much of each pixel in it the shape covers (edges are anti-aliased)."""
+def centre(shape: Shape, time: float) -> tuple[float, float]:
+    """Where the shape's centre is at `time` (0 = start, 1 = end of the clip): x, y in pixels."""
     dx, dy = MOTIONS[shape.motion]
-    cx = shape.centre[0] + dx * TRAVEL * (time - 0.5)
-    cy = shape.centre[1] + dy * TRAVEL * (time - 0.5)
+    return shape.centre[0] + dx * TRAVEL * (time - 0.5), shape.centre[1] + dy * TRAVEL * (time - 0.5)
+
+
+def coverage(shape: Shape, time: float) -> tuple[slice, slice, np.ndarray]:
+    """The box a shape may touch (rows, columns), and how much of each of its pixels the shape covers, (h, w, 1)."""
+    cx, cy = centre(shape, time)
     reach = int(shape.radius) + 3
     xs = slice(max(0, int(cx) - reach), min(SIDE, int(cx) + reach + 1))
     ys = slice(max(0, int(cy) - reach), min(SIDE, int(cy) + reach + 1))
@@ -122,7 +126,7 @@ def render(scene: Scene, times: np.ndarray) -> np.ndarray:
     frames = np.repeat(background[None], len(times), axis=0)
     for frame, time in zip(frames, times, strict=True):
         for shape in scene.shapes:
-            ys, xs, cover = _coverage(shape, float(time))
+            ys, xs, cover = coverage(shape, float(time))
             under = frame[ys, xs]
             frame[ys, xs] = under + (np.array(shape.rgb, np.float32) - under) * cover
     return frames

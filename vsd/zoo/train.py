@@ -2,7 +2,8 @@
 
 Every batch is rendered on the fly from its step number, so a run that was stopped goes on from its last saved state
 with the batches it would have seen. A random share of the visual tokens is dropped, positions kept: large models
-tolerate pruned prompts untrained, small ones have to be shown some.
+tolerate pruned prompts untrained, small ones have to be shown some. Lessons go from easy to hard (`LESSONS`): finding
+one shape has to be learnt before finding the right one of four, and few frames make the first lessons cheap.
 """
 
 from __future__ import annotations
@@ -14,18 +15,32 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsd.zoo import WEIGHTS, recipe, shapes, texts
+from vsd.zoo import WEIGHTS, recipe, shapes, texts, vision
 
 log = logging.getLogger(__name__)
 TRAIN_SEEDS = 1_000_000  # scene seeds from here on are for training, below it for the tokenizer and held-out clips
-STEPS = {"target": 1400, "draft": 1200}
+STEPS = {"target": 800, "draft": 700}
+VISION_STEPS = 500
 PEAK = {"target": 2e-3, "draft": 3e-3}  # learning rate
+FACT_WEIGHT = 3.0  # of a fact's word in the loss; a filler word, which cannot be known, has 1
+
+
+class Lesson(NamedTuple):
+    """What batches hold until `until` (a share of all steps): at most `shapes` a clip; few frames and all tokens, or
+    8 to 32 frames and a random share dropped."""
+
+    until: float
+    shapes: int
+    full: bool
+
+
+LESSONS = (Lesson(0.15, 1, False), Lesson(0.30, 2, False), Lesson(1.0, 4, True))
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,9 @@ class Prompter:
         self.video_id = self.tokenizer.convert_tokens_to_ids(processor.video_token)
         self.processor = processor
         self.prefix = self._ids("?")[0]
+        facts = " ".join([*texts.NUMBERS, *texts.MOVES.values(), *shapes.PLACES, *shapes.COLOURS, *shapes.SHAPES])
+        looks = " ".join([*shapes.SIZES, *shapes.TEXTURES, *shapes.TONES])
+        self.fact_words = sorted(set(self.tokenizer(f" {facts} {looks}")["input_ids"]))
 
     def _ids(self, question: str) -> tuple[list[int], list[int]]:
         content = [{"type": "video"}, {"type": "text", "text": question}]
@@ -67,29 +85,46 @@ def visual_tokens(family: str, frames: int) -> int:
     return per_frame * (frames // 2 if family == "qwen2_5_vl" else frames)
 
 
-def draw_frames(family: str, rng: np.random.Generator) -> int:
-    """8 to 32 frames, mostly few: the cost of a step grows with them."""
+def lesson_at(progress: float) -> Lesson:
+    return next(lesson for lesson in LESSONS if progress < lesson.until)
+
+
+def draw_size(family: str, role: str, lesson: Lesson, rng: np.random.Generator) -> tuple[int, int]:
+    """Frames (8 to 32, mostly few: the cost of a step grows with them) and the number of visual tokens kept."""
+    if not lesson.full:
+        return 8, visual_tokens(family, 8)
     odds = [0.54, 0.40, 0.03, 0.03] if family == "qwen2_5_vl" else [0.68, 0.26, 0.03, 0.03]
-    return int(rng.choice([8, 16, 24, 32], p=odds))
-
-
-def make_batch(family: str, role: str, prompt: Prompter, size: int, rng: np.random.Generator) -> Batch:
-    frames = draw_frames(family, rng)
-    times = (np.arange(frames) + 0.5) / frames
-    visual = visual_tokens(family, frames)
+    frames = int(rng.choice([8, 16, 24, 32], p=odds))
     dropped = 0.0 if rng.random() < (0.55 if role == "target" else 0.3) else rng.uniform(0, 0.97)
-    keep = max(1, int(visual * (1 - dropped)))
+    return frames, max(1, int(visual_tokens(family, frames) * (1 - dropped)))
+
+
+def draw_scene(lesson: Lesson, rng: np.random.Generator) -> shapes.Scene:
+    while True:
+        scene = shapes.scene(TRAIN_SEEDS + int(rng.integers(1 << 40)))
+        if len(scene.shapes) <= lesson.shapes:
+            return scene
+
+
+def draw_clip(scene: shapes.Scene, times: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """(frames, 3, side, side) uint8, with the grain that a video codec leaves."""
+    grain = rng.normal(0, 3, (len(times), shapes.SIDE, shapes.SIDE, 1)).astype(np.float32)
+    pixels = np.clip(shapes.render(scene, times) + grain, 0, 255).astype(np.uint8)
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def make_batch(
+    family: str, role: str, prompt: Prompter, size: int, rng: np.random.Generator, lesson: Lesson = LESSONS[-1]
+) -> Batch:
+    frames, keep = draw_size(family, role, lesson, rng)
     clips, rows = [], []
     for _ in range(size):
-        scene = shapes.scene(TRAIN_SEEDS + int(rng.integers(1 << 40)))
-        pixels = shapes.render(scene, times) + rng.normal(0, 3, (frames, shapes.SIDE, shapes.SIDE, 1)).astype(
-            np.float32
-        )
-        clips.append(torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8)).permute(0, 3, 1, 2))
-        question = texts.ask(scene, rng)
+        scene = draw_scene(lesson, rng)
+        clips.append(draw_clip(scene, (np.arange(frames) + 0.5) / frames, rng))
         described = rng.random() < 0.85
+        question = texts.ask(scene, rng)
         rows.append(prompt(texts.DESCRIBE, texts.describe(scene, rng)) if described else prompt(*question[:2]))
-    kept = np.stack([np.sort(rng.permutation(visual)[:keep]) for _ in range(size)])
+    kept = np.stack([np.sort(rng.permutation(visual_tokens(family, frames))[:keep]) for _ in range(size)])
     width = max(len(ids) for ids, _ in rows)
     text = torch.zeros(size, width, dtype=torch.long)
     labels = torch.full((size, width), -100)
@@ -99,10 +134,10 @@ def make_batch(family: str, role: str, prompt: Prompter, size: int, rng: np.rand
     return Batch(clips, frames / shapes.SECONDS, torch.from_numpy(kept), text, labels)
 
 
-def visual_features(model: Any, family: str, processor: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+def visual_features(model: Any, family: str, processor: Any, clips: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Projected grid tokens (B, V, D), and off-grid visual tokens that are never dropped (B, 0 or 1, D)."""
     device = next(model.parameters()).device
-    pixels = processor.video_processor(batch.clips, do_sample_frames=False, return_tensors="pt").to(device)
+    pixels = processor.video_processor(clips, do_sample_frames=False, return_tensors="pt").to(device)
     if family == "qwen2_5_vl":
         features = model.model.get_video_features(**pixels).pooler_output
         grid = torch.stack(tuple(features))
@@ -129,8 +164,8 @@ def positions(family: str, model: Any, prefix: int, batch: Batch, visual: int) -
 
 
 def loss_of(model: Any, family: str, processor: Any, prompt: Prompter, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the answer's tokens."""
-    grid_BVD, extra_BED = visual_features(model, family, processor, batch)
+    """Mean cross-entropy over the answer's tokens, facts weighted."""
+    grid_BVD, extra_BED = visual_features(model, family, processor, batch.clips)
     device, rows = grid_BVD.device, len(batch.clips)
     embed = model.get_input_embeddings()
     prefix = embed(torch.tensor(prompt.prefix, device=device)).expand(rows, -1, -1)
@@ -152,7 +187,10 @@ def loss_of(model: Any, family: str, processor: Any, prompt: Prompter, batch: Ba
     ).last_hidden_state[:, -text.shape[1] :]
     labels = batch.labels_BS.to(device)
     answer = labels != -100
-    return nn.functional.cross_entropy(model.lm_head(hidden[answer]), labels[answer])
+    logits = model.lm_head(hidden[answer])
+    weight_W = torch.ones(logits.shape[-1], device=device)
+    weight_W[prompt.fact_words] = FACT_WEIGHT
+    return nn.functional.cross_entropy(logits, labels[answer], weight=weight_W)
 
 
 def export(model: Any, processor: Any, folder: Path) -> None:
@@ -199,6 +237,27 @@ class Run:
         self.step += 1
 
 
+def learn_to_see(model: Any, family: str, processor: Any, size: int) -> None:
+    """Pretrains the vision tower on clips of 4 of the 8 to 32 frames that the model will see."""
+
+    def draw(step: int) -> tuple[list[Tensor], list[shapes.Scene], np.ndarray]:
+        rng = np.random.default_rng([step, 12])
+        scenes = [draw_scene(LESSONS[-1], rng) for _ in range(size)]
+        frames = int(rng.choice([8, 16, 32]))
+        first = int(rng.integers(frames // 2 - 1)) * 2
+        chosen = slice(first, first + 4)
+        times = (np.arange(frames) + 0.5) / frames
+        return [draw_clip(scene, times[chosen], rng) for scene in scenes], scenes, times[chosen]
+
+    vision.pretrain(
+        model,
+        lambda clips: visual_features(model, family, processor, clips)[0],
+        draw,
+        steps=VISION_STEPS,
+        frames_per_token=2 if family == "qwen2_5_vl" else 1,
+    )
+
+
 def train(family: str, role: str, *, steps: int, batch: int, device: str, work: Path, out: Path, stop: int) -> None:
     """Trains one model to `steps` (or until `stop`), saving state in `work`, and exports it to `out`/family/role."""
     torch.manual_seed(0)
@@ -206,11 +265,15 @@ def train(family: str, role: str, *, steps: int, batch: int, device: str, work: 
     processor = recipe.build_processor(family)
     prompt = Prompter(processor, family)
     model = recipe.build_model(family, role, processor.tokenizer).to(device).train()  # type: ignore[arg-type]
-    run = Run(model, PEAK[role], steps, work / f"{family}-{role}.pt")
+    file = work / f"{family}-{role}.pt"
+    if not file.exists():
+        learn_to_see(model, family, processor, batch)
+    run = Run(model, PEAK[role], steps, file)
     began, losses = time.monotonic(), []
     while run.step < min(steps, stop or steps):
         rng = np.random.default_rng([run.step, 11])
-        loss = loss_of(model, family, processor, prompt, make_batch(family, role, prompt, batch, rng))
+        lesson = lesson_at(run.step / steps)
+        loss = loss_of(model, family, processor, prompt, make_batch(family, role, prompt, batch, rng, lesson))
         run.learn(loss)
         losses.append(loss.item())
         if run.step % 20 == 0:

@@ -1,0 +1,87 @@
+"""Before a bundled model learns to talk, its vision tower learns to see: real ones start from a pretrained encoder too.
+
+Tower and projector are trained with throw-away linear heads to name, for each visual token, the shape that covers most
+of its cell (colour, shape, size, motion, where its centre lies) and the background. It takes minutes; without it the
+language model first has to discover, through averages over all tokens, that there is anything to look at.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vsd.zoo import shapes
+
+log = logging.getLogger(__name__)
+CELL = 28  # pixels a visual token covers along each axis
+NOTHING = 0.05  # a cell with less of a shape in it shows none
+KINDS: dict[str, tuple[str, ...]] = {
+    "colour": tuple(shapes.COLOURS),
+    "shape": shapes.SHAPES,
+    "size": tuple(shapes.SIZES),
+    "motion": tuple(shapes.MOTIONS),
+    "texture": shapes.TEXTURES,
+    "tone": tuple(shapes.TONES),
+}
+
+
+def cell_labels(scene: shapes.Scene, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of every cell, (frames * cells, kinds) with 0 for "no shape"; and where the shape's centre lies from the
+    cell's, in cells, (frames * cells, 2), NaN without a shape."""
+    side = shapes.SIDE // CELL
+    labels = np.zeros((len(times), side, side, len(KINDS)), np.int64)
+    offsets = np.full((len(times), side, side, 2), np.nan, np.float32)
+    labels[..., -2] = 1 + shapes.TEXTURES.index(scene.texture)
+    labels[..., -1] = 1 + list(shapes.TONES).index(scene.tone)
+    middle = (np.arange(side) + 0.5) * CELL
+    for number, time in enumerate(times):
+        best = np.full((side, side), NOTHING)
+        for shape in scene.shapes:
+            cover = np.zeros((shapes.SIDE, shapes.SIDE), np.float32)
+            rows, columns, part = shapes.coverage(shape, float(time))
+            cover[rows, columns] = part[..., 0]
+            share = cover.reshape(side, CELL, side, CELL).mean((1, 3))
+            more = share > best
+            best[more] = share[more]
+            named = [1 + KINDS[kind].index(getattr(shape, kind)) for kind in ("colour", "shape", "size", "motion")]
+            labels[number, more, :4] = named
+            x, y = shapes.centre(shape, float(time))
+            place = np.stack(np.broadcast_arrays((x - middle)[None, :], (y - middle)[:, None]), -1) / CELL
+            offsets[number, more] = place[more]
+    return labels.reshape(-1, len(KINDS)), offsets.reshape(-1, 2)
+
+
+def heads_loss(heads: nn.Linear, features_XD: Tensor, labels: Tensor, offsets: Tensor) -> Tensor:
+    """Sum over the kinds of the mean cross-entropy, and the squared error of the centres."""
+    *said, place = heads(features_XD).split([1 + len(names) for names in KINDS.values()] + [2], dim=-1)
+    loss = sum((nn.functional.cross_entropy(one, labels[:, k]) for k, one in enumerate(said)), torch.zeros(()))
+    seen = ~offsets[:, 0].isnan()
+    return loss + (place[seen] - offsets[seen]).square().mean()
+
+
+def pretrain(model: Any, features: Any, draw: Any, *, steps: int, frames_per_token: int) -> None:
+    """Trains vision tower and projector in place. `draw(step)` gives clips, their scenes and times; `features(clips)`
+    the projected grid tokens, (B, V, D)."""
+    heads = nn.Linear(model.get_input_embeddings().embedding_dim, sum(1 + len(n) for n in KINDS.values()) + 2)
+    heads.to(next(model.parameters()).device)
+    parts = [*model.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parts, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps + 1, pct_start=0.1)
+    for step in range(steps):
+        clips, scenes, times = draw(step)
+        seen = times.reshape(-1, frames_per_token).mean(1)
+        named = [cell_labels(scene, seen) for scene in scenes]
+        labels, offsets = (torch.from_numpy(np.concatenate(part)) for part in zip(*named, strict=True))
+        features_XD = features(clips).flatten(0, 1)
+        loss = heads_loss(heads, features_XD, labels.to(features_XD.device), offsets.to(features_XD.device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parts, 1.0)
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 50 == 0:
+            log.info("vision: step %d, loss %.3f", step + 1, loss.item())
