@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +136,7 @@ def decode(cfg: DictConfig, methods: dict[str, Any], samples: Sequence[Sample], 
     from vsd.data.datamodule import VideoData
     from vsd.task import DecodeTask
 
+    warnings.filterwarnings("ignore", message=".*treespec", module="lightning")
     # Which accelerators Lightning could have used would only mislead: the engine has devices of its own.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     seed_everything(cfg.seed, verbose=False)

@@ -43,14 +43,13 @@ class DecodeTask(LightningModule):
         self.records = list(records)
         self.seed = seed
         self.memory_device = device
-        self._warm = False
+        self._warm: set[int] = set()
 
     def test_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
         """Decode one item. What is wrong with this sample alone becomes a record that says so; the run goes on."""
         if batch.video is None:
             return self._finish(Record(sample=batch.sample, failure=batch.failure))
         try:
-            self._warm_up(batch.sample, batch.video)
             trace, baseline = self._decode(batch.sample, batch.video, baseline_first=batch_idx % 2 == 0)
         except (ValueError, torch.OutOfMemoryError) as error:
             return self._finish(Record(sample=batch.sample, failure=str(error), warnings=batch.warnings))
@@ -73,20 +72,11 @@ class DecodeTask(LightningModule):
         self.records.append(record)
         return {"record": record}
 
-    def _warm_up(self, sample: Sample, video: Video) -> None:
-        """Decode the first sample once with both engines, untimed: a first pass allocates, compiles and pages in."""
-        if self._warm:
-            return
-        self.engine.run(video, sample.question, seed=self.seed)
-        if self.baseline is not None:
-            self.baseline.run(video, sample.question, seed=self.seed)
-        self._warm = True
-
     def _decode(self, sample: Sample, video: Video, *, baseline_first: bool) -> tuple[Trace, Trace | None]:
         """Both decodes of a sample, the order alternating so that neither always runs on warmer hardware."""
         seed = sample_seed(self.seed, sample.id)
         baseline = self._baseline(sample, video, seed) if baseline_first else None
-        trace = self.engine.run(video, sample.question, seed=seed)
+        trace = self._run(self.engine, sample, video, seed)
         return trace, baseline or self._baseline(sample, video, seed)
 
     def _baseline(self, sample: Sample, video: Video, seed: int) -> Trace | None:
@@ -94,10 +84,17 @@ class DecodeTask(LightningModule):
             return None
         trace = self.cache.get(sample) if self.cache else None
         if trace is None:
-            trace = without_rounds(self.baseline.run(video, sample.question, seed=seed))
+            trace = without_rounds(self._run(self.baseline, sample, video, seed))
             if self.cache:
                 self.cache.put(sample, trace)
         return trace
+
+    def _run(self, engine: Engine, sample: Sample, video: Video, seed: int) -> Trace:
+        """One decode. An engine's first is done twice and timed the second time: the first allocates and compiles."""
+        if id(engine) not in self._warm:
+            engine.run(video, sample.question, seed=seed)
+            self._warm.add(id(engine))
+        return engine.run(video, sample.question, seed=seed)
 
 
 def sample_seed(seed: int, sample_id: str) -> int:

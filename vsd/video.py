@@ -51,7 +51,7 @@ def _read_decord(file: Path, frames: int) -> Video:
         reader = decord.VideoReader(str(file), ctx=decord.cpu(0), num_threads=1)
     except (RuntimeError, decord.DECORDError) as error:
         if "video stream" in str(error):
-            raise BadVideo(file, "no picture in it (audio only?)") from error
+            raise BadVideo(file, "no video stream in it: audio only, or truncated") from error
         if "buffer source" in str(error):  # no frame told it the pixel format
             raise BadVideo(file, "zero frames") from error
         raise BadVideo(file, "not a video, or truncated") from error
@@ -72,7 +72,7 @@ def _read_av(file: Path, frames: int) -> Video:
     try:
         with av.open(str(file)) as container:
             if not container.streams.video:
-                raise BadVideo(file, "no picture in it (audio only?)")
+                raise BadVideo(file, "no video stream in it: audio only, or truncated")
             declared = container.streams.video[0].frames
             total = declared or sum(1 for _ in container.decode(video=0))
     except av.error.FFmpegError as error:

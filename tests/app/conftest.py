@@ -72,7 +72,9 @@ class FakeEngine:
         if self.calls in self.trouble:
             raise self.trouble[self.calls]
         seconds = {"decode": 3.0 if self.alone else 1.0, "first_token": 1.0, "total": 4.0 if self.alone else 2.0}
-        rounds = () if self.alone else (Round(drafted=2, nodes=2, accepted=2, committed=3, rejected=False, draft_s=0.2),)
+        rounds = (
+            () if self.alone else (Round(drafted=2, nodes=2, accepted=2, committed=3, rejected=False, draft_s=0.2),)
+        )
         forwards = 3 if self.alone else 1
         return Trace(
             tokens=self.tokens,

@@ -83,7 +83,11 @@ def test_good_dials_pass(dials: list[str], configure: Compose) -> None:
     [
         (["pruner=none", "ratio=0.9"], True, ["ratio"]),
         (["pruner=hippo", "ratio=0.9", "gamma=3", "seed=1", "device=cpu"], True, []),
-        (["parallelism=autoregressive", "gamma=3", "ratio=0.5", "positions=compact"], False, ["gamma", "ratio", "positions"]),
+        (
+            ["parallelism=autoregressive", "gamma=3", "ratio=0.5", "positions=compact"],
+            False,
+            ["gamma", "ratio", "positions"],
+        ),
         (["baseline_folder=x"], True, ["baseline_folder"]),
         (["baseline=cache", "baseline_folder=x"], True, []),
         (["pruner=none"], True, []),

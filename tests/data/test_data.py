@@ -56,7 +56,12 @@ def test_another_folder_of_clips(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "a folder with a clips.jsonl"), ("", "at least one sample"), ('{"id": 1}', "line 1"), ("no json", "line 1")],
+    [
+        (None, "a folder with a clips.jsonl"),
+        ("", "at least one sample"),
+        ('{"id": 1}', "line 1"),
+        ("no json", "line 1"),
+    ],
 )
 def test_a_bad_listing_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
     if content is not None:

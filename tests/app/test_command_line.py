@@ -1,0 +1,82 @@
+"""`python run.py` as a user meets it: exit codes, one line for a mistake, a multirun with its table, Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import ROOT
+from tests.video.clips import write_video
+
+
+def command(*overrides: str) -> list[str]:
+    return [sys.executable, str(ROOT / "run.py"), *overrides]
+
+
+def run(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "120"}
+    return subprocess.run(
+        command(*overrides), capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False
+    )
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    result = run("ratio=1.5", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.strip() == "error: ratio: must be a number in [0, 1), got 1.5"
+    assert result.stdout == ""
+
+
+def test_an_unknown_option_shows_the_list(tmp_path: Path) -> None:
+    result = run("pruner=magic", cwd=tmp_path)
+    assert result.returncode != 0
+    assert "Could not find 'pruner/magic'" in result.stderr
+    assert "uniform" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_multirun_one_table_and_a_failing_job_stops_no_other(pair: list[str], clips: Path, tmp_path: Path) -> None:
+    swept = ["pruner=none,uniform", "ratio=0.5,2"]
+    result = run("-m", *pair, *swept, "data=folder", f"data.path={clips}", "limit=1", "out=sweep", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout.count("Multirun") == 1
+    assert "ratio=0.5 has no effect" in result.stdout  # under pruner=none: a warning, since sweeps cross dials
+    with (tmp_path / "sweep" / "summary.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["job"] for row in rows] == ["0", "1", "2", "3"]
+    assert ["got 2" in row["error"] for row in rows] == [False, True, False, True]
+    assert [row["exact/mismatched"] for row in rows] == ["0", "", "0", ""]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent differently there")
+def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for index in range(400):
+        (clips / f"{index:03}.mp4").symlink_to(tmp_path / "clip.mp4")
+    write_video(tmp_path / "clip.mp4", frames=6)
+    arguments = [*pair, "max_new_tokens=64", "data=folder", f"data.path={clips}", "out=run"]
+    log = (tmp_path / "log.txt").open("w+")
+    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=log, stderr=log)
+    samples = tmp_path / "run" / "samples.jsonl"
+    deadline = time.monotonic() + 120
+    while not (samples.exists() and samples.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    code = process.wait(timeout=60)
+    log.seek(0)
+    said = log.read()
+    log.close()
+    assert code == 130, said
+    assert "out=" in said
+    assert "Traceback" not in said
+    assert 0 < len(samples.read_text().splitlines()) < 400
+    assert (tmp_path / "run" / "metrics.json").exists()

@@ -1,0 +1,212 @@
+"""A whole run in this process: what it leaves, how it goes on after an interruption, what one bad sample does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from tests.app.conftest import Compose, FakeEngine
+from tests.video.clips import truncate, write_video
+from vsd import app
+from vsd.app import NothingDone
+from vsd.task import sample_seed
+
+
+def lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_what_the_readme_promises(
+    configure: Compose, pair: list[str], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = configure(*pair, "pruner=uniform", "ratio=0.5", "data=folder", f"data.path={clips}", "limit=2", "logger=csv")
+    metrics = app.run(cfg, tmp_path / "run")
+    assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["samples/done"], metrics["samples/failed"], metrics["exact/mismatched"]) == (2, 0, 0)
+    assert metrics["prune/kept"] == metrics["prune/visual"] // 2
+    assert {"speed/decode", "speed/end_to_end", "speed/ttft", "speed/predicted", "memory/peak_mb"} <= set(metrics)
+    first, second = lines(tmp_path / "run")
+    assert (first["id"], second["id"]) == ("a.mp4", "b.mp4")
+    assert first["trace"]["rounds"][0]["drafted"] == 5
+    assert first["trace"]["tokens"] == first["baseline"]["tokens"]
+    assert first["text"] == first["baseline_text"]
+    config = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert (config.pruner.ratio, config.out) == (0.5, str(tmp_path / "run"))
+    assert "${" not in (tmp_path / "run" / "config.yaml").read_text()
+    provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert {"time", "command", "git", "packages", "hardware"} <= set(provenance)
+    assert "accept/length" in (tmp_path / "run" / "csv" / "metrics.csv").read_text()
+    shown = capsys.readouterr().out
+    assert "token-identical" in shown
+    assert "target alone" in shown
+    assert str(tmp_path)[:20] in shown
+
+
+def test_self_speculation_loads_its_weights_once(configure: Compose, pair: list[str]) -> None:
+    cfg = configure(pair[0], *pair[2:], "draft=self", "pruner=none")
+    engine = app.build_engine(cfg, app.prepare(cfg, [])[0])
+    assert engine.draft is engine.target
+
+
+def test_parallelism_autoregressive_needs_no_draft(
+    configure: Compose, pair: list[str], clips: Path, tmp_path: Path
+) -> None:
+    cfg = configure(pair[0], *pair[2:], "draft=none", "parallelism=autoregressive", "data=folder", f"data.path={clips}")
+    metrics = app.run(cfg, tmp_path / "run")
+    assert metrics["accept/tokens_per_target_forward"] == 1
+    assert metrics["exact/mismatched"] == 0
+
+
+def test_a_prompt_longer_than_the_context_fails_with_its_reason(
+    configure: Compose, pair: list[str], clips: Path, tmp_path: Path
+) -> None:
+    question = "What? " * 100
+    cfg = configure(*pair, "data=folder", f"data.path={clips}", f"data.question='{question}'")
+    with pytest.raises(NothingDone, match=r"context .* 512 tokens"):
+        app.run(cfg, tmp_path / "run")
+    assert {line["failure"] for line in lines(tmp_path / "run")} != {""}
+
+
+@pytest.fixture
+def on_clips(configure: Compose, clips: Path) -> Compose:
+    """Composes a run over the four clips, for the engine without a model."""
+    return lambda *overrides: configure("data=folder", f"data.path={clips}", "frames=4", "callbacks=quiet", *overrides)
+
+
+def test_bad_videos_are_recorded_and_the_run_goes_on(
+    on_clips: Compose, fake: FakeEngine, clips: Path, tmp_path: Path
+) -> None:
+    truncate(clips / "b.mp4")
+    write_video(clips / "c.mp4", frames=2)
+    metrics = app.run(on_clips(), tmp_path / "run")
+    assert (metrics["samples/done"], metrics["samples/failed"]) == (3, 1)
+    rows = {row["id"]: row for row in lines(tmp_path / "run")}
+    assert "truncated" in rows["b.mp4"]["failure"]
+    assert rows["c.mp4"]["warnings"] == ["the video has 2 frames, fewer than frames=4"]
+
+
+def test_out_of_memory_on_one_sample_is_recorded(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    fake.trouble = {3: torch.OutOfMemoryError("CUDA out of memory")}
+    metrics = app.run(on_clips(), tmp_path / "run")
+    assert (metrics["samples/done"], metrics["samples/failed"]) == (3, 1)
+
+
+def test_a_bug_is_not_recorded_as_a_bad_sample(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    fake.trouble = {3: IndexError("a bug")}
+    with pytest.raises(IndexError, match="a bug"):
+        app.run(on_clips(), tmp_path / "run")
+    assert len(lines(tmp_path / "run")) == 1
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path
+) -> None:
+    fake.trouble = {4: KeyboardInterrupt()}  # one warm-up, two samples, and then
+    with pytest.raises(KeyboardInterrupt):
+        app.run(on_clips(), tmp_path / "run")
+    assert [row["id"] for row in lines(tmp_path / "run")] == ["a.mp4", "b.mp4"]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["samples/done"] == 2
+
+    fake.calls, fake.trouble = 0, {}
+    metrics = app.run(on_clips(), tmp_path / "run")
+    assert fake.calls == 3  # one warm-up and the two that were left
+    assert [row["id"] for row in lines(tmp_path / "run")] == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    assert metrics["samples/done"] == 4
+    assert len(json.loads((tmp_path / "run" / "provenance.json").read_text())["earlier"]) == 1
+
+
+def test_a_finished_run_decodes_nothing_again(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    first = app.run(on_clips("limit=2"), tmp_path / "run")
+    fake.calls = 0
+    assert app.run(on_clips("limit=2"), tmp_path / "run") == first
+    assert fake.calls == 0
+    assert app.run(on_clips("limit=3"), tmp_path / "run")["samples/done"] == 3
+    assert fake.calls == 2
+
+
+def test_another_config_in_the_same_folder_shares_no_samples(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path
+) -> None:
+    app.run(on_clips("ratio=0.5"), tmp_path / "run")
+    metrics = app.run(on_clips("ratio=0.8"), tmp_path / "run")
+    assert len(lines(tmp_path / "run")) == 8
+    assert metrics["samples/done"] == 4
+
+
+def test_failed_samples_are_tried_again(on_clips: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> None:
+    truncate(clips / "b.mp4")
+    app.run(on_clips(), tmp_path / "run")
+    write_video(clips / "b.mp4", frames=6)
+    metrics = app.run(on_clips(), tmp_path / "run")
+    assert (metrics["samples/done"], metrics["samples/failed"]) == (4, 0)
+
+
+def test_baseline_is_measured_unless_told(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    assert app.run(on_clips("limit=1"), tmp_path / "with")["speed/decode"] == pytest.approx(3.0)
+    without = app.run(on_clips("limit=1", "baseline=false"), tmp_path / "without")
+    assert "speed/decode" not in without
+    assert "exact/mismatched" not in without
+
+
+def test_a_mismatch_is_counted(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    fake.tokens = (1, 2, 9)
+    assert app.run(on_clips("limit=2"), tmp_path / "run")["exact/mismatched"] == 2
+
+
+def test_the_cached_baseline_is_measured_once(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = FakeEngine(alone=True)
+    monkeypatch.setattr(FakeEngine, "baseline", lambda self: alone)
+    cached = ["limit=2", "baseline=cache", f"baseline_folder={tmp_path / 'cache'}"]
+    first = app.run(on_clips(*cached, "ratio=0.5", "target.path=a/b"), tmp_path / "one")
+    measured = alone.calls
+    second = app.run(on_clips(*cached, "ratio=0.8", "target.path=a/b"), tmp_path / "two")
+    assert alone.calls == measured
+    assert first["speed/decode"] == second["speed/decode"] == pytest.approx(3.0)
+    app.run(on_clips(*cached, "max_new_tokens=9", "target.path=a/b"), tmp_path / "three")
+    assert alone.calls > measured
+
+
+def test_both_engines_warm_up_and_take_turns(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    app.run(on_clips("limit=3"), tmp_path / "run")
+    assert fake.calls == 4
+
+
+def test_the_seed_of_a_sample_does_not_depend_on_its_place() -> None:
+    assert sample_seed(0, "a") == sample_seed(0, "a")
+    assert len({sample_seed(0, "a"), sample_seed(0, "b"), sample_seed(1, "a")}) == 3
+    assert 0 <= sample_seed(2**32 - 1, "a") < 2**32
+
+
+def test_wandb_offline_finds_its_run_again_and_is_finished(
+    on_clips: Compose,
+    fake: FakeEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import wandb
+
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    fake.trouble = {3: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        app.run(on_clips("logger=wandb"), tmp_path / "run")
+    assert wandb.run is None
+    run_id = (tmp_path / "run" / "wandb_id.txt").read_text().strip()
+    fake.trouble = {}
+    app.run(on_clips("logger=wandb"), tmp_path / "run")
+    assert wandb.run is None
+    runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+    assert runs
+    assert all(run.name.endswith(run_id) for run in runs)
+    tables = [path.name for run in runs for path in run.glob("files/media/table/**/*.json")]
+    assert any(name.startswith("samples") for name in tables)
+    assert any(name.startswith("by_position") for name in tables)
+    shown = capsys.readouterr().out
+    assert "wandb leet" in shown
+    assert "wandb sync" in shown

@@ -1,0 +1,58 @@
+"""samples.jsonl survives what happens to files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from vsd.record import Record
+from vsd.report.folder import RunFolder, config_hash
+from vsd.types import Sample
+
+
+def record(name: str, failure: str = "no such file") -> Record:
+    return Record(sample=Sample(id=name, video=f"{name}.mp4", question="Qué?"), failure=failure)
+
+
+def test_records_are_found_under_their_config_only(tmp_path: Path) -> None:
+    RunFolder(tmp_path, "x").append(record("a"))
+    RunFolder(tmp_path, "y").append(record("b"))
+    assert RunFolder(tmp_path, "x").records() == {"a": record("a")}
+    assert RunFolder(tmp_path, "z").records() == {}
+
+
+def test_the_last_of_equal_ids_wins(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "x")
+    folder.append(record("a", "first"))
+    folder.append(record("a", "second"))
+    assert folder.records()["a"].failure == "second"
+
+
+def test_half_a_line_of_a_killed_job_harms_neither_side(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "x")
+    folder.append(record("a"))
+    with folder.samples_file.open("a") as file:
+        file.write('{"id": "b", "config": "x", "sam')
+    folder.append(record("c"))
+    assert list(folder.records()) == ["a", "c"]
+
+
+def test_a_separator_inside_a_text_is_no_end_of_line(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "x")
+    folder.append(record("a", "one\u2028two\nthree"))
+    assert folder.records()["a"].failure == "one\u2028two\nthree"
+
+
+def test_where_and_how_far_a_run_goes_is_not_hashed() -> None:
+    base = {"ratio": 0.5, "out": "a", "limit": 1, "shard": "0/1", "pruner": {"ratio": "${ratio}"}}
+    cfg = OmegaConf.create(base)
+    assert config_hash(cfg) == config_hash(OmegaConf.create({**base, "out": "b", "limit": None, "shard": "0/2"}))
+    assert config_hash(cfg) != config_hash(OmegaConf.create({**base, "ratio": 0.6}))
+
+
+def test_metrics_are_written_whole(tmp_path: Path) -> None:
+    RunFolder(tmp_path, "x").write_metrics({"accept/length": 2.5})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"accept/length": 2.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]

@@ -1,0 +1,95 @@
+"""What a person sees at the end of a run and of a multirun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from vsd import stats
+from vsd.record import Record
+from vsd.report import sweep, terminal
+from vsd.types import Round, Sample, Trace
+
+SECONDS = {"decode": 1.0, "first_token": 0.5, "total": 2.0}
+
+
+def decoded(name: str, tokens: tuple[int, ...], alone: tuple[int, ...]) -> Record:
+    rounds = (Round(drafted=2, nodes=2, accepted=1, committed=2, rejected=True, draft_s=0.1, verify_s=0.2),)
+    shared = {"seconds": SECONDS, "target_forwards": 1, "visual": 8, "kept": 2, "prompt": 9, "finish": "eos"}
+    return Record(
+        sample=Sample(id=name, video="x.mp4", question="[bold]What[/] happens?"),
+        trace=Trace(tokens=tokens, rounds=rounds, **shared),
+        baseline=Trace(tokens=alone, rounds=(), **shared),
+        text=f"a text of {tokens}",
+        baseline_text=f"a text of {alone}",
+    )
+
+
+def shown(records: list[Record], width: int = 80) -> str:
+    console = Console(width=width, record=True, file=None, quiet=False)
+    with console.capture() as capture:
+        terminal.show(records, stats.summary(records), Path("outputs/x"), console)
+    return capture.get()
+
+
+def test_texts_stand_side_by_side_and_markup_in_them_is_text() -> None:
+    text = shown([decoded("a", (1, 2, 3), (1, 2, 3))])
+    line = next(line for line in text.splitlines() if "a text of" in line)
+    assert line.count("a text of (1, 2, 3)") == 2
+    assert "[bold]What[/] happens?" in text
+    assert "token-identical" in text
+    assert "outputs/x" in text
+
+
+def test_a_difference_is_said() -> None:
+    assert "different tokens" in shown([decoded("a", (1, 2, 3), (1, 2, 4))])
+
+
+def test_the_table_fits_80_columns() -> None:
+    text = shown([decoded(name, (1, 2, 3), (1, 2, 3)) for name in "ab"])
+    assert "…" not in text
+    assert "accept/tokens_per_target_forward" in text
+
+
+def test_failures_are_told_but_not_without_end() -> None:
+    records = [Record(sample=Sample(id=f"s{i}", video="x", question="?"), failure="empty") for i in range(15)]
+    text = shown(records)
+    assert text.count(": empty") == 10
+    assert "and 5 more" in text
+
+
+def job(folder: Path, name: str, overrides: str, metrics: str | None, error: str | None = None) -> None:
+    (folder / name / ".hydra").mkdir(parents=True)
+    (folder / name / ".hydra" / "overrides.yaml").write_text(overrides)
+    if metrics:
+        (folder / name / "metrics.json").write_text(metrics)
+    if error:
+        (folder / name / "error.txt").write_text(error)
+
+
+def test_a_multirun_is_one_table(tmp_path: Path) -> None:
+    job(tmp_path, "0", "- limit=4\n- ratio=0.5\n", '{"accept/length": 2.5, "samples/done": 4}')
+    job(tmp_path, "10", "- limit=4\n- ratio=0.7\n", None)
+    job(tmp_path, "2", "- limit=4\n- ratio=2\n", None, "ratio: must be below 1")
+    found = sweep.jobs(tmp_path)
+    assert [(each.number, each.error) for each in found] == [
+        ("0", ""),
+        ("2", "ratio: must be below 1"),
+        ("10", "did not finish"),
+    ]
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(sweep.table(found))
+    text = capture.get()
+    assert text.count("limit=4") == 1  # shared by all jobs: in the title
+    assert "2.50" in text
+    assert "job 2  ratio: must be below 1" in text
+
+
+def test_summary_csv_has_every_metric(tmp_path: Path) -> None:
+    job(tmp_path, "0", "- a=1\n", '{"x": 1}')
+    job(tmp_path, "1", "- a=2\n", '{"y": 2}')
+    sweep.write_csv(sweep.jobs(tmp_path), tmp_path / "summary.csv")
+    lines = (tmp_path / "summary.csv").read_text().splitlines()
+    assert lines == ["job,overrides,error,x,y", "0,a=1,,1,", "1,a=2,,,2"]
