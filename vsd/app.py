@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import platform
 import signal
 import sys
 import uuid
@@ -58,8 +58,8 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
     try:
         return run(cfg, folder, overrides=list(hydra.overrides.task))
     except KeyboardInterrupt:
-        setting = f"hydra.sweep.dir={hydra.sweep.dir}" if multirun else f"out={folder}"
-        print(f"\ninterrupted: finished samples are kept; the same command with {setting} goes on", file=sys.stderr)
+        out = hydra.sweep.dir if multirun else folder
+        print(f"\ninterrupted: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
         sys.exit(130)
     except (UsageError, NothingDone) as error:
         _leave_error(folder, f"{error}")
@@ -215,7 +215,7 @@ def _cache(cfg: DictConfig) -> BaselineCache:
         "verifier": OmegaConf.to_container(cfg.verifier, resolve=True),
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "temperature", "seed", "dtype", "device")},
         "hardware": hardware(),
-        "host": os.uname().nodename,
+        "host": platform.node(),
     }
     return BaselineCache(folder=Path(cfg.baseline_folder), setting=setting)
 

@@ -56,8 +56,10 @@ def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
 
 
 def _texts(records: Sequence[Record]) -> list[RenderableType]:
-    shown = next((record for record in records if record.done and record.baseline is not None), None)
-    shown = shown or next((record for record in records if record.done), None)
+    done = [record for record in records if record.done]
+    # The first sample, unless one went wrong: that is the one to look at.
+    shown = next((r for r in done if r.trace and r.baseline and r.trace.tokens != r.baseline.tokens), None)
+    shown = shown or next(iter(done), None)
     if shown is None or shown.trace is None:
         return []
     panels = [_panel("speculative", shown.text)]
