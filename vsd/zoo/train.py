@@ -25,8 +25,8 @@ from vsd.zoo import WEIGHTS, recipe, shapes, texts, vision
 
 log = logging.getLogger(__name__)
 TRAIN_SEEDS = 1_000_000  # scene seeds from here on are for training, below it for the tokenizer and held-out clips
-STEPS = {"target": 800, "draft": 700}
-VISION_STEPS = 500
+STEPS = {"target": 700, "draft": 600}
+VISION_STEPS = 1500
 PEAK = {"target": 2e-3, "draft": 3e-3}  # learning rate
 FACT_WEIGHT = 3.0  # of a fact's word in the loss; a filler word, which cannot be known, has 1
 
@@ -40,7 +40,7 @@ class Lesson(NamedTuple):
     full: bool
 
 
-LESSONS = (Lesson(0.15, 1, False), Lesson(0.30, 2, False), Lesson(1.0, 4, True))
+LESSONS = (Lesson(0.15, 1, False), Lesson(0.25, 2, False), Lesson(1.0, 4, True))
 
 
 @dataclass(frozen=True)

@@ -55,19 +55,31 @@ def cell_labels(scene: shapes.Scene, times: np.ndarray) -> tuple[np.ndarray, np.
     return labels.reshape(-1, len(KINDS)), offsets.reshape(-1, 2)
 
 
-def heads_loss(heads: nn.Linear, features_XD: Tensor, labels: Tensor, offsets: Tensor) -> Tensor:
-    """Sum over the kinds of the mean cross-entropy, and the squared error of the centres."""
-    *said, place = heads(features_XD).split([1 + len(names) for names in KINDS.values()] + [2], dim=-1)
-    loss = sum((nn.functional.cross_entropy(one, labels[:, k]) for k, one in enumerate(said)), torch.zeros(()))
-    seen = ~offsets[:, 0].isnan()
-    return loss + (place[seen] - offsets[seen]).square().mean()
+class Heads(nn.Linear):
+    """A linear reading of each kind, and of the centre, from a visual token's D features."""
+
+    def __init__(self, width: int) -> None:
+        self.sizes = [1 + len(names) for names in KINDS.values()]
+        super().__init__(width, sum(self.sizes) + 2)
+
+    def loss(self, features_XD: Tensor, labels: Tensor, offsets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """The kinds' mean cross-entropies and the squared error of the centres, summed; and the share right of each
+        kind over the tokens that show it."""
+        *said, place = self(features_XD).split([*self.sizes, 2], dim=-1)
+        losses = [nn.functional.cross_entropy(one, labels[:, k]) for k, one in enumerate(said)]
+        seen = ~offsets[:, 0].isnan()
+        losses.append((place[seen] - offsets[seen]).square().mean())
+        right = {
+            kind: float((one.argmax(-1) == labels[:, k])[labels[:, k] > 0].float().mean())
+            for k, (kind, one) in enumerate(zip(KINDS, said, strict=True))
+        }
+        return torch.stack(losses).sum(), right
 
 
 def pretrain(model: Any, features: Any, draw: Any, *, steps: int, frames_per_token: int) -> None:
     """Trains vision tower and projector in place. `draw(step)` gives clips, their scenes and times; `features(clips)`
     the projected grid tokens, (B, V, D)."""
-    heads = nn.Linear(model.get_input_embeddings().embedding_dim, sum(1 + len(n) for n in KINDS.values()) + 2)
-    heads.to(next(model.parameters()).device)
+    heads = Heads(model.get_input_embeddings().embedding_dim).to(next(model.parameters()).device)
     parts = [*model.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parts, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps + 1, pct_start=0.1)
@@ -77,11 +89,12 @@ def pretrain(model: Any, features: Any, draw: Any, *, steps: int, frames_per_tok
         named = [cell_labels(scene, seen) for scene in scenes]
         labels, offsets = (torch.from_numpy(np.concatenate(part)) for part in zip(*named, strict=True))
         features_XD = features(clips).flatten(0, 1)
-        loss = heads_loss(heads, features_XD, labels.to(features_XD.device), offsets.to(features_XD.device))
+        loss, right = heads.loss(features_XD, labels.to(features_XD.device), offsets.to(features_XD.device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parts, 1.0)
         optimizer.step()
         schedule.step()
         if (step + 1) % 50 == 0:
-            log.info("vision: step %d, loss %.3f", step + 1, loss.item())
+            shares = ", ".join(f"{kind} {share:.2f}" for kind, share in right.items())
+            log.info("vision: step %d, loss %.3f, right: %s", step + 1, loss.item(), shares)
