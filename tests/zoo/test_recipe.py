@@ -59,7 +59,7 @@ def test_a_training_run_goes_on_where_it_stopped(tmp_path):
         train.train("qwen2_5_vl", "draft", steps=3, batch=2, device="cpu", out=tmp_path / out, **how)
         return (tmp_path / out / "qwen2_5_vl/draft/model.safetensors").read_bytes()
 
-    steps, train.VISION_STEPS = train.VISION_STEPS, 2
+    steps, train.VISION_STEPS = train.VISION_STEPS, {"draft": 2}
     try:
         whole = trained("whole", work=tmp_path / "a", stop=0)
         trained("first", work=tmp_path / "b", stop=2)

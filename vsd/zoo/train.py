@@ -25,8 +25,8 @@ from vsd.zoo import WEIGHTS, recipe, shapes, texts, vision
 
 log = logging.getLogger(__name__)
 TRAIN_SEEDS = 1_000_000  # scene seeds from here on are for training, below it for the tokenizer and held-out clips
-STEPS = {"target": 700, "draft": 600}
-VISION_STEPS = 1500
+STEPS = {"target": 700, "draft": 500}
+VISION_STEPS = {"target": 1500, "draft": 800}
 PEAK = {"target": 2e-3, "draft": 3e-3}  # learning rate
 FACT_WEIGHT = 3.0  # of a fact's word in the loss; a filler word, which cannot be known, has 1
 
@@ -237,7 +237,7 @@ class Run:
         self.step += 1
 
 
-def learn_to_see(model: Any, family: str, processor: Any, size: int) -> None:
+def learn_to_see(model: Any, family: str, role: str, processor: Any, size: int) -> None:
     """Pretrains the vision tower on clips of 4 of the 8 to 32 frames that the model will see."""
 
     def draw(step: int) -> tuple[list[Tensor], list[shapes.Scene], np.ndarray]:
@@ -253,7 +253,7 @@ def learn_to_see(model: Any, family: str, processor: Any, size: int) -> None:
         model,
         lambda clips: visual_features(model, family, processor, clips)[0],
         draw,
-        steps=VISION_STEPS,
+        steps=VISION_STEPS[role],
         frames_per_token=2 if family == "qwen2_5_vl" else 1,
     )
 
@@ -267,7 +267,7 @@ def train(family: str, role: str, *, steps: int, batch: int, device: str, work: 
     model = recipe.build_model(family, role, processor.tokenizer).to(device).train()  # type: ignore[arg-type]
     file = work / f"{family}-{role}.pt"
     if not file.exists():
-        learn_to_see(model, family, processor, batch)
+        learn_to_see(model, family, role, processor, batch)
     run = Run(model, PEAK[role], steps, file)
     began, losses = time.monotonic(), []
     while run.step < min(steps, stop or steps):
