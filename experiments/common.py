@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterable, Sequence
-from datetime import date
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from vsd.data.moving_shapes import MovingShapes
+from vsd.provenance import provenance
 from vsd.types import Sample, Video
 from vsd.video import read
 
@@ -28,6 +27,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def setting() -> str:
     """Date, machine and versions: what a number needs beside it."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
-    machine = f"{platform.machine()} CPU, Python {platform.python_version()}"
-    return f"Measured {date.today().isoformat()}, {machine}, {packages}."
+    return described(provenance())
+
+
+def described(source: Mapping[str, Any]) -> str:
+    """The same, of a run's provenance."""
+    hardware, packages = source["hardware"], source["packages"]
+    machine = ", ".join(hardware["gpus"]) or f"{hardware['cpu']}, {hardware['threads']} thread(s)"
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers"))
+    return f"Measured {source['time'][:10]}, {machine}, Python {source['python']}, {versions}."

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from experiments.common import setting, table
+from experiments.common import described, table
 from vsd import stats
-from vsd.record import from_dict
+from vsd.report.folder import RunFolder
 
 METRIC = "accept/draft_length"
 
@@ -33,12 +33,14 @@ class Job:
     value: float
     error: float
     rate: float
+    setting: str
 
 
 def jobs(folder: Path) -> Iterator[Job]:
     for file in sorted(folder.glob("**/samples.jsonl")):
         config = OmegaConf.load(file.parent / "config.yaml")
-        records = [from_dict(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+        source = json.loads((file.parent / "provenance.json").read_text(encoding="utf-8"))
+        records = list(RunFolder(file.parent, source["config"]).records().values())
         values, errors = stats.summary(records), stats.standard_errors(records)
         yield Job(
             target=config.target.path.removeprefix("zoo:").split("/")[0],
@@ -50,6 +52,7 @@ def jobs(folder: Path) -> Iterator[Job]:
             value=values[METRIC],
             error=errors[METRIC],
             rate=values["accept/rate"],
+            setting=described(source),
         )
 
 
@@ -94,7 +97,10 @@ def main() -> None:
     args = parser.parse_args()
     found = sorted(jobs(args.folder), key=lambda job: (job.target, job.ratio, -job.value))
     draw(found, args.figure)
-    print(setting(), f"{len(found)} jobs, {sum(job.mismatched for job in found)} samples mismatched.\n")
+    print(
+        *sorted({job.setting for job in found}),
+        f"{len(found)} jobs, {sum(job.mismatched for job in found)} samples mismatched.\n",
+    )
     for target in sorted({job.target for job in found}):
         print(f"## {target}\n")
         rows = [

@@ -1,8 +1,8 @@
 """The shapes of the four bundled models, and their tokenizer and processors: transformers' real classes, only small.
 
 A deep and thin target beside a shallow draft: on a CPU a step of a small model costs its layers, not its width, so this
-is what gives the pair the step-time ratio of a 32B/7B pair. Key/value heads are even in number so that tensor
-parallelism can split them.
+is what gives the pair the step-time ratio of a 32B/7B pair. Key/value heads are even in number, so that two devices
+can share them out.
 """
 
 from __future__ import annotations
