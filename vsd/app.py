@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import logging
 import platform
 import signal
 import sys
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
     from vsd.baselines import BaselineCache
     from vsd.engine import Engine
+    from vsd.record import Record
     from vsd.report.folder import RunFolder
     from vsd.types import Sample
 
@@ -89,16 +94,18 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     from vsd.report import terminal
     from vsd.report.folder import RunFolder, config_hash
 
-    run_folder = RunFolder(folder, config_hash(cfg))
+    run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
     run_folder.open(cfg, provenance())
     before = run_folder.records()
-    todo = [sample for sample in samples if sample.id not in before or not before[sample.id].done]
+    todo = [sample for sample in samples if not _is_done(sample, before)]
     if len(todo) < len(samples):
         log.info("%d of %d samples are in %s already", len(samples) - len(todo), len(samples), folder)
     try:
         if todo:
+            _forget_earlier_jobs()
             memory.reset_peak(cfg.device)
-            decode(cfg, methods, todo, run_folder)
+            earlier = [before[sample.id] for sample in samples if _is_done(sample, before)]
+            decode(cfg, methods, todo, run_folder, earlier=earlier)
     finally:
         after = run_folder.records()
         records = [after[sample.id] for sample in samples if sample.id in after]
@@ -110,12 +117,40 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     return metrics
 
 
+def _is_done(sample: Sample, records: Mapping[str, Record]) -> bool:
+    """Whether this very sample (the same video, question and reference under its id) was decoded already."""
+    record = records.get(sample.id)
+    return record is not None and record.done and asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
+
+
+def _forget_earlier_jobs() -> None:
+    """Free the models of a multirun's earlier jobs: Lightning's objects refer to each other in circles, which only the
+    collector breaks."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
+    """What identifies the checkpoints that this run decodes with."""
+    from vsd.baselines import weights_identity
+    from vsd.models import resolve
+
+    drafts = methods["parallelism"].drafts and methods["drafter"].needs_model
+    return [weights_identity(resolve(cfg[role].path)) for role in ("target", "draft")[: 1 + drafts]]
+
+
 def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample]]:
     """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples."""
     check.check_dials(cfg)
     from vsd.data.base import select
 
     samples = select(instantiate(cfg.data).samples(), cfg.limit, cfg.shard)
+    twice = [name for name, count in Counter(sample.id for sample in samples).items() if count > 1]
+    if twice:
+        raise ValueError(f"data: the ids of samples must differ, got {twice[0]!r} more than once")
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}
@@ -128,8 +163,18 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     return methods, samples
 
 
-def decode(cfg: DictConfig, methods: dict[str, Any], samples: Sequence[Sample], folder: RunFolder) -> None:
-    """Load the models and run Lightning's test loop over the samples; every finished one is written to the folder."""
+def decode(
+    cfg: DictConfig,
+    methods: dict[str, Any],
+    samples: Sequence[Sample],
+    folder: RunFolder,
+    *,
+    earlier: Sequence[Record] = (),
+) -> None:
+    """Load the models and run Lightning's test loop over the samples; every finished one is written to the folder.
+
+    `earlier` are this run's samples that an earlier one finished: they count in what is logged.
+    """
     from lightning.pytorch import seed_everything
 
     from vsd.callbacks.sample_log import SampleLog
@@ -145,7 +190,7 @@ def decode(cfg: DictConfig, methods: dict[str, Any], samples: Sequence[Sample], 
         engine,
         baseline=engine.baseline() if cfg.baseline else None,
         cache=_cache(cfg) if cfg.baseline == "cache" else None,
-        records=[record for record in folder.records().values() if record.done],
+        records=earlier,
         seed=cfg.seed,
         device=cfg.device,
     )
@@ -166,14 +211,14 @@ def decode(cfg: DictConfig, methods: dict[str, Any], samples: Sequence[Sample], 
 
 
 def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
-    """Load target and draft and put the engine together. A draft with the target's path is the target itself."""
+    """Load the models and put the engine together. A draft of the target's path, device and dtype is the target."""
     from vsd.engine import Engine
 
     with _usage_errors():
         target = instantiate(cfg.target, field="target")
         draft = None
         if methods["parallelism"].drafts and methods["drafter"].needs_model:
-            draft = target if cfg.draft.path == cfg.target.path else instantiate(cfg.draft, field="draft")
+            draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
         return Engine(
             target=target,
             draft=draft,
@@ -208,9 +253,11 @@ def _finish(logger: Logger | None) -> None:
 def _cache(cfg: DictConfig) -> BaselineCache:
     from vsd.baselines import BaselineCache, weights_identity
     from vsd.models import resolve
-    from vsd.provenance import hardware
+    from vsd.provenance import git_state, hardware, packages
 
     setting = {
+        "packages": packages(),
+        "git": git_state(Path(__file__).parent),
         "target": weights_identity(resolve(cfg.target.path)),
         "verifier": OmegaConf.to_container(cfg.verifier, resolve=True),
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "temperature", "seed", "dtype", "device")},

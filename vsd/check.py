@@ -31,10 +31,12 @@ def check_dials(cfg: DictConfig) -> None:
     for group in ("data", "target", "draft"):
         if group not in cfg:
             raise ValueError(f"{group}: an option must be chosen, got none ({group}=...)")
-    if OmegaConf.is_missing(cfg.data, "path"):
+    if OmegaConf.is_missing(cfg.data, "path") or ("question" in cfg.data and cfg.data.path is None):
         raise ValueError("data.path: must be a video file or a folder of videos, got nothing (data.path=...)")
-    if cfg.target.path is None:
-        raise ValueError("target.path: must be a checkpoint folder or a hub name, got None")
+    for role in ("target", "draft"):
+        path = cfg[role].path
+        if not isinstance(path, str) and (path is not None or role == "target"):
+            raise ValueError(f"{role}.path: must be a checkpoint folder or a hub name, got {path!r}")
 
 
 def check_methods(cfg: DictConfig, *, drafts: bool, needs_model: bool) -> None:
@@ -52,7 +54,7 @@ def check_models(cfg: DictConfig, *, uses_draft: bool) -> None:
     configurations and tokenizers, no weights."""
     from vsd import models
 
-    models.check_device(cfg.device, field="device")
+    models.check_device(cfg.device)
     target = models.inspect(cfg.target.path, field="target")
     _check_context(cfg, target)
     if uses_draft:
@@ -105,7 +107,8 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("gamma", "a whole number, at least 1", _at_least(1)),
     ("frames", "a whole number, at least 1", _at_least(1)),
     ("max_new_tokens", "a whole number, at least 1", _at_least(1)),
-    ("seed", "a whole number, at least 0", _at_least(0)),
+    ("seed", "a whole number in [0, 2**32)", lambda value: _at_least(0)(value) and value < 2**32),
+    ("device", "the name of a device", lambda value: isinstance(value, str)),
     ("limit", "null or a whole number, at least 1", lambda value: value is None or _at_least(1)(value)),
     ("temperature", "a number, at least 0", lambda value: _number(value) and value >= 0),
     ("positions", "original or compact", lambda value: value in ("original", "compact")),

@@ -11,7 +11,7 @@ from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
 from vsd.models import State, VideoLM
 from vsd.parallelism import NO_DRAFT, Answer, Autoregressive, Parallelism, Sequential, Session
-from vsd.types import Evidence, Output, Prompt, Trace, Video
+from vsd.types import Evidence, Output, Prompt, SampleError, Trace, Video
 from vsd.verifiers import Greedy, Verifier
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Engine:
     def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
         """Answer one question. `seed` is this sample's only source of randomness.
 
-        Raises ValueError if the prompt and `max_new_tokens` do not fit the context, and if target and draft see the
-        video on different grids.
+        Raises SampleError if the prompt and `max_new_tokens` do not fit the context, ValueError if target and draft
+        see the video on different grids.
         """
         clock = Clock(*{model.device for model in (self.target, self.draft) if model is not None})
         rng = torch.Generator(self.target.device).manual_seed(seed)
@@ -162,7 +162,7 @@ class Engine:
 
     def _check_context(self, model: VideoLM, prompt: Prompt) -> None:
         if prompt.length + self.max_new_tokens > model.context:
-            raise ValueError(
+            raise SampleError(
                 f"max_new_tokens: the prompt ({prompt.length} tokens) and the answer ({self.max_new_tokens}) must fit "
                 f"the context of {model.name}, which is {model.context} tokens"
             )

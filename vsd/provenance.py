@@ -22,9 +22,14 @@ def provenance() -> dict[str, Any]:
         "command": shlex.join(sys.orig_argv),
         "git": git_state(Path(__file__).parent),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": packages(),
         "hardware": hardware(),
     }
+
+
+def packages() -> dict[str, str | None]:
+    """The versions of what a run's tokens and speed depend on."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def hardware() -> dict[str, Any]:

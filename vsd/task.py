@@ -13,7 +13,7 @@ from vsd import memory, stats
 from vsd.baselines import BaselineCache
 from vsd.data.datamodule import Item
 from vsd.record import Record, without_rounds
-from vsd.types import Sample, Trace, Video
+from vsd.types import Sample, SampleError, Trace, Video
 
 if TYPE_CHECKING:
     from vsd.engine import Engine
@@ -51,7 +51,7 @@ class DecodeTask(LightningModule):
             return self._finish(Record(sample=batch.sample, failure=batch.failure))
         try:
             trace, baseline = self._decode(batch.sample, batch.video, baseline_first=batch_idx % 2 == 0)
-        except (ValueError, torch.OutOfMemoryError) as error:
+        except (SampleError, torch.OutOfMemoryError) as error:
             return self._finish(Record(sample=batch.sample, failure=str(error), warnings=batch.warnings))
         record = Record(
             sample=batch.sample,

@@ -27,6 +27,11 @@ import numpy as np
 from torch import Tensor
 
 
+class SampleError(ValueError):
+    """What is wrong with one sample alone: its video, its question, its length. It is recorded and the run goes on;
+    any other error is a bug or a wrong setting, and ends the run."""
+
+
 class Grid(NamedTuple):
     """The visual grid after the model's spatial and temporal merge: t * h * w visual tokens."""
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vsd.types import Video
+from vsd.types import SampleError, Video
 
 
-class BadVideo(ValueError):  # noqa: N818 - a name, not a category
+class BadVideo(SampleError):  # noqa: N818 - a name, not a category
     """A file that cannot be read as a video; the message names the file and the reason."""
 
     def __init__(self, path: str | Path, reason: str) -> None:

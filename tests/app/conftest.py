@@ -66,9 +66,12 @@ class FakeEngine:
     trouble: dict[int, BaseException] = field(default_factory=dict)
     tokens: tuple[int, ...] = (1, 2, 3, 4)
     alone: bool = False
+    log: list[str] = field(default_factory=list)
+    """Which engine decoded, in order; shared with the baseline."""
 
     def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
         self.calls += 1
+        self.log.append("alone" if self.alone else "pair")
         if self.calls in self.trouble:
             raise self.trouble[self.calls]
         seconds = {"decode": 3.0 if self.alone else 1.0, "first_token": 1.0, "total": 4.0 if self.alone else 2.0}
@@ -88,7 +91,7 @@ class FakeEngine:
         )
 
     def baseline(self) -> FakeEngine:
-        return FakeEngine(alone=True)
+        return FakeEngine(alone=True, log=self.log)
 
     def text(self, trace: Trace) -> str:
         return " ".join(str(token) for token in trace.tokens)
@@ -100,4 +103,5 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     engine = FakeEngine()
     monkeypatch.setattr(app, "build_engine", lambda cfg, methods: engine)
     monkeypatch.setattr(app.check, "check_models", lambda cfg, **_: None)
+    monkeypatch.setattr(app, "_weights", lambda cfg, methods: [])
     return engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from omegaconf import OmegaConf
 from tests.app.conftest import Compose, FakeEngine
 from tests.video.clips import truncate, write_video
 from vsd import app
-from vsd.app import NothingDone
+from vsd.app import NothingDone, UsageError
+from vsd.models import VideoLM
+from vsd.report.folder import RunFolder, config_hash
 from vsd.task import sample_seed
 
 
@@ -96,8 +99,8 @@ def test_out_of_memory_on_one_sample_is_recorded(on_clips: Compose, fake: FakeEn
 
 
 def test_a_bug_is_not_recorded_as_a_bad_sample(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
-    fake.trouble = {3: IndexError("a bug")}
-    with pytest.raises(IndexError, match="a bug"):
+    fake.trouble = {3: ValueError("a bug")}
+    with pytest.raises(ValueError, match="a bug"):
         app.run(on_clips(), tmp_path / "run")
     assert len(lines(tmp_path / "run")) == 1
 
@@ -174,7 +177,46 @@ def test_the_cached_baseline_is_measured_once(
 
 def test_both_engines_warm_up_and_take_turns(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
     app.run(on_clips("limit=3"), tmp_path / "run")
-    assert fake.calls == 4
+    assert fake.log == ["alone", "alone", "pair", "pair", "pair", "alone", "alone", "pair"]
+
+
+def test_what_changed_under_a_samples_id_is_decoded_again(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    app.run(on_clips("limit=2"), tmp_path / "run")
+    fake.calls = 0
+    app.run(on_clips("limit=2", "data.question=Why?"), tmp_path / "run")
+    assert fake.calls == 3
+
+
+def test_other_weights_are_another_run(configure: Compose, pair: list[str]) -> None:
+    cfg = configure(*pair)
+    assert config_hash(cfg, weights=[["a"]]) != config_hash(cfg, weights=[["b"]])
+
+
+def test_an_id_that_comes_twice_is_refused(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> None:
+    row = json.dumps({"id": 1, "video": "a.mp4", "question": "What?"})
+    (clips / "clips.jsonl").write_text(f"{row}\n{row}\n")
+    with pytest.raises(UsageError, match=r"^data: the ids of samples must differ, got '1' more than once"):
+        app.run(configure(f"data.path={clips}"), tmp_path / "run")
+
+
+def test_a_record_of_other_fields_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").write_text('{"id": "a", "config": "c", "trace": {"tokens": []}}\n')
+    assert RunFolder(tmp_path, "c").records() == {}
+
+
+def test_a_multirun_does_not_keep_its_models(configure: Compose, pair: list[str], clips: Path, tmp_path: Path) -> None:
+    alive = []
+    for job in range(3):
+        app.run(configure(*pair, "data=folder", f"data.path={clips}", "limit=1"), tmp_path / str(job))
+        app._forget_earlier_jobs()
+        alive.append(sum(isinstance(thing, VideoLM) for thing in gc.get_objects()))
+    assert alive[0] == alive[1] == alive[2]
+
+
+def test_a_draft_of_another_precision_is_loaded_for_itself(configure: Compose, pair: list[str]) -> None:
+    cfg = configure(pair[0], *pair[2:], "draft=self", "draft.dtype=float64", "pruner=none")
+    engine = app.build_engine(cfg, app.prepare(cfg, [])[0])
+    assert engine.draft is not engine.target
 
 
 def test_the_seed_of_a_sample_does_not_depend_on_its_place() -> None:

@@ -20,7 +20,7 @@ from transformers.video_utils import VideoMetadata
 from vsd.models.attention import NAME, SuffixAttention
 from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number
-from vsd.types import Evidence, Grid, Output, Prompt, Video
+from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
 
 _PLAIN_NEEDS = frozenset({"features", "attention", "video_attention"})
 _SUFFIX_PIECE = 64
@@ -81,8 +81,8 @@ class VideoLM(ABC):
     def encode(self, video: Video, question: str) -> Prompt:
         """Apply the chat template, run the vision tower, and put its features in place.
 
-        All frames of `video` are used; nothing is sampled here. Raises ValueError if the question contains the
-        video placeholder, or if the processor makes another number of placeholders than there are features.
+        All frames of `video` are used; nothing is sampled here. Raises SampleError if the question contains
+        the video placeholder, ValueError if the processor makes another number of placeholders than there are features.
         """
         inputs = self._inputs(video, question)
         ids_T = inputs["input_ids"][0]
@@ -216,7 +216,7 @@ class VideoLM(ABC):
     def _inputs(self, video: Video, question: str) -> BatchFeature:
         placeholder = self.processor.tokenizer.convert_ids_to_tokens(self._video_token)
         if placeholder in question:
-            raise ValueError(f"question: it must not contain the video placeholder {placeholder}")
+            raise SampleError(f"question: it must not contain the video placeholder {placeholder}")
         content = [{"type": "video"}, {"type": "text", "text": question}]
         text = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True

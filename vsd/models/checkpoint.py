@@ -96,13 +96,13 @@ def check_pair(target: ModelInfo, draft: ModelInfo) -> None:
         )
 
 
-def check_device(device: str, *, field: str = "target") -> torch.device:
+def check_device(device: str, *, field: str = "device") -> torch.device:
     """The device of that name. Raises ValueError if there is none here."""
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"{field}.device: the device must be available on this machine, got {device!r}") from None
+        raise ValueError(f"{field}: the device must be available on this machine, got {device!r}") from None
     return found
 
 
@@ -117,12 +117,12 @@ def load(
     """
     if dtype not in _DTYPES:
         raise ValueError(f"{field}.dtype: the dtype must be one of {sorted(_DTYPES)}, got {dtype!r}")
-    place = check_device(device, field=field)
+    place = check_device(device, field=f"{field}.device")
     info = inspect(path, field=field)
     source = resolve(path, field=field)
     adapter, model_class = _FAMILIES[info.model_type]
-    model = _read(model_class, source, path, field, dtype=_DTYPES[dtype])
     processor = _read(AutoProcessor, source, path, field)
+    model = _read(model_class, source, path, field, dtype=_DTYPES[dtype])
     loaded = adapter(model.to(place), processor, name=path)
     return loaded if vocab is None else loaded.narrow(vocab)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from vsd.record import Record, from_dict, to_dict
 _NOT_HASHED = ("out", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder")
 
 
-def config_hash(cfg: DictConfig) -> str:
-    """A hash of all of a resolved config that a sample's record depends on."""
+def config_hash(cfg: DictConfig, *, weights: Sequence[Sequence[str]] = ()) -> str:
+    """A hash of all that a sample's record depends on: the resolved config, and what identifies the checkpoints."""
     hashed = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in _NOT_HASHED])
-    return fingerprint(OmegaConf.to_container(hashed, resolve=True))
+    return fingerprint([OmegaConf.to_container(hashed, resolve=True), weights])
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class RunFolder:
         if not self.samples_file.exists():
             return {}
         rows = (_parse(line) for line in self.samples_file.read_text(encoding="utf-8", errors="replace").split("\n"))
-        return {row["id"]: from_dict(row) for row in rows if row and row.get("config") == self.config}
+        found = {}
+        for row in rows:
+            if row.get("config") == self.config:
+                with contextlib.suppress(KeyError, TypeError):  # a record of other fields is a broken line too
+                    found[row["id"]] = from_dict(row)
+        return found
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
         """Write metrics.json, whole or not at all."""
