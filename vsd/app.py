@@ -111,7 +111,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
         records = [after[sample.id] for sample in samples if sample.id in after]
         metrics = stats.summary(records)
         run_folder.write_metrics(metrics)
-    terminal.show(records, metrics, folder)
+    terminal.show(records, metrics, folder, lossless=methods["verifier"].lossless)
     if not metrics["samples/done"]:
         raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
     return metrics
@@ -157,7 +157,8 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     drafts = methods["parallelism"].drafts
     needs_model = methods["drafter"].needs_model
     check.check_methods(cfg, drafts=drafts, needs_model=needs_model)
-    check.check_models(cfg, uses_draft=drafts and needs_model)
+    needs = methods["pruner"].needs if drafts and needs_model else frozenset()
+    check.check_models(cfg, uses_draft=drafts and needs_model, needs=needs)
     for warning in check.unused_dials(cfg, overrides, drafts=drafts):
         log.warning(warning)
     return methods, samples

@@ -49,7 +49,7 @@ def check_methods(cfg: DictConfig, *, drafts: bool, needs_model: bool) -> None:
         raise ValueError(f"temperature: must be 0 for a verifier that does not sample, got {cfg.temperature!r}")
 
 
-def check_models(cfg: DictConfig, *, uses_draft: bool) -> None:
+def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) -> None:
     """Refuse devices that are not there and checkpoints that cannot be read or do not fit together. Reads
     configurations and tokenizers, no weights."""
     from vsd import models
@@ -57,6 +57,7 @@ def check_models(cfg: DictConfig, *, uses_draft: bool) -> None:
     models.check_device(cfg.device)
     target = models.inspect(cfg.target.path, field="target")
     _check_context(cfg, target)
+    models.check_layers(target, needs)
     if uses_draft:
         draft = models.inspect(cfg.draft.path, field="draft")
         models.check_pair(target, draft)

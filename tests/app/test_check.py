@@ -41,6 +41,7 @@ from vsd.check import check_dials, unused_dials
         ("target.path=/no/such/folder", r"target.path: .* '/no/such/folder'"),
         ("target.path=some/model", r"target.path: .*hub name.*"),
         ("max_new_tokens=512", r"max_new_tokens: must be below the context .* 512 tokens, got 512"),
+        ("pruner=uv_prune,pruner.layer=99", r"needs: hidden:99 means layer 99, but the model has \d+ layers"),
         ("pruner.ratio=1.5", r"pruner.ratio .* 1.5"),
     ],
 )
@@ -48,7 +49,7 @@ def test_refused(override: str, message: str, configure: Compose, checkpoints: d
     paths = [f"{role}.path={checkpoints[role]}" for role in ("target", "draft")]
     paths = [path for path in paths if not (override.startswith("draft=") and path.startswith("draft."))]
     with pytest.raises(UsageError, match=f"^{message}") as caught:
-        app.run(configure(*paths, override), tmp_path / "run")
+        app.run(configure(*paths, *override.split(",")), tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "samples.jsonl").exists()
 

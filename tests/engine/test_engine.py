@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.conftest import FAMILIES, Pair
 from tests.zoo_in_code import WORDS
 from vsd.engine import Engine
 from vsd.models import load
+from vsd.pruners.uniform import Uniform
 from vsd.types import Evidence, Video
 
 QUESTION = "What is it?"
@@ -82,17 +84,21 @@ def test_padded_vocabularies_are_cut_to_the_smaller(pair: Pair, video: Video, tm
 
 
 def test_compact_positions_change_the_draft_only(pair: Pair, video: Video) -> None:
-    runs = [
-        Engine(
-            target=pair.target,
-            draft=pair.draft,
-            pruner=Nosy(needs=frozenset(), seen=[]),
-            positions=positions,
-            max_new_tokens=20,
-        ).run(video, QUESTION)
-        for positions in ("original", "compact")
-    ]
+    runs, read = [], []
+    for positions in ("original", "compact"):
+        draft = copy.copy(pair.draft)
+        stock = draft.prefill
+        draft.prefill = lambda prompt, stock=stock, **how: (read.append(prompt), stock(prompt, **how))[1]
+        pruner = Uniform(ratio=0.5)
+        engine = Engine(target=pair.target, draft=draft, pruner=pruner, positions=positions, max_new_tokens=20)
+        runs.append(engine.run(video, QUESTION))
     assert runs[0].tokens == runs[1].tokens
+    original, compact = read
+    assert original.length == compact.length
+    assert (compact.positions_PT == torch.arange(compact.length)).all()
+    assert compact.next_position == compact.length
+    assert not torch.equal(original.positions_PT, compact.positions_PT)
+    assert original.next_position != compact.next_position
 
 
 @pytest.mark.parametrize(

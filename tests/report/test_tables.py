@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from rich.console import Console
@@ -93,3 +94,10 @@ def test_summary_csv_has_every_metric(tmp_path: Path) -> None:
     sweep.write_csv(sweep.jobs(tmp_path), tmp_path / "summary.csv")
     lines = (tmp_path / "summary.csv").read_text().splitlines()
     assert lines == ["job,overrides,error,x,y", "0,a=1,,1,", "1,a=2,,,2"]
+
+
+def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
+    for lossless, said in ((True, True), (False, False)):
+        console = Console(record=True, width=100, file=io.StringIO())
+        terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, lossless=lossless)
+        assert ("1 of 4 answers differ" in console.export_text()) == said

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from vsd.models.base import VideoLM
+from vsd.models.hidden import layer_number
 from vsd.models.llava_onevision import LlavaOneVision
 from vsd.models.qwen2_5_vl import Qwen25VL
 
@@ -41,6 +42,7 @@ class ModelInfo:
 
     path: str
     model_type: str
+    depth: int
     context: int
     vocab: int
     tokenizer: str
@@ -81,6 +83,7 @@ def inspect(path: str, *, field: str = "target") -> ModelInfo:
     return ModelInfo(
         path=path,
         model_type=config.model_type,
+        depth=config.text_config.num_hidden_layers,
         context=config.text_config.max_position_embeddings,
         vocab=config.text_config.vocab_size,
         tokenizer=hashlib.sha256(json.dumps(sorted(words.items())).encode()).hexdigest()[:16],
@@ -94,6 +97,13 @@ def check_pair(target: ModelInfo, draft: ModelInfo) -> None:
             "draft.path: target and draft have different tokenizers, and must agree on all ids: "
             f"{target.path!r} ({target.tokenizer}) and {draft.path!r} ({draft.tokenizer})"
         )
+
+
+def check_layers(target: ModelInfo, needs: frozenset[str]) -> None:
+    """Raise ValueError if a method needs the hidden states of a layer that the target does not have."""
+    for need in sorted(needs):
+        if need.startswith("hidden:"):
+            layer_number(need.removeprefix("hidden:"), target.depth)
 
 
 def check_device(device: str, *, field: str = "device") -> torch.device:

@@ -35,15 +35,38 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def show(records: Sequence[Record], metrics: Mapping[str, float], folder: Path, console: Console | None = None) -> None:
-    """Print the numbers with their standard errors over the samples, one sample's texts, failures and files."""
-    parts = [_numbers(records, metrics), *_texts(records), *_troubles(records), f"[dim]files[/]  {escape(str(folder))}"]
-    (console or Console()).print(Group(*parts))
+def show(
+    records: Sequence[Record],
+    metrics: Mapping[str, float],
+    folder: Path,
+    console: Console | None = None,
+    *,
+    lossless: bool = True,
+) -> None:
+    """Print the numbers with their standard errors over the samples, one sample's texts, failures and files.
+
+    `lossless`: whether the verifier promises the target's own answers, so that others are a fault to be told.
+    """
+    faults = _faults(metrics) if lossless else []
+    files = f"[dim]files[/]  {escape(str(folder))}"
+    (console or Console()).print(
+        Group(_numbers(records, metrics), *_texts(records), *_troubles(records), *faults, files)
+    )
+
+
+def _faults(metrics: Mapping[str, float]) -> list[RenderableType]:
+    if not metrics.get("exact/mismatched"):
+        return []
+    count = f"{metrics['exact/mismatched']:.0f} of {metrics['samples/done']:.0f} answers"
+    why = "In float32 and below a near-tie of two words may do that; with dtype=float64 it is a bug."
+    return [f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless. {why}"]
 
 
 def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
     errors = stats.standard_errors(records)
-    table = Table(title="Speculative decoding against the target alone", title_justify="left")
+    drafted, compared = "accept/length" in metrics, "exact/mismatched" in metrics
+    title = ("Speculative decoding" if drafted else "Decoding") + (" against the target alone" if compared else "")
+    table = Table(title=title, title_justify="left")
     table.add_column("what")
     table.add_column("value", justify="right")
     table.add_column("± s.e.", justify="right", style="dim")
