@@ -8,11 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RUN = """
-import sys, vsd.pruners
+import runpy, sys
+import vsd.pruners
 vsd.pruners.__path__.append(sys.argv.pop(1))  # as if the module lay in vsd/pruners
 sys.argv[0] = "run.py"
-import run
-run.main()
+runpy.run_path("run.py", run_name="__main__")
 """
 
 

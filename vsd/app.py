@@ -108,7 +108,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
             decode(cfg, methods, todo, run_folder, earlier=earlier)
     finally:
         after = run_folder.records()
-        records = [after[sample.id] for sample in samples if sample.id in after]
+        records = [after[sample.id] for sample in samples if _is_record_of(sample, after)]
         metrics = stats.summary(records)
         run_folder.write_metrics(metrics)
     terminal.show(records, metrics, folder, lossless=methods["verifier"].lossless)
@@ -117,10 +117,14 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     return metrics
 
 
-def _is_done(sample: Sample, records: Mapping[str, Record]) -> bool:
-    """Whether this very sample (the same video, question and reference under its id) was decoded already."""
+def _is_record_of(sample: Sample, records: Mapping[str, Record]) -> bool:
+    """Whether there is a record of this very sample: the same video, question and reference under its id."""
     record = records.get(sample.id)
-    return record is not None and record.done and asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
+    return record is not None and asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
+
+
+def _is_done(sample: Sample, records: Mapping[str, Record]) -> bool:
+    return _is_record_of(sample, records) and records[sample.id].done
 
 
 def _forget_earlier_jobs() -> None:
@@ -147,10 +151,11 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     check.check_dials(cfg)
     from vsd.data.base import select
 
-    samples = select(instantiate(cfg.data).samples(), cfg.limit, cfg.shard)
-    twice = [name for name, count in Counter(sample.id for sample in samples).items() if count > 1]
+    found = instantiate(cfg.data).samples()
+    twice = [name for name, count in Counter(sample.id for sample in found).items() if count > 1]
     if twice:
         raise ValueError(f"data: the ids of samples must differ, got {twice[0]!r} more than once")
+    samples = select(found, cfg.limit, cfg.shard)
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}

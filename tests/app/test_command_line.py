@@ -65,7 +65,14 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path)
     write_video(tmp_path / "clip.mp4", frames=6)
     arguments = [*pair, "max_new_tokens=64", "data=folder", f"data.path={clips}", "out=run"]
     log = (tmp_path / "log.txt").open("w+")
-    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=log, stderr=log)
+    # A shell starts background jobs with Ctrl-C ignored, and children inherit that from the tests.
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=tmp_path,
+        stdout=log,
+        stderr=log,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     samples = tmp_path / "run" / "samples.jsonl"
     deadline = time.monotonic() + 120
     while not (samples.exists() and samples.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
