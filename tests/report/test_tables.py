@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -101,3 +102,11 @@ def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
         console = Console(record=True, width=100, file=io.StringIO())
         terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, lossless=lossless)
         assert ("1 of 4 answers differ" in console.export_text()) == said
+
+
+def test_jobs_of_an_earlier_sweep_are_not_this_ones(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}" / ".hydra").mkdir(parents=True)
+        (tmp_path / f"{number}" / ".hydra" / "overrides.yaml").write_text("[]")
+        os.utime(tmp_path / f"{number}" / ".hydra" / "overrides.yaml", (number, number))
+    assert [job.number for job in sweep.jobs(tmp_path, since=1)] == ["1", "2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ class Summary(Callback):
     """Prints the table and writes summary.csv. The exit code is 1 when a job failed, which is known only now: a job
     that fails leaves error.txt and lets the others run."""
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self._began = time.time()
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         # Every run imports this file; only the end of a multirun needs these.
         from rich.console import Console
@@ -21,7 +25,7 @@ class Summary(Callback):
         from vsd.report import sweep
 
         folder = Path(config.hydra.sweep.dir)
-        jobs = sweep.jobs(folder)
+        jobs = sweep.jobs(folder, since=self._began)
         sweep.write_csv(jobs, folder / "summary.csv")
         console = Console()
         console.print(sweep.table(jobs))

@@ -35,9 +35,11 @@ class Job:
     error: str
 
 
-def jobs(folder: Path) -> list[Job]:
-    """The jobs under a multirun's folder, by number."""
-    found = [path for path in folder.iterdir() if (path / ".hydra" / "overrides.yaml").is_file()]
+def jobs(folder: Path, *, since: float = 0.0) -> list[Job]:
+    """The jobs under a multirun's folder that Hydra started at `since` (seconds of the epoch) or later, by number; a
+    longer sweep into the same folder may have left others."""
+    overrides = folder.glob("*/.hydra/overrides.yaml")
+    found = [file.parent.parent for file in overrides if file.stat().st_mtime >= since]
     return [_job(path) for path in sorted(found, key=lambda path: (len(path.name), path.name))]
 
 
