@@ -97,18 +97,18 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
     run_folder.open(cfg, provenance())
     before = run_folder.records()
-    todo = [sample for sample in samples if not _is_done(sample, before)]
-    if len(todo) < len(samples):
-        log.info("%d of %d samples are in %s already", len(samples) - len(todo), len(samples), folder)
+    earlier = [record for record in _records_of(samples, before) if record.done]
+    done = {record.sample.id for record in earlier}
+    todo = [sample for sample in samples if sample.id not in done]
+    if earlier:
+        log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
     try:
         if todo:
             _forget_earlier_jobs()
             memory.reset_peak(cfg.device)
-            earlier = [before[sample.id] for sample in samples if _is_done(sample, before)]
             decode(cfg, methods, todo, run_folder, earlier=earlier)
     finally:
-        after = run_folder.records()
-        records = [after[sample.id] for sample in samples if _is_record_of(sample, after)]
+        records = _records_of(samples, run_folder.records())
         metrics = stats.summary(records)
         run_folder.write_metrics(metrics)
     terminal.show(records, metrics, folder, lossless=methods["verifier"].lossless)
@@ -117,14 +117,18 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     return metrics
 
 
-def _is_record_of(sample: Sample, records: Mapping[str, Record]) -> bool:
-    """Whether there is a record of this very sample: the same video, question and reference under its id."""
-    record = records.get(sample.id)
-    return record is not None and asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
+def _records_of(samples: Sequence[Sample], records: Mapping[str, Record]) -> list[Record]:
+    """The records of these very samples: the same video, question, reference and facts under their ids."""
+    return [
+        records[sample.id]
+        for sample in samples
+        if sample.id in records and asdict(records[sample.id].sample) == json.loads(json.dumps(asdict(sample)))
+    ]
 
 
-def _is_done(sample: Sample, records: Mapping[str, Record]) -> bool:
-    return _is_record_of(sample, records) and records[sample.id].done
+def _uses_draft(methods: Mapping[str, Any]) -> bool:
+    """Whether these methods ask a draft model."""
+    return bool(methods["parallelism"].drafts and methods["drafter"].needs_model)
 
 
 def _forget_earlier_jobs() -> None:
@@ -142,8 +146,8 @@ def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
     from vsd.baselines import weights_identity
     from vsd.models import resolve
 
-    drafts = methods["parallelism"].drafts and methods["drafter"].needs_model
-    return [weights_identity(resolve(cfg[role].path)) for role in ("target", "draft")[: 1 + drafts]]
+    roles = ("target", "draft") if _uses_draft(methods) else ("target",)
+    return [weights_identity(resolve(cfg[role].path)) for role in roles]
 
 
 def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample]]:
@@ -159,12 +163,10 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}
-    drafts = methods["parallelism"].drafts
-    needs_model = methods["drafter"].needs_model
-    check.check_methods(cfg, drafts=drafts, needs_model=needs_model)
-    needs = methods["pruner"].needs if drafts and needs_model else frozenset()
-    check.check_models(cfg, uses_draft=drafts and needs_model, needs=needs)
-    for warning in check.unused_dials(cfg, overrides, drafts=drafts):
+    uses_draft = _uses_draft(methods)
+    check.check_methods(cfg, uses_draft=uses_draft)
+    check.check_models(cfg, uses_draft=uses_draft, needs=methods["pruner"].needs if uses_draft else frozenset())
+    for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts):
         log.warning(warning)
     return methods, samples
 
@@ -223,7 +225,7 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
     with _usage_errors():
         target = instantiate(cfg.target, field="target")
         draft = None
-        if methods["parallelism"].drafts and methods["drafter"].needs_model:
+        if _uses_draft(methods):
             draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
         return Engine(
             target=target,

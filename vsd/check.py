@@ -39,9 +39,9 @@ def check_dials(cfg: DictConfig) -> None:
             raise ValueError(f"{role}.path: must be a checkpoint folder or a hub name, got {path!r}")
 
 
-def check_methods(cfg: DictConfig, *, drafts: bool, needs_model: bool) -> None:
-    """Refuse methods that do not go together. `drafts`: the schedule drafts; `needs_model`: by a model."""
-    if drafts and needs_model and cfg.draft.path is None:
+def check_methods(cfg: DictConfig, *, uses_draft: bool) -> None:
+    """Refuse methods that do not go together. `uses_draft`: the schedule drafts, and by a model."""
+    if uses_draft and cfg.draft.path is None:
         raise ValueError(
             "draft: this drafter needs a draft model, got none (draft=self, or parallelism=autoregressive)"
         )

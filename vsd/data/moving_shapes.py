@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsd.types import Sample
-
-_BUNDLED = Path(__file__).resolve().parent.parent / "zoo" / "clips"
+from vsd.zoo import CLIPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class MovingShapes:
 
     def samples(self) -> list[Sample]:
         """The samples in the order of clips.jsonl. Raises ValueError if there is none or a line lacks a field."""
-        folder = Path(self.path) if self.path else _BUNDLED
+        folder = Path(self.path) if self.path else CLIPS
         listing = folder / "clips.jsonl"
         if not listing.is_file():
             raise ValueError(f"data.path: must be a folder with a clips.jsonl, got {str(folder)!r}")

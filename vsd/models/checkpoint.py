@@ -26,8 +26,8 @@ from vsd.models.base import VideoLM
 from vsd.models.hidden import layer_number
 from vsd.models.llava_onevision import LlavaOneVision
 from vsd.models.qwen2_5_vl import Qwen25VL
+from vsd.zoo import WEIGHTS
 
-ZOO = Path(__file__).resolve().parent.parent / "zoo" / "weights"
 _FAMILIES: dict[str, tuple[type[VideoLM], Any]] = {
     Qwen25VL.model_type: (Qwen25VL, Qwen2_5_VLForConditionalGeneration),
     LlavaOneVision.model_type: (LlavaOneVision, LlavaOnevisionForConditionalGeneration),
@@ -54,9 +54,9 @@ def resolve(path: str, *, field: str = "target") -> str:
     Raises ValueError if a folder is meant that does not exist, or that lacks a configuration or weights.
     """
     if path.startswith("zoo:"):
-        folder = ZOO / path.removeprefix("zoo:")
+        folder = WEIGHTS / path.removeprefix("zoo:")
         if not folder.is_dir():
-            known = sorted(f"zoo:{config.parent.relative_to(ZOO)}" for config in ZOO.glob("*/*/config.json"))
+            known = sorted(f"zoo:{config.parent.relative_to(WEIGHTS)}" for config in WEIGHTS.glob("*/*/config.json"))
             raise ValueError(f"{field}.path: a bundled checkpoint must be one of {known}, got {path!r}")
     else:
         folder = Path(path).expanduser()

@@ -81,7 +81,7 @@ class Prompter:
 
 
 def visual_tokens(family: str, frames: int) -> int:
-    per_frame = (shapes.SIDE // 28) ** 2
+    per_frame = (shapes.SIDE // vision.CELL) ** 2
     return per_frame * (frames // 2 if family == "qwen2_5_vl" else frames)
 
 
@@ -151,7 +151,7 @@ def positions(family: str, model: Any, prefix: int, batch: Batch, visual: int) -
     if family != "qwen2_5_vl":
         axis = torch.arange(prefix + visual)[None]
         return axis[:, :prefix], axis[:, prefix:], prefix + visual
-    side = shapes.SIDE // 28
+    side = shapes.SIDE // vision.CELL
     grid = torch.tensor([[visual // side**2, 2 * side, 2 * side]])
     video = model.config.video_token_id
     ids = torch.full((1, prefix + visual), video)
