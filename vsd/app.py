@@ -98,6 +98,8 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     run_folder.open(cfg, provenance())
     before = run_folder.records()
     earlier = [record for record in _records_of(samples, before) if record.done]
+    if not before and run_folder.holds_others():
+        log.warning("out: %s holds samples of another config or of other weights; they stay, none is reused", folder)
     done = {record.sample.id for record in earlier}
     todo = [sample for sample in samples if sample.id not in done]
     if earlier:
@@ -119,11 +121,14 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
 
 def _records_of(samples: Sequence[Sample], records: Mapping[str, Record]) -> list[Record]:
     """The records of these very samples: the same video, question, reference and facts under their ids."""
-    return [
-        records[sample.id]
-        for sample in samples
-        if sample.id in records and asdict(records[sample.id].sample) == json.loads(json.dumps(asdict(sample)))
-    ]
+    return [records[sample.id] for sample in samples if sample.id in records and _is_of(records[sample.id], sample)]
+
+
+def _is_of(record: Record, sample: Sample) -> bool:
+    from vsd.baselines import file_stamp
+
+    same = asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
+    return same and record.video_stamp == file_stamp(sample.video)
 
 
 def _uses_draft(methods: Mapping[str, Any]) -> bool:
@@ -197,7 +202,7 @@ def decode(
     task = DecodeTask(
         engine,
         baseline=engine.baseline() if cfg.baseline else None,
-        cache=_cache(cfg) if cfg.baseline == "cache" else None,
+        cache=_cache(cfg, engine.target.vocab) if cfg.baseline == "cache" else None,
         records=earlier,
         seed=cfg.seed,
         device=cfg.device,
@@ -258,7 +263,8 @@ def _finish(logger: Logger | None) -> None:
         print(finish(logger))
 
 
-def _cache(cfg: DictConfig) -> BaselineCache:
+def _cache(cfg: DictConfig, vocab: int) -> BaselineCache:
+    """Where baselines of this target are kept. `vocab` is the number of its words that a draft leaves it."""
     from vsd.baselines import BaselineCache, weights_identity
     from vsd.models import resolve
     from vsd.provenance import git_state, hardware, packages
@@ -267,6 +273,7 @@ def _cache(cfg: DictConfig) -> BaselineCache:
         "packages": packages(),
         "git": git_state(Path(__file__).parent),
         "target": weights_identity(resolve(cfg.target.path)),
+        "vocab": vocab,
         "verifier": OmegaConf.to_container(cfg.verifier, resolve=True),
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "temperature", "seed", "dtype", "device")},
         "hardware": hardware(),

@@ -52,11 +52,17 @@ def fingerprint(value: Any) -> str:
 
 def file_identity(path: str | Path) -> str:
     """Path, size and time of change of a file; the mere path where there is no file (a hub name)."""
+    stamp = file_stamp(path)
+    return f"{Path(path).resolve()}:{stamp}" if stamp else str(path)
+
+
+def file_stamp(path: str | Path) -> str:
+    """Size and time of change of a file, by which a replaced one is known; empty where there is no file."""
     file = Path(path)
     if not file.is_file():
-        return str(path)
+        return ""
     stat = file.stat()
-    return f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def weights_identity(path: str) -> list[str]:

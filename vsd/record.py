@@ -14,7 +14,8 @@ class Record:
     """One finished sample. Either `trace` or `failure` is set.
 
     `baseline` is the target's own decode of the same sample (None when the run does not measure it); its rounds are
-    dropped, since each would say "one token". `peak_mb` is the job's peak memory so far, in MiB.
+    dropped, since each would say "one token". `peak_mb` is the job's peak memory so far, in MiB. `video_stamp` tells
+    the video's file from another one under its name (see `vsd.baselines.file_stamp`).
     """
 
     sample: Sample
@@ -25,6 +26,7 @@ class Record:
     failure: str = ""
     warnings: tuple[str, ...] = ()
     peak_mb: float = 0.0
+    video_stamp: str = ""
 
     @property
     def done(self) -> bool:
@@ -52,6 +54,7 @@ def from_dict(row: Mapping[str, Any]) -> Record:
         failure=row["failure"],
         warnings=tuple(row["warnings"]),
         peak_mb=row["peak_mb"],
+        video_stamp=row["video_stamp"],
     )
 
 

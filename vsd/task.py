@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 
 from vsd import memory, stats
-from vsd.baselines import BaselineCache
+from vsd.baselines import BaselineCache, file_stamp
 from vsd.data.datamodule import Item
 from vsd.record import Record, without_rounds
 from vsd.types import Sample, SampleError, Trace, Video
@@ -47,19 +47,23 @@ class DecodeTask(LightningModule):
 
     def test_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
         """Decode one item. What is wrong with this sample alone becomes a record that says so; the run goes on."""
+        known: dict[str, Any] = {
+            "sample": batch.sample,
+            "video_stamp": file_stamp(batch.sample.video),
+            "warnings": batch.warnings,
+        }
         if batch.video is None:
-            return self._finish(Record(sample=batch.sample, failure=batch.failure))
+            return self._finish(Record(**known, failure=batch.failure))
         try:
             trace, baseline = self._decode(batch.sample, batch.video, baseline_first=batch_idx % 2 == 0)
         except (SampleError, torch.OutOfMemoryError) as error:
-            return self._finish(Record(sample=batch.sample, failure=str(error), warnings=batch.warnings))
+            return self._finish(Record(**known, failure=str(error)))
         record = Record(
-            sample=batch.sample,
+            **known,
             trace=trace,
             baseline=baseline,
             text=self.engine.text(trace),
             baseline_text=self.engine.text(baseline) if baseline else "",
-            warnings=batch.warnings,
             peak_mb=memory.peak_mb(self.memory_device),
         )
         return self._finish(record)

@@ -66,6 +66,7 @@ class FakeEngine:
     trouble: dict[int, BaseException] = field(default_factory=dict)
     tokens: tuple[int, ...] = (1, 2, 3, 4)
     alone: bool = False
+    vocab: int = 100
     log: list[str] = field(default_factory=list)
     """Which engine decoded, in order; shared with the baseline."""
 
@@ -89,6 +90,10 @@ class FakeEngine:
             prompt=12,
             finish="eos",
         )
+
+    @property
+    def target(self) -> FakeEngine:
+        return self
 
     def baseline(self) -> FakeEngine:
         return FakeEngine(alone=True, log=self.log)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from tests.video.clips import truncate, write_video
 from vsd import app
 from vsd.app import NothingDone, UsageError
 from vsd.models import VideoLM
-from vsd.report.folder import RunFolder, config_hash
+from vsd.report.folder import RunFolder
 from vsd.task import sample_seed
 
 
@@ -175,6 +178,22 @@ def test_the_cached_baseline_is_measured_once(
     assert alone.calls > measured
 
 
+@pytest.mark.parametrize(
+    "change", ["max_new_tokens=9", "frames=3", "seed=1", "dtype=float64", "target.path=c/d", "vocab"]
+)
+def test_another_setting_is_another_baseline(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    alone = FakeEngine(alone=True)
+    monkeypatch.setattr(FakeEngine, "baseline", lambda self: alone)
+    cached = ["limit=1", "baseline=cache", f"baseline_folder={tmp_path / 'cache'}", "target.path=a/b"]
+    app.run(on_clips(*cached), tmp_path / "one")
+    measured = alone.calls
+    fake.vocab -= change == "vocab"
+    app.run(on_clips(*cached, *([change] if change != "vocab" else [])), tmp_path / "two")
+    assert alone.calls > measured
+
+
 def test_both_engines_warm_up_and_take_turns(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
     app.run(on_clips("limit=3"), tmp_path / "run")
     assert fake.log == ["alone", "alone", "pair", "pair", "pair", "alone", "alone", "pair"]
@@ -192,9 +211,41 @@ def test_what_changed_under_a_samples_id_is_decoded_again(
         assert fake.calls == calls
 
 
-def test_other_weights_are_another_run(configure: Compose, pair: list[str]) -> None:
-    cfg = configure(*pair)
-    assert config_hash(cfg, weights=[["a"]]) != config_hash(cfg, weights=[["b"]])
+def test_a_replaced_video_is_decoded_again(on_clips: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> None:
+    app.run(on_clips(), tmp_path / "run")
+    write_video(clips / "b.mp4", frames=9)
+    fake.calls = 0
+    assert app.run(on_clips(), tmp_path / "run")["samples/done"] == 4
+    assert fake.calls == 2  # a warm-up, and the one that was replaced
+
+
+@pytest.mark.parametrize("role", ["target", "draft"])
+def test_other_weights_are_another_run(
+    configure: Compose, pair: list[str], checkpoints: dict[str, Path], clips: Path, tmp_path: Path, role: str
+) -> None:
+    own = shutil.copytree(checkpoints[role], tmp_path / role)
+    cfg = configure(*pair, f"{role}.path={own}", "data=folder", f"data.path={clips}", "limit=1", "baseline=false")
+    for runs in (1, 1, 2):
+        if runs == 2:
+            os.utime(own / "model.safetensors", (0, 0))
+        app.run(cfg, tmp_path / "run")
+        assert len(lines(tmp_path / "run")) == runs
+
+
+def test_a_folder_of_another_config_is_named(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for ratio, warned in (("0.5", False), ("0.8", True), ("0.5", False)):
+        caplog.clear()
+        app.run(on_clips(f"ratio={ratio}", "limit=1"), tmp_path / "run")
+        assert ("holds samples of another config" in caplog.text) == warned
+
+
+def test_what_is_logged_is_what_is_written(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    metrics = app.run(on_clips("logger=csv"), tmp_path / "csv")
+    with (tmp_path / "csv" / "csv" / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert {name: float(row[name]) for name in metrics} == pytest.approx(metrics)
 
 
 def test_an_id_that_comes_twice_is_refused(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> None:
@@ -238,6 +289,9 @@ def test_wandb_offline_finds_its_run_again_and_is_finished(
 ) -> None:
     import wandb
 
+    from vsd.report import wandb_run
+
+    finish = wandb_run.finish
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     fake.trouble = {3: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
@@ -245,11 +299,16 @@ def test_wandb_offline_finds_its_run_again_and_is_finished(
     assert wandb.run is None
     run_id = (tmp_path / "run" / "wandb_id.txt").read_text().strip()
     fake.trouble = {}
-    app.run(on_clips("logger=wandb"), tmp_path / "run")
+    summary: dict[str, float] = {}
+    monkeypatch.setattr(
+        wandb_run, "finish", lambda logger: [summary.update(dict(logger.experiment.summary)), finish(logger)][1]
+    )
+    metrics = app.run(on_clips("logger=wandb"), tmp_path / "run")
     assert wandb.run is None
     runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert runs
     assert all(run.name.endswith(run_id) for run in runs)
+    assert {name: summary[name] for name in metrics} == pytest.approx(metrics)
     tables = [path.name for run in runs for path in run.glob("files/media/table/**/*.json")]
     assert any(name.startswith("samples") for name in tables)
     assert any(name.startswith("by_position") for name in tables)

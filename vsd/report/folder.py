@@ -57,15 +57,21 @@ class RunFolder:
 
     def records(self) -> dict[str, Record]:
         """The samples written under this config, by id; the last of equal ids wins. Broken lines are skipped."""
-        if not self.samples_file.exists():
-            return {}
-        rows = (_parse(line) for line in self.samples_file.read_text(encoding="utf-8", errors="replace").split("\n"))
         found = {}
-        for row in rows:
+        for row in self._rows():
             if row.get("config") == self.config:
                 with contextlib.suppress(KeyError, TypeError):  # a record of other fields is a broken line too
                     found[row["id"]] = from_dict(row)
         return found
+
+    def holds_others(self) -> bool:
+        """Whether a sample was written here under another config."""
+        return any(row.get("config") not in (None, self.config) for row in self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if not self.samples_file.exists():
+            return []
+        return [_parse(line) for line in self.samples_file.read_text(encoding="utf-8", errors="replace").split("\n")]
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
         """Write metrics.json, whole or not at all."""
