@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
 from tests.app.conftest import ROOT, Compose
 
@@ -69,3 +71,11 @@ def test_every_option_says_what_it_is() -> None:
     for path in (ROOT / "conf").rglob("*.yaml"):
         if path.parent.name != "draft" or path.stem in ("self", "none"):
             assert any(line.startswith("# ") for line in Path(path).read_text().splitlines()), path
+
+
+@pytest.mark.parametrize("launcher", options("hydra/launcher"))
+def test_every_launcher_takes_its_settings(launcher: str) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("config", overrides=[f"hydra/launcher={launcher}"], return_hydra_config=True)
+    assert instantiate(cfg.hydra.launcher).params["timeout_min"] == 1440
