@@ -1,8 +1,9 @@
 """How good are the bundled pairs? ``python -m experiments.bundled_pairs.measure``
 
 For both pairs, on the 64 held-out clips: the share of facts right in the target's greedy descriptions, by kind; the
-same with the frames replaced by noise (what can be guessed without seeing); and how often the draft, reading the full
-prompt and the target's own answer, has the target's next token as its most likely one.
+same with the frames replaced by noise (what can be guessed without seeing); the same of the draft's own descriptions;
+and how often the draft, reading the full prompt and the target's own answer, has the target's next token as its most
+likely one.
 """
 
 from __future__ import annotations
@@ -38,16 +39,18 @@ def agreement(draft: VideoLM, video: Video, question: str, tokens: tuple[int, ..
 
 def measure(family: str, weights: str, frames: int, limit: int | None) -> dict[str, dict[str, float]]:
     target, draft = (load(f"{weights}{family}/{role}") for role in ("target", "draft"))
-    engine = Engine(target=target, parallelism=Autoregressive())
-    seen, blind, agreed, tokens = [], [], 0, 0
+    engine, alone = (Engine(target=model, parallelism=Autoregressive()) for model in (target, draft))
+    seen, blind, drafted, agreed, tokens = [], [], [], 0, 0
     for number, (sample, video) in enumerate(clips(frames, limit)):
         trace = engine.run(video, sample.question)
         seen.append(score.score(engine.text(trace), sample.facts))
         unseen = engine.run(noise(video, number), sample.question)
         blind.append(score.score(engine.text(unseen), sample.facts))
+        drafted.append(score.score(alone.text(alone.run(video, sample.question)), sample.facts))
         right, asked = agreement(draft, video, sample.question, trace.tokens)
         agreed, tokens = agreed + right, tokens + asked
-    return {"clip": score.total(seen), "noise": score.total(blind), "draft": {"all": agreed / tokens}}
+    facts = {"target": seen, "target, noise": blind, "draft": drafted}
+    return {name: score.total(found) for name, found in facts.items()} | {"agreement": {"all": agreed / tokens}}
 
 
 def main() -> None:
@@ -58,14 +61,14 @@ def main() -> None:
     args = parser.parse_args()
     found = {family: measure(family, args.weights, args.frames, args.limit) for family in FAMILIES}
     rows = [
-        [family, "clip" if what == "clip" else "noise", *(float(shares[what][kind]) for kind in (*score.KINDS, "all"))]
+        [family, what, *(float(shares[what][kind]) for kind in (*score.KINDS, "all"))]
         for family, shares in found.items()
-        for what in ("clip", "noise")
+        for what in ("target", "target, noise", "draft")
     ]
     print(setting(), f"{args.frames} frames.\n")
-    print(table(["target", "frames show", *score.KINDS, "all"], rows))
+    print(table(["pair", "who describes", *score.KINDS, "all"], rows))
     print()
-    print(table(["pair", "draft agrees with target"], [[f, shares["draft"]["all"]] for f, shares in found.items()]))
+    print(table(["pair", "draft agrees with target"], [[f, shares["agreement"]["all"]] for f, shares in found.items()]))
 
 
 if __name__ == "__main__":

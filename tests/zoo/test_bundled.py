@@ -29,5 +29,5 @@ def test_a_pair_describes_a_clip_faster_and_in_the_same_words(family):
     assert trace.finish == "eos"
     assert trace.kept == int(trace.visual * 0.1)
     assert len(trace.tokens) / trace.target_forwards > 2  # two tokens a target pass: the draft has learnt its part
-    right, _ = score.score(engine.text(trace), sample.facts)
-    assert right["count"] == right["background"] == 1
+    right, asked = score.score(engine.text(trace), sample.facts)
+    assert sum(right.values()) >= 0.9 * sum(asked.values())

@@ -3,7 +3,9 @@
 Every batch is rendered on the fly from its step number, so a run that was stopped goes on from its last saved state
 with the batches it would have seen. A random share of the visual tokens is dropped, positions kept: large models
 tolerate pruned prompts untrained, small ones have to be shown some. Lessons go from easy to hard (`LESSONS`): finding
-one shape has to be learnt before finding the right one of four, and few frames make the first lessons cheap.
+one shape has to be learnt before finding the right one of four, and few frames make the first lessons cheap. Half way
+up, the visual tokens also have to say what they show (`vision.Heads`): a description holds one word about a motion,
+its clip hundreds of tokens that have seen it.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from vsd.zoo import WEIGHTS, recipe, shapes, texts, vision
 
 log = logging.getLogger(__name__)
 TRAIN_SEEDS = 1_000_000  # scene seeds from here on are for training, below it for the tokenizer and held-out clips
-STEPS = {"target": 700, "draft": 500}
+STEPS = {"target": 1800, "draft": 1000}
 VISION_STEPS = {"target": 1500, "draft": 800}
 PEAK = {"target": 2e-3, "draft": 3e-3}  # learning rate
+SEEN_WEIGHT = 0.2  # of what the visual tokens say they show, beside the answer's loss
 FACT_WEIGHT = 3.0  # of a fact's word in the loss; a filler word, which cannot be known, has 1
+FRAMES_PER_TOKEN = {"qwen2_5_vl": 2, "llava_onevision": 1}
 
 
 class Lesson(NamedTuple):
@@ -52,6 +56,8 @@ class Batch:
     kept_BK: Tensor
     text_BS: Tensor  # tokens after the video, padded on the right
     labels_BS: Tensor  # what follows each of them, -100 where it is not part of the answer
+    shown_BVK: Tensor  # what each visual token shows, kept or not, of every kind in vision.KINDS
+    offsets_BV2: Tensor  # where the shape that it shows has its centre
 
 
 class Prompter:
@@ -81,8 +87,7 @@ class Prompter:
 
 
 def visual_tokens(family: str, frames: int) -> int:
-    per_frame = (shapes.SIDE // vision.CELL) ** 2
-    return per_frame * (frames // 2 if family == "qwen2_5_vl" else frames)
+    return (shapes.SIDE // vision.CELL) ** 2 * frames // FRAMES_PER_TOKEN[family]
 
 
 def lesson_at(progress: float) -> Lesson:
@@ -117,10 +122,12 @@ def make_batch(
     family: str, role: str, prompt: Prompter, size: int, rng: np.random.Generator, lesson: Lesson = LESSONS[-1]
 ) -> Batch:
     frames, keep = draw_size(family, role, lesson, rng)
-    clips, rows = [], []
+    times = (np.arange(frames) + 0.5) / frames
+    clips, rows, shown = [], [], []
     for _ in range(size):
         scene = draw_scene(lesson, rng)
-        clips.append(draw_clip(scene, (np.arange(frames) + 0.5) / frames, rng))
+        clips.append(draw_clip(scene, times, rng))
+        shown.append(vision.cell_labels(scene, times.reshape(-1, FRAMES_PER_TOKEN[family]).mean(1)))
         described = rng.random() < 0.85
         question = texts.ask(scene, rng)
         rows.append(prompt(texts.DESCRIBE, texts.describe(scene, rng)) if described else prompt(*question[:2]))
@@ -131,7 +138,8 @@ def make_batch(
     for row, (ids, label) in enumerate(rows):
         text[row, : len(ids)] = torch.tensor(ids)
         labels[row, : len(label)] = torch.tensor(label)
-    return Batch(clips, frames / shapes.SECONDS, torch.from_numpy(kept), text, labels)
+    seen, offsets = (torch.from_numpy(np.stack(part)) for part in zip(*shown, strict=True))
+    return Batch(clips, frames / shapes.SECONDS, torch.from_numpy(kept), text, labels, seen, offsets)
 
 
 def visual_features(model: Any, family: str, processor: Any, clips: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -154,17 +162,20 @@ def positions(family: str, model: Any, prefix: int, batch: Batch, visual: int) -
     side = shapes.SIDE // vision.CELL
     grid = torch.tensor([[visual // side**2, 2 * side, 2 * side]])
     video = model.config.video_token_id
-    ids = torch.full((1, prefix + visual), video)
+    ids = torch.full((1, prefix + visual + 1), video)
     types = torch.full_like(ids, 2, dtype=torch.int)
-    types[:, :prefix] = 0
+    types[:, :prefix] = types[:, -1] = 0  # one word of text behind the video tells where the others begin
     found, _ = model.model.get_rope_index(
         ids, types, video_grid_thw=grid, second_per_grid_ts=torch.tensor([2 / batch.fps])
     )
-    return found[:, 0, :prefix], found[:, 0, prefix:], int(found.max()) + 1
+    return found[:, 0, :prefix], found[:, 0, prefix:-1], int(found[0, 0, -1])
 
 
-def loss_of(model: Any, family: str, processor: Any, prompt: Prompter, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the answer's tokens, facts weighted."""
+def loss_of(
+    model: Any, heads: vision.Heads, family: str, processor: Any, prompt: Prompter, batch: Batch
+) -> tuple[Tensor, dict[str, float]]:
+    """Mean cross-entropy over the answer's tokens, facts weighted, plus that of what the kept visual tokens say they
+    show; and the share right of each kind of the latter."""
     grid_BVD, extra_BED = visual_features(model, family, processor, batch.clips)
     device, rows = grid_BVD.device, len(batch.clips)
     embed = model.get_input_embeddings()
@@ -177,20 +188,30 @@ def loss_of(model: Any, family: str, processor: Any, prompt: Prompter, batch: Ba
     place = torch.cat(
         [before[:, None].expand(-1, rows, -1), visual[:, batch.kept_BK], tail.expand(before.shape[0], rows, -1)], dim=-1
     ).to(device)
-    hidden = model.model.language_model(
+    output = model.model.language_model(
         inputs_embeds=torch.cat([prefix, seen, extra_BED, text], dim=1),
         position_ids=place if place.shape[0] == 3 else place[0],
         # Padding stands on the right, so causality alone hides it. Handing over the mask also keeps the library from
         # reading the gaps of dropped positions as borders of packed sequences.
         attention_mask={"full_attention": None},
         use_cache=False,
-    ).last_hidden_state[:, -text.shape[1] :]
+        output_hidden_states=True,
+    )
+    hidden = output.last_hidden_state[:, -text.shape[1] :]
     labels = batch.labels_BS.to(device)
     answer = labels != -100
     logits = model.lm_head(hidden[answer])
     weight_W = torch.ones(logits.shape[-1], device=device)
     weight_W[prompt.fact_words] = FACT_WEIGHT
-    return nn.functional.cross_entropy(logits, labels[answer], weight=weight_W)
+    said = nn.functional.cross_entropy(logits, labels[answer], weight=weight_W)
+    middle = output.hidden_states[model.config.text_config.num_hidden_layers // 2]
+    tokens = middle[:, prefix.shape[1] : prefix.shape[1] + kept_BK.shape[1]]
+    row = torch.arange(rows)[:, None]
+    shown, offsets = (
+        part[row, batch.kept_BK].to(device).flatten(0, 1) for part in (batch.shown_BVK, batch.offsets_BV2)
+    )
+    seen_loss, right = heads.loss(tokens.flatten(0, 1), shown, offsets)
+    return said + SEEN_WEIGHT * seen_loss, right
 
 
 def export(model: Any, processor: Any, folder: Path) -> None:
@@ -205,10 +226,11 @@ def export(model: Any, processor: Any, folder: Path) -> None:
 class Run:
     """A model in training with its optimizer, schedule and step, saved to and restored from one file."""
 
-    def __init__(self, model: Any, peak: float, steps: int, file: Path):
-        self.model, self.file, self.step = model, file, 0
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        vectors = [p for p in model.parameters() if p.ndim <= 1]
+    def __init__(self, model: Any, heads: vision.Heads, peak: float, steps: int, file: Path):
+        self.model, self.heads, self.file, self.step = model, heads, file, 0
+        self.parameters = [*model.parameters(), *heads.parameters()]
+        matrices = [p for p in self.parameters if p.ndim > 1]
+        vectors = [p for p in self.parameters if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -221,7 +243,7 @@ class Run:
             self.step = saved["step"]
 
     def _parts(self) -> dict[str, Any]:
-        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
+        return {"model": self.model, "heads": self.heads, "optimizer": self.optimizer, "schedule": self.schedule}
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self._parts().items()} | {"step": self.step}
@@ -231,7 +253,7 @@ class Run:
     def learn(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.schedule.step()
         self.step += 1
@@ -254,7 +276,7 @@ def learn_to_see(model: Any, family: str, role: str, processor: Any, size: int) 
         lambda clips: visual_features(model, family, processor, clips)[0],
         draw,
         steps=VISION_STEPS[role],
-        frames_per_token=2 if family == "qwen2_5_vl" else 1,
+        frames_per_token=FRAMES_PER_TOKEN[family],
     )
 
 
@@ -268,18 +290,21 @@ def train(family: str, role: str, *, steps: int, batch: int, device: str, work: 
     file = work / f"{family}-{role}.pt"
     if not file.exists():
         learn_to_see(model, family, role, processor, batch)
-    run = Run(model, PEAK[role], steps, file)
+    heads = vision.Heads(model.get_input_embeddings().embedding_dim).to(device)
+    run = Run(model, heads, PEAK[role], steps, file)
     began, losses = time.monotonic(), []
     while run.step < min(steps, stop or steps):
         rng = np.random.default_rng([run.step, 11])
         lesson = lesson_at(run.step / steps)
-        loss = loss_of(model, family, processor, prompt, make_batch(family, role, prompt, batch, rng, lesson))
+        examples = make_batch(family, role, prompt, batch, rng, lesson)
+        loss, seen = loss_of(model, heads, family, processor, prompt, examples)
         run.learn(loss)
         losses.append(loss.item())
         if run.step % 20 == 0:
             row = {
                 "step": run.step,
                 "loss": round(float(np.mean(losses[-20:])), 4),
+                "seen": {kind: round(share, 2) for kind, share in seen.items()},
                 "s": round(time.monotonic() - began),
             }
             log.info("%s %s %s", family, role, json.dumps(row))
