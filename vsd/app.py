@@ -97,20 +97,20 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
     run_folder.open(cfg, provenance())
     before = run_folder.records()
-    earlier = [record for record in _records_of(samples, before) if record.done]
+    earlier = [before[sample.id] for sample in samples if sample.id in before and _serves(before[sample.id], sample)]
     if not before and run_folder.holds_others():
         log.warning("out: %s holds samples of another config or of other weights; they stay, none is reused", folder)
     done = {record.sample.id for record in earlier}
     todo = [sample for sample in samples if sample.id not in done]
+    records = [*earlier]
     if earlier:
         log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
     try:
         if todo:
             _forget_earlier_jobs()
-            memory.reset_peak(cfg.device)
-            decode(cfg, methods, todo, run_folder, earlier=earlier)
+            memory.reset_peak(cfg.target.device)
+            decode(cfg, methods, todo, run_folder, records)
     finally:
-        records = _records_of(samples, run_folder.records())
         metrics = stats.summary(records)
         run_folder.write_metrics(metrics)
     terminal.show(records, metrics, folder, lossless=methods["verifier"].lossless)
@@ -119,16 +119,13 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     return metrics
 
 
-def _records_of(samples: Sequence[Sample], records: Mapping[str, Record]) -> list[Record]:
-    """The records of these very samples: the same video, question, reference and facts under their ids."""
-    return [records[sample.id] for sample in samples if sample.id in records and _is_of(records[sample.id], sample)]
-
-
-def _is_of(record: Record, sample: Sample) -> bool:
+def _serves(record: Record, sample: Sample) -> bool:
+    """Whether this record is of this very sample and finished: the same question, reference and facts under its id, and
+    the same video file, or none any more."""
     from vsd.baselines import file_stamp
 
     same = asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
-    return same and record.video_stamp == file_stamp(sample.video)
+    return record.done and same and file_stamp(sample.video) in ("", record.video_stamp)
 
 
 def _uses_draft(methods: Mapping[str, Any]) -> bool:
@@ -181,12 +178,12 @@ def decode(
     methods: dict[str, Any],
     samples: Sequence[Sample],
     folder: RunFolder,
-    *,
-    earlier: Sequence[Record] = (),
+    records: list[Record],
 ) -> None:
     """Load the models and run Lightning's test loop over the samples; every finished one is written to the folder.
 
-    `earlier` are this run's samples that an earlier one finished: they count in what is logged.
+    `records` begins with this run's samples that an earlier one finished, which count in what is logged; the others are
+    added to it one by one.
     """
     from lightning.pytorch import seed_everything
 
@@ -203,9 +200,9 @@ def decode(
         engine,
         baseline=engine.baseline() if cfg.baseline else None,
         cache=_cache(cfg, engine.target.vocab) if cfg.baseline == "cache" else None,
-        records=earlier,
+        records=records,
         seed=cfg.seed,
-        device=cfg.device,
+        device=cfg.target.device,
     )
     callbacks = [instantiate(each) for each in cfg.callbacks.values() if each]
     logger = instantiate(cfg.logger) if cfg.logger.get("_target_") else None
@@ -275,7 +272,9 @@ def _cache(cfg: DictConfig, vocab: int) -> BaselineCache:
         "target": weights_identity(resolve(cfg.target.path)),
         "vocab": vocab,
         "verifier": OmegaConf.to_container(cfg.verifier, resolve=True),
-        **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "temperature", "seed", "dtype", "device")},
+        "dtype": cfg.target.dtype,
+        "device": cfg.target.device,
+        **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "temperature", "seed")},
         "hardware": hardware(),
         "host": platform.node(),
     }

@@ -55,6 +55,9 @@ def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) ->
     from vsd import models
 
     models.check_device(cfg.device)
+    for role in ("target", "draft") if uses_draft else ("target",):
+        models.check_device(cfg[role].device, field=f"{role}.device")
+        models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
     target = models.inspect(cfg.target.path, field="target")
     _check_context(cfg, target)
     models.check_layers(target, needs)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule
 
 from vsd import memory, stats
-from vsd.baselines import BaselineCache, file_stamp
+from vsd.baselines import BaselineCache
 from vsd.data.datamodule import Item
 from vsd.record import Record, without_rounds
 from vsd.types import Sample, SampleError, Trace, Video
@@ -23,7 +22,7 @@ class DecodeTask(LightningModule):
     """Decodes items to records. Lightning neither moves nor saves the models: the engine is a plain object.
 
     `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `records`
-    are the samples of earlier runs in the same folder; those of this run are added to them.
+    holds the samples of earlier runs in the same folder; those of this run are added to it.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class DecodeTask(LightningModule):
         *,
         baseline: Engine | None = None,
         cache: BaselineCache | None = None,
-        records: Iterable[Record] = (),
+        records: list[Record] | None = None,
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -40,7 +39,7 @@ class DecodeTask(LightningModule):
         self.engine = engine
         self.baseline = baseline
         self.cache = cache
-        self.records = list(records)
+        self.records = [] if records is None else records
         self.seed = seed
         self.memory_device = device
         self._warm: set[int] = set()
@@ -49,7 +48,7 @@ class DecodeTask(LightningModule):
         """Decode one item. What is wrong with this sample alone becomes a record that says so; the run goes on."""
         known: dict[str, Any] = {
             "sample": batch.sample,
-            "video_stamp": file_stamp(batch.sample.video),
+            "video_stamp": batch.stamp,
             "warnings": batch.warnings,
         }
         if batch.video is None:

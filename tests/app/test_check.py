@@ -36,6 +36,8 @@ from vsd.check import check_dials, unused_dials
         ("baseline=maybe", r"baseline: .* got 'maybe'"),
         ("device=cuda:99", r"device: the device must be available .* 'cuda:99'"),
         ("draft=none", r"draft: this drafter needs a draft model"),
+        ("draft.device=cuda:99", r"draft.device: the device must be available .* 'cuda:99'"),
+        ("draft.dtype=int8", r"draft.dtype: the dtype must be one of .* got 'int8'"),
         ("data=folder", r"data.path: must be a video file or a folder"),
         ("target.path=null", r"target.path: must be a checkpoint folder or a hub name, got None"),
         ("target.path=/no/such/folder", r"target.path: .* '/no/such/folder'"),

@@ -75,7 +75,6 @@ def test_every_option_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("launcher", options("hydra/launcher"))
 def test_every_launcher_takes_its_settings(launcher: str) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", overrides=[f"hydra/launcher={launcher}"], return_hydra_config=True)
     assert instantiate(cfg.hydra.launcher).params["timeout_min"] == 1440

@@ -6,8 +6,10 @@ import csv
 import gc
 import json
 import os
+import platform
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +17,12 @@ from omegaconf import OmegaConf
 
 from tests.app.conftest import Compose, FakeEngine
 from tests.video.clips import truncate, write_video
-from vsd import app
+from vsd import app, provenance
 from vsd.app import NothingDone, UsageError
 from vsd.models import VideoLM
 from vsd.report.folder import RunFolder
 from vsd.task import sample_seed
+from vsd.types import Trace
 
 
 def lines(folder: Path) -> list[dict]:
@@ -179,18 +182,30 @@ def test_the_cached_baseline_is_measured_once(
 
 
 @pytest.mark.parametrize(
-    "change", ["max_new_tokens=9", "frames=3", "seed=1", "dtype=float64", "target.path=c/d", "vocab"]
+    "change",
+    [
+        *("max_new_tokens=9", "frames=3", "seed=1", "target.dtype=float64", "target.device=meta", "target.path=c/d"),
+        *("data.question=Why?", "vocab", "video", "packages", "git_state", "hardware", "node"),
+    ],
 )
 def test_another_setting_is_another_baseline(
-    on_clips: Compose, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    on_clips: Compose, fake: FakeEngine, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     alone = FakeEngine(alone=True)
     monkeypatch.setattr(FakeEngine, "baseline", lambda self: alone)
     cached = ["limit=1", "baseline=cache", f"baseline_folder={tmp_path / 'cache'}", "target.path=a/b"]
-    app.run(on_clips(*cached), tmp_path / "one")
+    app.run(on_clips(*cached, "ratio=0.1"), tmp_path / "one")
+    app.run(on_clips(*cached, "ratio=0.2", "draft.dtype=float64"), tmp_path / "two")
     measured = alone.calls
-    fake.vocab -= change == "vocab"
-    app.run(on_clips(*cached, *([change] if change != "vocab" else [])), tmp_path / "two")
+    if change == "vocab":
+        fake.vocab -= 1
+    elif change == "video":
+        write_video(clips / "a.mp4", frames=9)
+    elif change in ("packages", "git_state", "hardware"):
+        monkeypatch.setattr(provenance, change, lambda *_: {"other": "1"})
+    elif change == "node":
+        monkeypatch.setattr(platform, "node", lambda: "another")
+    app.run(on_clips(*cached, *([change] if "=" in change else [])), tmp_path / "three")
     assert alone.calls > measured
 
 
@@ -213,10 +228,39 @@ def test_what_changed_under_a_samples_id_is_decoded_again(
 
 def test_a_replaced_video_is_decoded_again(on_clips: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> None:
     app.run(on_clips(), tmp_path / "run")
-    write_video(clips / "b.mp4", frames=9)
+    for replace in (lambda: write_video(clips / "b.mp4", frames=9), lambda: os.utime(clips / "b.mp4", (0, 0))):
+        replace()
+        fake.calls = 0
+        assert app.run(on_clips(), tmp_path / "run")["samples/done"] == 4
+        assert fake.calls == 2  # a warm-up, and the one that was replaced
+
+
+def test_a_finished_sample_outlives_its_video(
+    configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path
+) -> None:
+    (clips / "clips.jsonl").write_text('{"id": "a", "video": "a.mp4", "question": "What?"}\n')
+    cfg = configure(f"data.path={clips}", "frames=4", "callbacks=quiet")
+    first = app.run(cfg, tmp_path / "run")
+    (clips / "a.mp4").unlink()
     fake.calls = 0
-    assert app.run(on_clips(), tmp_path / "run")["samples/done"] == 4
-    assert fake.calls == 2  # a warm-up, and the one that was replaced
+    assert app.run(cfg, tmp_path / "run") == first
+    assert fake.calls == 0
+
+
+def test_a_video_that_changes_meanwhile_is_reported_and_decoded_again(
+    on_clips: Compose, fake: FakeEngine, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = fake.run
+
+    def touching(*args: Any, **how: Any) -> Trace:
+        os.utime(clips / "a.mp4", (fake.calls, 0))
+        return decode(*args, **how)
+
+    monkeypatch.setattr(fake, "run", touching)
+    assert app.run(on_clips("limit=1"), tmp_path / "run")["samples/done"] == 1
+    fake.calls = 0
+    app.run(on_clips("limit=1"), tmp_path / "run")
+    assert fake.calls == 2
 
 
 @pytest.mark.parametrize("role", ["target", "draft"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from vsd.record import Record
 from vsd.report.folder import RunFolder, config_hash
-from vsd.types import Sample
+from vsd.types import Sample, Trace
 
 
 def record(name: str, failure: str = "no such file") -> Record:
@@ -28,6 +29,16 @@ def test_the_last_of_equal_ids_wins(tmp_path: Path) -> None:
     folder.append(record("a", "first"))
     folder.append(record("a", "second"))
     assert folder.records()["a"].failure == "second"
+
+
+def test_a_failure_hides_no_finished_sample_of_the_same_file(tmp_path: Path) -> None:
+    trace = Trace(tokens=(1,), rounds=(), seconds={}, target_forwards=0, visual=1, kept=1, prompt=2, finish="eos")
+    folder = RunFolder(tmp_path, "x")
+    done = replace(record("a", ""), trace=trace, video_stamp="5:7")
+    for later, stays in (("", True), ("5:7", True), ("6:8", False)):
+        folder.append(done)
+        folder.append(replace(record("a"), video_stamp=later))
+        assert folder.records()["a"].done == stays
 
 
 def test_half_a_line_of_a_killed_job_harms_neither_side(tmp_path: Path) -> None:

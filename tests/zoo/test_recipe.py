@@ -1,5 +1,7 @@
 """The recipe: the models learn on the very prompts they will be asked with, and what the tower is taught is right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,46 @@ def test_training_sees_what_the_engine_sees(family, dropped, monkeypatch):
     logits = adapter.forward(torch.tensor(tokens[:-1]), range(-1, len(tokens) - 2), state).logits_MW
     seen = torch.nn.functional.cross_entropy(torch.cat([first_W[None], logits]), torch.tensor(tokens))
     torch.testing.assert_close(taught, seen, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", recipe.FAMILIES)
+def test_a_visual_token_is_asked_what_it_shows_itself(family):
+    """The middle layer's states of the kept tokens go with the labels of these very tokens."""
+    torch.manual_seed(0)
+    processor = recipe.build_processor(family)
+    model = recipe.build_model(family, "draft", processor.tokenizer).eval()
+    prompt = train.Prompter(processor, family)
+    batch = train.make_batch(family, "draft", prompt, 2, np.random.default_rng(0), train.LESSONS[0])
+    kept_BK = torch.tensor([[3, 9, 40], [1, 2, 33]])
+    asked = []
+
+    class Heads(vision.Heads):
+        def loss(self, features_XD, labels, offsets):
+            asked.append((features_XD, labels, offsets))
+            return super().loss(features_XD, labels, offsets)
+
+    heads, states = Heads(model.get_input_embeddings().embedding_dim), []
+    middle = model.model.language_model.layers[model.config.text_config.num_hidden_layers // 2 - 1]
+    hook = middle.register_forward_hook(
+        lambda _, __, output: states.append(output[0] if isinstance(output, tuple) else output)
+    )
+    loss, _ = train.loss_of(model, heads, family, processor, prompt, replace(batch, kept_BK=kept_BK))
+    hook.remove()
+    ((features_XD, labels, offsets),) = asked
+    start = len(prompt.prefix)
+    torch.testing.assert_close(features_XD, states[0][:, start : start + 3].flatten(0, 1))
+    rows = torch.tensor([0, 0, 0, 1, 1, 1])
+    assert torch.equal(labels, batch.shown_BVK[rows, kept_BK.flatten()])
+    torch.testing.assert_close(offsets, batch.offsets_BV2[rows, kept_BK.flatten()], equal_nan=True)
+    assert loss.isfinite()
+
+
+def test_tokens_that_show_no_shape_are_a_number_too():
+    heads = vision.Heads(8)
+    labels = torch.tensor([[0, 0, 0, 0, 1, 2]])
+    loss, right = heads.loss(torch.zeros(1, 8), labels, torch.full((1, 2), torch.nan))
+    assert loss.isfinite()
+    assert all(np.isfinite(list(right.values())))
 
 
 def test_cells_are_labelled_by_the_shape_that_covers_them():

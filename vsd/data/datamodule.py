@@ -10,15 +10,17 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from vsd.baselines import file_stamp
 from vsd.types import Sample, Video
 from vsd.video import BadVideo, read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A sample with its frames, or with the reason why there are none."""
+    """A sample with its frames, or with the reason why there are none. `stamp` is its file's, taken before reading."""
 
     sample: Sample
+    stamp: str = ""
     video: Video | None = None
     failure: str = ""
     warnings: tuple[str, ...] = ()
@@ -36,11 +38,12 @@ class VideoDataset(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         sample = self.samples[index]
+        stamp = file_stamp(sample.video)
         try:
             video = read(sample.video, self.frames)
         except BadVideo as error:
-            return Item(sample=sample, failure=str(error))
-        return Item(sample=sample, video=video, warnings=_warnings(video, self.frames))
+            return Item(sample=sample, stamp=stamp, failure=str(error))
+        return Item(sample=sample, stamp=stamp, video=video, warnings=_warnings(video, self.frames))
 
 
 class VideoData(LightningDataModule):

@@ -2,6 +2,17 @@
 
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
-from vsd.models.checkpoint import ModelInfo, check_device, check_layers, check_pair, inspect, load, resolve
+from vsd.models.checkpoint import ModelInfo, check_device, check_dtype, check_layers, check_pair, inspect, load, resolve
 
-__all__ = ["ModelInfo", "State", "VideoLM", "check_device", "check_layers", "check_pair", "inspect", "load", "resolve"]
+__all__ = [
+    "ModelInfo",
+    "State",
+    "VideoLM",
+    "check_device",
+    "check_dtype",
+    "check_layers",
+    "check_pair",
+    "inspect",
+    "load",
+    "resolve",
+]

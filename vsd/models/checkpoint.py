@@ -116,6 +116,13 @@ def check_device(device: str, *, field: str = "device") -> torch.device:
     return found
 
 
+def check_dtype(dtype: str, *, field: str = "dtype") -> torch.dtype:
+    """The dtype of that name. Raises ValueError for any other."""
+    if dtype not in _DTYPES:
+        raise ValueError(f"{field}: the dtype must be one of {sorted(_DTYPES)}, got {dtype!r}")
+    return _DTYPES[dtype]
+
+
 def load(
     path: str, *, device: str = "cpu", dtype: str = "float32", vocab: int | None = None, field: str = "target"
 ) -> VideoLM:
@@ -125,14 +132,13 @@ def load(
     `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and
     if the weights cannot be read.
     """
-    if dtype not in _DTYPES:
-        raise ValueError(f"{field}.dtype: the dtype must be one of {sorted(_DTYPES)}, got {dtype!r}")
+    kind = check_dtype(dtype, field=f"{field}.dtype")
     place = check_device(device, field=f"{field}.device")
     info = inspect(path, field=field)
     source = resolve(path, field=field)
     adapter, model_class = _FAMILIES[info.model_type]
     processor = _read(AutoProcessor, source, path, field)
-    model = _read(model_class, source, path, field, dtype=_DTYPES[dtype])
+    model = _read(model_class, source, path, field, dtype=kind)
     loaded = adapter(model.to(place), processor, name=path)
     return loaded if vocab is None else loaded.narrow(vocab)
 

@@ -56,12 +56,18 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def records(self) -> dict[str, Record]:
-        """The samples written under this config, by id; the last of equal ids wins. Broken lines are skipped."""
-        found = {}
+        """The samples written under this config, by id. Broken lines are skipped.
+
+        Of equal ids the last wins, but a failure never hides a finished sample of the same video file.
+        """
+        found: dict[str, Record] = {}
         for row in self._rows():
             if row.get("config") == self.config:
                 with contextlib.suppress(KeyError, TypeError):  # a record of other fields is a broken line too
-                    found[row["id"]] = from_dict(row)
+                    record = from_dict(row)
+                    past = found.get(row["id"])
+                    if past is None or record.done or not past.done or record.video_stamp not in ("", past.video_stamp):
+                        found[row["id"]] = record
         return found
 
     def holds_others(self) -> bool:

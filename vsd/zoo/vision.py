@@ -1,8 +1,9 @@
-"""Before a bundled model learns to talk, its vision tower learns to see: real ones start from a pretrained encoder too.
+"""What each visual token shows: how a bundled model learns to see, before it learns to talk and while it does.
 
-Tower and projector are trained with throw-away linear heads to name, for each visual token, the shape that covers most
-of its cell (colour, shape, size, motion, where its centre lies) and the background. It takes minutes; without it the
-language model first has to discover, through averages over all tokens, that there is anything to look at.
+Throw-away linear heads name, for each visual token, the shape that covers most of its cell (colour, shape, size,
+motion, where its centre lies) and the background. Tower and projector are pretrained with them, as real towers are; it takes
+minutes, and without it the language model first has to discover, through averages over all tokens, that there is
+anything to look at. Later the language model's middle layer is asked the same (see `vsd.zoo.train`).
 """
 
 from __future__ import annotations
@@ -68,11 +69,11 @@ class Heads(nn.Linear):
         *said, place = self(features_XD).split([*self.sizes, 2], dim=-1)
         losses = [nn.functional.cross_entropy(one, labels[:, k]) for k, one in enumerate(said)]
         seen = ~offsets[:, 0].isnan()
-        losses.append((place[seen] - offsets[seen]).square().mean())
-        right = {
-            kind: float((one.argmax(-1) == labels[:, k])[labels[:, k] > 0].float().mean())
-            for k, (kind, one) in enumerate(zip(KINDS, said, strict=True))
-        }
+        losses.append((place[seen] - offsets[seen]).square().sum() / max(1, 2 * int(seen.sum())))
+        right = {}
+        for k, (kind, one) in enumerate(zip(KINDS, said, strict=True)):
+            asked = labels[:, k] > 0
+            right[kind] = float((one.argmax(-1) == labels[:, k])[asked].sum()) / max(1, int(asked.sum()))
         return torch.stack(losses).sum(), right
 
 
