@@ -1,8 +1,8 @@
 """What each visual token shows: how a bundled model learns to see, before it learns to talk and while it does.
 
 Throw-away linear heads name, for each visual token, the shape that covers most of its cell (colour, shape, size,
-motion, where its centre lies) and the background. Tower and projector are pretrained with them, as real towers are; it takes
-minutes, and without it the language model first has to discover, through averages over all tokens, that there is
+motion, where its centre lies) and the background. Tower and projector are pretrained with them, as real towers are; it
+takes minutes, and without it the language model first has to discover, through averages over all tokens, that there is
 anything to look at. Later the language model's middle layer is asked the same (see `vsd.zoo.train`).
 """
 
