@@ -110,3 +110,18 @@ def test_jobs_of_an_earlier_sweep_are_not_this_ones(tmp_path: Path) -> None:
         (tmp_path / f"{number}" / ".hydra" / "overrides.yaml").write_text("[]")
         os.utime(tmp_path / f"{number}" / ".hydra" / "overrides.yaml", (number, number))
     assert [job.number for job in sweep.jobs(tmp_path, since=1)] == ["1", "2"]
+
+
+def test_a_multiruns_numbers_stay_whole_at_80_columns() -> None:
+    found = [
+        sweep.Job(number=name, overrides=(f"pruner={name}" * 9,), metrics=dict.fromkeys(METRICS, 0.125), error="")
+        for name in ("0", "11")
+    ]
+    console = Console(width=80, file=io.StringIO())
+    console.print(sweep.table(found))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert text.count("12.5%") == text.count("0.12x") / 2 == 2
+
+
+METRICS = [name for name, _, _ in sweep.COLUMNS]

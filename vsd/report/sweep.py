@@ -59,12 +59,12 @@ def table(found: Sequence[Job]) -> Table:
     shared = set.intersection(*(set(job.overrides) for job in found)) if len(found) > 1 else set()
     errors = "\n".join(f"[red]job {job.number}[/]  {escape(job.error)}" for job in found if job.error)
     title = escape(" ".join(["Multirun", *sorted(shared)]))
-    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     result.caption, result.caption_justify, result.caption_style = errors or None, "left", ""
     result.add_column("job", justify="right")
-    result.add_column("set", no_wrap=True)
+    result.add_column("set", overflow="fold")  # gives way where the terminal is narrow, the numbers do not
     for _, heading, _ in COLUMNS:
-        result.add_column(heading, justify="right")
+        result.add_column(heading, justify="right", no_wrap=True)
     for job in found:
         own = "\n".join(override for override in job.overrides if override not in shared)
         cells = [style.format(job.metrics[name]) if name in job.metrics else "–" for name, _, style in COLUMNS]
