@@ -15,7 +15,10 @@ from vsd.types import Round, Sample, Trace
 def one_round(accepted: int, *, drafted: int = 3, rejected: bool = True, committed: int | None = None) -> Round:
     committed = accepted + 1 if committed is None else committed
     timing = {"draft_s": 0.1 * drafted, "verify_s": 1.0}
-    return Round(drafted=drafted, nodes=drafted, accepted=accepted, committed=committed, rejected=rejected, **timing)
+    relaxed = {"relaxed": (0, 2), "gaps": (0.25, 0.5)} if accepted == 3 else {}
+    return Round(
+        drafted=drafted, nodes=drafted, accepted=accepted, committed=committed, rejected=rejected, **timing, **relaxed
+    )
 
 
 def trace(rounds: Sequence[Round], seconds: dict[str, float], *, tokens: int, forwards: int, kept: int = 2) -> Trace:
@@ -76,6 +79,8 @@ EXPECTED = {
     "accept/position_2_unconditional": 2 / 4,
     "accept/position_3": 1.0,  # reached once: b drafted no third token
     "accept/position_3_unconditional": 1 / 3,
+    "relax/share": 2 / 6,
+    "relax/gap": 0.375,
     "speed/tokens_per_s": 9 / 5.1,
     "speed/baseline_tokens_per_s": 1.0,
     "speed/decode": 9 / 5.1,

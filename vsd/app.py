@@ -89,10 +89,11 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
         cfg = _resolved_later(cfg, folder)
         methods, samples = prepare(cfg, overrides)
 
-    from vsd import memory, stats
+    from vsd import memory
     from vsd.provenance import provenance
     from vsd.report import terminal
     from vsd.report.folder import RunFolder, config_hash
+    from vsd.report.numbers import numbers
 
     run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
     run_folder.open(cfg, provenance())
@@ -111,9 +112,9 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
             memory.reset_peak(cfg.target.device)
             decode(cfg, methods, todo, run_folder, records)
     finally:
-        metrics = stats.summary(records)
+        metrics = numbers(records)
         run_folder.write_metrics(metrics)
-    terminal.show(records, metrics, folder, lossless=methods["verifier"].lossless)
+    terminal.show(records, metrics, folder, verifier=methods["verifier"])
     if not metrics["samples/done"]:
         raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
     return metrics
@@ -133,6 +134,12 @@ def _uses_draft(methods: Mapping[str, Any]) -> bool:
     return bool(methods["parallelism"].drafts and methods["drafter"].needs_model)
 
 
+def _needs(cfg: DictConfig, methods: Mapping[str, Any]) -> frozenset[str]:
+    """The evidence of the target's layers that a run asks for."""
+    pruner = methods["pruner"].needs if _uses_draft(methods) else frozenset()
+    return frozenset(pruner) | {instantiate(cfg.relevance).need}
+
+
 def _forget_earlier_jobs() -> None:
     """Free the models of a multirun's earlier jobs: Lightning's objects refer to each other in circles, which only the
     collector breaks."""
@@ -145,11 +152,12 @@ def _forget_earlier_jobs() -> None:
 
 def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
     """What identifies the checkpoints that this run decodes with."""
-    from vsd.baselines import weights_identity
+    from vsd.baselines import file_identity, weights_identity
     from vsd.models import resolve
 
     roles = ("target", "draft") if _uses_draft(methods) else ("target",)
-    return [weights_identity(resolve(cfg[role].path)) for role in roles]
+    words = [[file_identity(cfg.draft_words)]] if cfg.draft_words else []
+    return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *words]
 
 
 def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample]]:
@@ -166,8 +174,8 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}
     uses_draft = _uses_draft(methods)
-    check.check_methods(cfg, uses_draft=uses_draft)
-    check.check_models(cfg, uses_draft=uses_draft, needs=methods["pruner"].needs if uses_draft else frozenset())
+    check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
+    check.check_models(cfg, uses_draft=uses_draft, needs=_needs(cfg, methods))
     for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts):
         log.warning(warning)
     return methods, samples
@@ -199,7 +207,7 @@ def decode(
     task = DecodeTask(
         engine,
         baseline=engine.baseline() if cfg.baseline else None,
-        cache=_cache(cfg, engine.target.vocab) if cfg.baseline == "cache" else None,
+        cache=_cache(cfg, engine) if cfg.baseline == "cache" else None,
         records=records,
         seed=cfg.seed,
         device=cfg.target.device,
@@ -223,18 +231,22 @@ def decode(
 def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
     """Load the models and put the engine together. A draft of the target's path, device and dtype is the target."""
     from vsd.engine import Engine
+    from vsd.models import read_words
 
     with _usage_errors():
         target = instantiate(cfg.target, field="target")
         draft = None
         if _uses_draft(methods):
             draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
+            if cfg.draft_words:
+                draft = draft.trim(read_words(cfg.draft_words))
         return Engine(
             target=target,
             draft=draft,
             gamma=cfg.gamma,
             max_new_tokens=cfg.max_new_tokens,
             positions=cfg.positions,
+            relevance=instantiate(cfg.relevance),
             **methods,
         )
 
@@ -260,8 +272,8 @@ def _finish(logger: Logger | None) -> None:
         print(finish(logger))
 
 
-def _cache(cfg: DictConfig, vocab: int) -> BaselineCache:
-    """Where baselines of this target are kept. `vocab` is the number of its words that a draft leaves it."""
+def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
+    """Where baselines of this engine's target are kept."""
     from vsd.baselines import BaselineCache, weights_identity
     from vsd.models import resolve
     from vsd.provenance import git_state, hardware, packages
@@ -270,11 +282,11 @@ def _cache(cfg: DictConfig, vocab: int) -> BaselineCache:
         "packages": packages(),
         "git": git_state(Path(__file__).parent),
         "target": weights_identity(resolve(cfg.target.path)),
-        "vocab": vocab,
-        "verifier": OmegaConf.to_container(cfg.verifier, resolve=True),
+        "vocab": engine.target.vocab,  # as many words as its draft leaves it
+        "rule": repr(engine.verifier.alone()),
         "dtype": cfg.target.dtype,
         "device": cfg.target.device,
-        **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "temperature", "seed")},
+        **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),
         "host": platform.node(),
     }

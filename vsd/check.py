@@ -17,8 +17,8 @@ from vsd.data.base import parse_shard
 if TYPE_CHECKING:
     from vsd.models import ModelInfo
 
-READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "temperature"})
-READ_WHEN_DRAFTING = frozenset({"gamma", "positions"})
+READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact"})
+READ_WHEN_DRAFTING = frozenset({"gamma", "positions", "draft_words"})
 
 
 def check_dials(cfg: DictConfig) -> None:
@@ -39,14 +39,17 @@ def check_dials(cfg: DictConfig) -> None:
             raise ValueError(f"{role}.path: must be a checkpoint folder or a hub name, got {path!r}")
 
 
-def check_methods(cfg: DictConfig, *, uses_draft: bool) -> None:
-    """Refuse methods that do not go together. `uses_draft`: the schedule drafts, and by a model."""
+def check_methods(cfg: DictConfig, *, uses_draft: bool, lossless: bool) -> None:
+    """Refuse methods that do not go together. `uses_draft`: the schedule drafts, and by a model; `lossless`: the
+    verifier is."""
     if uses_draft and cfg.draft.path is None:
         raise ValueError(
             "draft: this drafter needs a draft model, got none (draft=self, or parallelism=autoregressive)"
         )
-    if cfg.temperature > 0 and "temperature" not in _interpolated(cfg, drafts=True):
+    if cfg.temperature > 0 and not _interpolates(cfg.verifier, "temperature"):
         raise ValueError(f"temperature: must be 0 for a verifier that does not sample, got {cfg.temperature!r}")
+    if cfg.exact and not lossless:
+        raise ValueError(f"exact: the verifier must be lossless, got {cfg.verifier._target_.rpartition('.')[2]}")
 
 
 def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) -> None:
@@ -62,6 +65,8 @@ def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) ->
     _check_context(cfg, target)
     models.check_layers(target, needs)
     if uses_draft:
+        if cfg.draft_words:
+            models.read_words(cfg.draft_words)
         draft = models.inspect(cfg.draft.path, field="draft")
         models.check_pair(target, draft)
         _check_context(cfg, draft)
@@ -92,6 +97,10 @@ def _interpolated(cfg: DictConfig, *, drafts: bool) -> frozenset[str]:
     return frozenset(re.findall(r"\$\{(\w+)", str([OmegaConf.to_container(each, resolve=False) for each in options])))
 
 
+def _interpolates(option: DictConfig, dial: str) -> bool:
+    return f"${{{dial}}}" in str(OmegaConf.to_container(option, resolve=False))
+
+
 def _check_context(cfg: DictConfig, info: ModelInfo) -> None:
     if cfg.max_new_tokens >= info.context:
         rule = f"must be below the context of {info.path}, {info.context} tokens"
@@ -115,6 +124,10 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("device", "the name of a device", lambda value: isinstance(value, str)),
     ("limit", "null or a whole number, at least 1", lambda value: value is None or _at_least(1)(value)),
     ("temperature", "a number, at least 0", lambda value: _number(value) and value >= 0),
+    ("top_p", "a number in (0, 1]", lambda value: _number(value) and 0 < value <= 1),
+    ("top_k", "a whole number, at least 0", _at_least(0)),
+    ("draft_words", "null or a file of token ids", lambda value: value is None or isinstance(value, str)),
+    ("exact", "true or false", lambda value: isinstance(value, bool)),
     ("positions", "original or compact", lambda value: value in ("original", "compact")),
     ("dtype", "float64, float32, bfloat16 or float16", lambda v: v in ("float64", "float32", "bfloat16", "float16")),
     ("baseline", "true, cache or false", lambda value: value is True or value is False or value == "cache"),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vsd.chance import Seeded
 from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
 from vsd.models import State, VideoLM
 from vsd.parallelism import NO_DRAFT, Answer, Autoregressive, Parallelism, Sequential, Session
+from vsd.relevance import Relevance
 from vsd.types import Evidence, Output, Prompt, SampleError, Trace, Video
 from vsd.verifiers import Greedy, Verifier
 
@@ -30,6 +32,7 @@ class Engine:
         drafter: Drafter | None = None,
         verifier: Verifier | None = None,
         parallelism: Parallelism | None = None,
+        relevance: Relevance | None = None,
         gamma: int = 5,
         max_new_tokens: int = 128,
         positions: str = "original",
@@ -38,7 +41,8 @@ class Engine:
 
         `draft` may be the target itself (self-speculation on the pruned prompt). `pruner` drops visual tokens from
         the draft's prompt only; `positions` says whether its tokens keep their positions ("original") or are
-        re-indexed after pruning ("compact"). Raises ValueError for a value out of range and for a missing draft.
+        re-indexed after pruning ("compact"). `relevance` says how visual relevance is measured, for methods that need
+        it and for the record. Raises ValueError for a value out of range and for a missing draft.
         """
         if gamma < 1:
             raise ValueError(f"gamma: at least one token must be drafted per round, got {gamma}")
@@ -56,6 +60,7 @@ class Engine:
             self.target, self.draft = _same_vocab(target, self.draft)
         self.pruner = pruner
         self.verifier = verifier or Greedy()
+        self.relevance = self._relevance(relevance or Relevance())
         self.gamma = gamma
         self.max_new_tokens = max_new_tokens
         self.positions = positions
@@ -64,7 +69,7 @@ class Engine:
         """The same target decoding alone: what a speed-up is measured against."""
         return Engine(
             target=self.target,
-            verifier=self.verifier,
+            verifier=self.verifier.alone(),
             parallelism=Autoregressive(),
             max_new_tokens=self.max_new_tokens,
         )
@@ -77,7 +82,7 @@ class Engine:
         see the video on different grids.
         """
         clock = Clock(*{model.device for model in (self.target, self.draft) if model is not None})
-        rng = torch.Generator(self.target.device).manual_seed(seed)
+        chance, verifier = Seeded(seed), self.verifier.for_sample()
 
         with clock.span("encode"):
             prompt = self.target.encode(video, question)
@@ -88,7 +93,7 @@ class Engine:
             )
             evidence = replace(evidence, seed=seed)
             answer = Answer(limit=self.max_new_tokens, eos=self.target.eos)
-            first = self.verifier.verify(NO_DRAFT, Output(logits_MW=logits_W[None]), evidence, rng)
+            first = verifier.verify(NO_DRAFT, Output(logits_MW=logits_W[None]), evidence, chance)
             answer.append([first.bonus])
         clock.mark("first_token")
 
@@ -99,12 +104,14 @@ class Engine:
             draft=self.draft,
             draft_state=draft_state,
             drafter=self.drafter,
-            verifier=self.verifier,
+            verifier=verifier,
+            relevance=self.relevance,
+            prompt=tuple(prompt.text_ids),
             gamma=self.gamma,
             evidence=evidence,
             answer=answer,
             clock=clock,
-            rng=rng,
+            chance=chance,
         )
         with clock.span("decode"):
             self.parallelism.decode(session)
@@ -123,6 +130,10 @@ class Engine:
     def text(self, trace: Trace) -> str:
         """The answer as text."""
         return self.target.decode(trace.tokens)
+
+    def pieces(self, trace: Trace) -> tuple[str, ...]:
+        """The text of each token of the answer by itself."""
+        return tuple(self.target.decode([token]) for token in trace.tokens)
 
     def _prefill_draft(
         self, video: Video, question: str, prompt: Prompt, evidence: Evidence, clock: Clock
@@ -153,7 +164,12 @@ class Engine:
     def _wanted(self) -> frozenset[str]:
         """The evidence of the target's prefill that a method of this run needs."""
         pruner = self.pruner.needs if self.pruner is not None and self.draft is not None else frozenset()
-        return frozenset(pruner) | (self.verifier.needs - {"hidden"})
+        relevance = {self.relevance.need} if self.relevance is not None else set()
+        return frozenset(pruner) | (self.verifier.needs - {"relevance"}) | relevance
+
+    def _relevance(self, relevance: Relevance) -> Relevance | None:
+        needs = self.verifier.needs | (self.drafter.needs if self.drafter is not None else frozenset())
+        return relevance if relevance.always or "relevance" in needs else None
 
     def _capacity(self, prompt: Prompt) -> int:
         """Cache rows: the prompt, the answer, and the largest draft that may hang behind its last token."""

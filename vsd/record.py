@@ -14,14 +14,16 @@ class Record:
     """One finished sample. Either `trace` or `failure` is set.
 
     `baseline` is the target's own decode of the same sample (None when the run does not measure it); its rounds are
-    dropped, since each would say "one token". `peak_mb` is the job's peak memory so far, in MiB. `video_stamp` tells
-    the video's file from another one under its name (see `vsd.baselines.file_stamp`).
+    dropped, since each would say "one token". `pieces` are the texts of the single tokens. `peak_mb` is the job's peak
+    memory so far, in MiB. `video_stamp` tells the video's file from another one under its name (see
+    `vsd.baselines.file_stamp`).
     """
 
     sample: Sample
     trace: Trace | None = None
     baseline: Trace | None = None
     text: str = ""
+    pieces: tuple[str, ...] = ()
     baseline_text: str = ""
     failure: str = ""
     warnings: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ def from_dict(row: Mapping[str, Any]) -> Record:
         trace=trace_from(row["trace"]),
         baseline=trace_from(row["baseline"]),
         text=row["text"],
+        pieces=tuple(row["pieces"]),
         baseline_text=row["baseline_text"],
         failure=row["failure"],
         warnings=tuple(row["warnings"]),
@@ -62,5 +65,9 @@ def trace_from(row: Mapping[str, Any] | None) -> Trace | None:
     """A trace read back from JSON; None stays None."""
     if row is None:
         return None
-    rounds = tuple(Round(**each) for each in row["rounds"])
+    rounds = tuple(Round(**{name: _frozen(value) for name, value in each.items()}) for each in row["rounds"])
     return Trace(**{**row, "tokens": tuple(row["tokens"]), "rounds": rounds})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -73,6 +73,21 @@ def tokens_per_target_forward(s: Sums) -> float:
     return s["decoded"] / s["forwards"]
 
 
+# Relaxed rules: what stands although it is not the target's own
+
+
+@metric("relax/share")
+def relaxed_share(s: Sums) -> float:
+    """Share of the accepted draft tokens that stand only because the rule was relaxed."""
+    return s["relaxed"] / s["accepted"]
+
+
+@metric("relax/gap")
+def relaxed_gap(s: Sums) -> float:
+    """How much likelier the target's own token was than a relaxed one, as a mean of probability differences."""
+    return s["gap"] / s["relaxed"]
+
+
 # Speed: of this run, and against the target alone on the same samples. Above 1 is faster.
 
 
@@ -220,6 +235,7 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
     sums |= {"rounds": len(rounds), "forwards": trace.target_forwards, "committed": sum(r.committed for r in rounds)}
     sums |= {"accepted": sum(r.accepted for r in rounds), "rejected": sum(r.rejected for r in rounds)}
     sums |= {"drafted": sum(r.drafted for r in rounds), "draft_s": sum(r.draft_s for r in rounds)}
+    sums |= {"relaxed": sum(len(r.relaxed) for r in rounds), "gap": sum(sum(r.gaps) for r in rounds)}
     for r in rounds:
         for k in range(1, r.drafted + 1):
             sums[f"offered/{k}"] += 1

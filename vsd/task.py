@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import LightningModule
 
-from vsd import memory, stats
+from vsd import memory
 from vsd.baselines import BaselineCache
 from vsd.data.datamodule import Item
 from vsd.record import Record, without_rounds
+from vsd.report.numbers import numbers
 from vsd.types import Sample, SampleError, Trace, Video
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class DecodeTask(LightningModule):
             trace=trace,
             baseline=baseline,
             text=self.engine.text(trace),
+            pieces=self.engine.pieces(trace),
             baseline_text=self.engine.text(baseline) if baseline else "",
             peak_mb=memory.peak_mb(self.memory_device),
         )
@@ -69,7 +71,7 @@ class DecodeTask(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the numbers of all records, earlier ones included."""
-        self.log_dict(stats.summary(self.records))
+        self.log_dict(numbers(self.records))
 
     def _finish(self, record: Record) -> dict[str, Any]:
         self.records.append(record)

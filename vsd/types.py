@@ -19,7 +19,7 @@ There is no batch axis: one sample is decoded at a time, as in every paper this 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -90,6 +90,16 @@ class Prompt:
     @property
     def length(self) -> int:
         return int(self.ids_T.shape[0])
+
+    @property
+    def text_ids(self) -> list[int]:
+        """The tokens that are no visual tokens, in order."""
+        import torch
+
+        mask_T = torch.ones(self.length, dtype=torch.bool, device=self.ids_T.device)
+        mask_T[self.visual_V] = False
+        ids: list[int] = self.ids_T[mask_T].tolist()
+        return ids
 
     @property
     def features_VD(self) -> Tensor:
@@ -163,6 +173,16 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a drafter continues: the text tokens of the prompt, the tokens committed so far, and the rounds that
+    committed them."""
+
+    prompt: Sequence[int]
+    tokens: Sequence[int]
+    rounds: Sequence[Round] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Draft:
     """A tree of proposed tokens. `parents_N[i]` is the node that token i follows, -1 for the last committed token.
 
@@ -177,20 +197,28 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """One forward pass over M nodes: logits after each node, and the last hidden states if wanted."""
+    """One forward pass over M nodes: logits after each node, and the hidden states of the layer that was wanted, or
+    how much each depends on the video (see `vsd.relevance`)."""
 
     logits_MW: Tensor
     hidden_MD: Tensor | None = None
+    relevance_M: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Which draft nodes stand (`path`, indices into N from the root down), the target's own next token, and which of
-    the accepted nodes stand only because the rule was relaxed."""
+    """Which draft nodes stand (`path`, indices into N from the root down) and the target's own next token.
+
+    Of a lossy rule, for each node of the path: whether it stands only because the rule was relaxed, and how much
+    likelier the target's own token was (0 to 1, at temperature 1).
+    """
 
     path: tuple[int, ...]
     bonus: int
     relaxed: tuple[bool, ...] = ()
+    gaps: tuple[float, ...] = ()
+    relevance: tuple[float, ...] = ()
+    """How much each committed token depends on the video, the target's own included; filled in by the session."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +227,9 @@ class Round:
 
     `drafted`: length of the longest path offered; `nodes`: draft nodes verified; `accepted`: draft tokens accepted
     (bonus not counted, and cut at the end of the answer); `committed`: tokens added to the answer, bonus included;
-    `rejected`: a draft token was tested and refused; `relaxed`: accepted by a relaxed rule; seconds as measured.
+    `rejected`: a draft token was tested and refused; `relaxed`: which of the accepted ones (0 for the first) stand by
+    a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `relevance`: how much
+    each committed token depends on the video, if it was computed; seconds as measured.
     """
 
     drafted: int
@@ -207,7 +237,9 @@ class Round:
     accepted: int
     committed: int
     rejected: bool
-    relaxed: int = 0
+    relaxed: tuple[int, ...] = ()
+    gaps: tuple[float, ...] = ()
+    relevance: tuple[float, ...] = ()
     draft_s: float = 0.0
     verify_s: float = 0.0
 

@@ -14,6 +14,7 @@ from tests.video.clips import write_video
 from tests.zoo_in_code import save_qwen
 from vsd import app
 from vsd.types import Round, Trace, Video
+from vsd.verifiers import Greedy
 
 ROOT = Path(__file__).resolve().parents[2]
 Compose = Callable[..., DictConfig]
@@ -94,6 +95,11 @@ class FakeEngine:
     @property
     def target(self) -> FakeEngine:
         return self
+
+    verifier = Greedy()
+
+    def pieces(self, trace: Trace) -> tuple[str, ...]:
+        return tuple(f"{token} " for token in trace.tokens)
 
     def baseline(self) -> FakeEngine:
         return FakeEngine(alone=True, log=self.log)

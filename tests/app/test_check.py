@@ -44,6 +44,12 @@ from vsd.check import check_dials, unused_dials
         ("target.path=some/model", r"target.path: .*hub name.*"),
         ("max_new_tokens=512", r"max_new_tokens: must be below the context .* 512 tokens, got 512"),
         ("pruner=uv_prune,pruner.layer=99", r"needs: hidden:99 means layer 99, but the model has \d+ layers"),
+        ("top_p=0", r"top_p: must be a number in \(0, 1\], got 0"),
+        ("top_k=-1", r"top_k: must be a whole number, at least 0, got -1"),
+        ("verifier=lvspec,exact=true", r"exact: the verifier must be lossless, got LVSpec"),
+        ("verifier=lvspec,verifier.looseness=2", r"verifier.looseness: must be in \[0, 1\], got 2"),
+        ("relevance.top_n=0", r"relevance.top_n: must be a whole number, at least 1, got 0"),
+        ("draft_words=/no/such/file", r"draft_words: must be a JSON file .* '/no/such/file'"),
         ("pruner.ratio=1.5", r"pruner.ratio .* 1.5"),
     ],
 )

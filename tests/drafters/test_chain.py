@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.conftest import Pair
+from vsd.chance import Seeded
 from vsd.drafters import Chain
-from vsd.types import Video
+from vsd.types import Context, Video
 
 
 def continuation(pair: Pair, video: Video, context: list[int], count: int) -> list[int]:
@@ -25,15 +26,15 @@ def continuation(pair: Pair, video: Video, context: list[int], count: int) -> li
 @pytest.mark.parametrize("accepted", [0, 2, 4])
 def test_chain_follows_the_draft_model(pair: Pair, video: Video, accepted: int) -> None:
     state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
-    rng, context = torch.Generator(), [9]
-    draft = Chain().propose(context, pair.draft, state, 4, rng)
+    chance, context = Seeded(0), [9]
+    draft = Chain().propose(Context(prompt=(), tokens=context), pair.draft, state, 4, chance)
     assert draft.tokens_N.tolist() == continuation(pair, video, context, 4)
     assert draft.parents_N.tolist() == [-1, 0, 1, 2]
     assert draft.probs_NW is None
 
     state.rollback(min(state.length, state.prompt + 1 + accepted))
     context = [*context, *draft.tokens_N.tolist()[:accepted], 77]
-    again = Chain().propose(context, pair.draft, state, 3, rng)
+    again = Chain().propose(Context(prompt=(), tokens=context), pair.draft, state, 3, chance)
     assert again.tokens_N.tolist() == continuation(pair, video, context, 3)
 
 
@@ -42,5 +43,5 @@ def test_a_chain_has_as_many_nodes_as_gamma() -> None:
 
 
 def test_a_chain_needs_a_model() -> None:
-    with pytest.raises(ValueError, match="draft: a chain is drafted by a model"):
-        Chain().propose([1], None, None, 3, torch.Generator())
+    with pytest.raises(ValueError, match="draft: this drafter asks a model"):
+        Chain().propose(Context(prompt=(), tokens=[1]), None, None, 3, Seeded(0))

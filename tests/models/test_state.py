@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -112,9 +114,34 @@ def test_hidden_states_only_if_wanted(pair: Pair, prompt: Prompt) -> None:
     state = fresh(pair, prompt)
     assert pair.target.forward(torch.tensor([7]), (-1,), state).hidden_MD is None
     state.commit(())
-    output = pair.target.forward(torch.tensor([7]), (-1,), state, want={"hidden"})
+    output = pair.target.forward(torch.tensor([7]), (-1,), state, layer="1.0")
     assert output.hidden_MD is not None
     torch.testing.assert_close(pair.target.model.lm_head(output.hidden_MD), output.logits_MW)
+
+
+@pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
+def test_hidden_states_of_a_layer_are_transformers_own(pair: Pair, prompt: Prompt, layer: str) -> None:
+    stock = pair.target.text(
+        inputs_embeds=prompt.embeds_TD[None], position_ids=prompt.positions_PT[:, None].squeeze(0)
+        if prompt.positions_PT.shape[0] == 1 else prompt.positions_PT[:, None],
+        attention_mask={"full_attention": None}, use_cache=False, output_hidden_states=True,
+    ).hidden_states[int(layer)]  # fmt: skip
+    cut = prompt.length - 1
+    state, _, _ = pair.target.prefill(replace_tail(prompt, cut), capacity=prompt.length)
+    output = pair.target.forward(prompt.ids_T[cut:], (-1,), state, layer=layer)
+    assert output.hidden_MD is not None
+    torch.testing.assert_close(output.hidden_MD[0], stock[0, -1])
+
+
+def replace_tail(prompt: Prompt, cut: int) -> Prompt:
+    """The prompt without its tokens from `cut` on."""
+    return replace(
+        prompt,
+        ids_T=prompt.ids_T[:cut],
+        embeds_TD=prompt.embeds_TD[:cut],
+        positions_PT=prompt.positions_PT[:, :cut],
+        next_position=int(prompt.positions_PT[0, cut]),
+    )
 
 
 def test_tree_arithmetic() -> None:

@@ -12,6 +12,10 @@ from vsd import stats
 from vsd.record import Record
 from vsd.report import sweep, terminal
 from vsd.types import Round, Sample, Trace
+from vsd.verifiers import Greedy
+from vsd.verifiers.random_relax import RandomRelax
+from vsd.verifiers.sampling import Sampling
+from vsd.verifiers.synthetic import Synthetic
 
 SECONDS = {"decode": 1.0, "first_token": 0.5, "total": 2.0}
 
@@ -31,7 +35,7 @@ def decoded(name: str, tokens: tuple[int, ...], alone: tuple[int, ...]) -> Recor
 def shown(records: list[Record], width: int = 80) -> str:
     console = Console(width=width, record=True, file=None, quiet=False)
     with console.capture() as capture:
-        terminal.show(records, stats.summary(records), Path("outputs/x"), console)
+        terminal.show(records, stats.summary(records), Path("outputs/x"), console, verifier=Greedy())
     return capture.get()
 
 
@@ -98,10 +102,16 @@ def test_summary_csv_has_every_metric(tmp_path: Path) -> None:
 
 
 def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
-    for lossless, said in ((True, True), (False, False)):
+    for verifier, said in ((Greedy(), True), (RandomRelax(), False), (Sampling(temperature=1.0), False)):
         console = Console(record=True, width=100, file=io.StringIO())
-        terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, lossless=lossless)
+        terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, verifier=verifier)
         assert ("1 of 4 answers differ" in console.export_text()) == said
+
+
+def test_made_up_acceptance_says_so(tmp_path: Path) -> None:
+    console = Console(record=True, width=100, file=io.StringIO())
+    terminal.show([], {"samples/done": 4}, tmp_path, console, verifier=Synthetic())
+    assert "acceptance is synthetic" in console.export_text()
 
 
 def test_jobs_of_an_earlier_sweep_are_not_this_ones(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vsd.chance import Seeded
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output
 from vsd.verifiers import Greedy
@@ -39,7 +40,7 @@ def test_the_longest_path_of_a_tree_wins() -> None:
 def test_the_answer_is_the_targets_own(tokens: list[int], argmax: list[int]) -> None:
     draft = Draft(tokens_N=torch.tensor(tokens, dtype=torch.long), parents_N=torch.tensor(chain(len(tokens))))
     logits_MW = torch.nn.functional.one_hot(torch.tensor(argmax[: len(tokens) + 1]), 4).float()
-    verdict = Greedy().verify(draft, Output(logits_MW=logits_MW), EVIDENCE, torch.Generator())
+    verdict = Greedy().verify(draft, Output(logits_MW=logits_MW), EVIDENCE, Seeded(0))
     committed = [*(tokens[node] for node in verdict.path), verdict.bonus]
     assert committed == argmax[: len(committed)]
     assert len(committed) > len(tokens) or tokens[len(verdict.path)] != argmax[len(verdict.path)]

@@ -9,9 +9,20 @@ from lightning.pytorch.loggers import WandbLogger
 
 from vsd import stats
 from vsd.record import Record
+from vsd.report.marks import heat_line, marked, marks
 from vsd.task import DecodeTask
 
-COLUMNS = ["id", "question", "text", "baseline_text", "same_tokens", "tokens", "accept/draft_length", "failure"]
+COLUMNS = [
+    "id",
+    "question",
+    "text",
+    "baseline_text",
+    "relevance",
+    "same_tokens",
+    "tokens",
+    "accept/draft_length",
+    "failure",
+]
 
 
 class WandbReport(Callback):
@@ -41,13 +52,15 @@ class WandbReport(Callback):
 
 
 def table_row(record: Record) -> list[object]:
-    """One row of COLUMNS."""
+    """One row of COLUMNS. Relaxed tokens stand in brackets; `relevance` has a bar under each character of the text."""
     trace, baseline = record.trace, record.baseline
+    found = marks(trace) if trace else []
     return [
         record.sample.id,
         record.sample.question,
-        record.text,
+        marked(record.pieces, found) if trace else record.text,
         record.baseline_text,
+        heat_line(record.pieces, found),
         trace.tokens == baseline.tokens if trace and baseline else None,
         len(trace.tokens) if trace else None,
         stats.summary([record]).get("accept/draft_length"),

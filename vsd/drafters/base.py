@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
-
+from vsd.chance import Chance
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
-from vsd.types import Draft
+from vsd.types import Context, Draft
 
 
 class Drafter(ABC):
@@ -19,22 +17,29 @@ class Drafter(ABC):
     needs_model: ClassVar[bool] = True
     """Whether a draft model is asked; if not, `model` and `state` are None."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """{"relevance"} if the rounds of the context must hold the visual relevance of their tokens."""
+        return frozenset()
+
     @abstractmethod
     def propose(
-        self,
-        context: Sequence[int],
-        model: VideoLM | None,
-        state: State | None,
-        gamma: int,
-        rng: torch.Generator,
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
     ) -> Draft:
-        """A draft of depth at most `gamma` that continues `context`, all tokens generated and committed so far.
+        """A draft of depth at most `gamma` that continues `context.tokens`.
 
-        `state` holds the draft's prompt and the first `state.generated` tokens of `context`; at least the last one is
+        `state` holds the draft's prompt and the first `state.generated` tokens of the context; at least the last one is
         still to be read. The drafter may commit context and nodes 0, 1, 2, ... of a chain; nodes of a tree it leaves
-        uncommitted. The schedule rolls the state back to what the target accepted.
+        uncommitted. The schedule rolls the state back to what the target accepted. A draft may have no nodes.
         """
 
     def nodes(self, gamma: int) -> int:
-        """The largest number of nodes a draft of depth `gamma` can have."""
+        """The largest number of nodes a draft of depth `gamma` can have, or of nodes the draft model reads for it."""
         return gamma
+
+
+def asked(model: VideoLM | None, state: State | None) -> tuple[VideoLM, State]:
+    """The draft model and its state; ValueError if there is none."""
+    if model is None or state is None:
+        raise ValueError("draft: this drafter asks a model, got none")
+    return model, state

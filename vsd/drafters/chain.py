@@ -1,39 +1,55 @@
-"""A chain of the draft model's most probable tokens."""
+"""A chain of the draft model's tokens, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from vsd.drafters.base import Drafter
+from vsd.chance import Chance
+from vsd.drafters.base import Drafter, asked
+from vsd.fields import require_share
+from vsd.law import Law
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain
-from vsd.types import Draft
+from vsd.types import Context, Draft
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain(Drafter):
-    """Greedy chain of gamma tokens, one draft step each (speculative decoding: arXiv 2211.17192, 2302.01318)."""
+class Chain(Law, Drafter):
+    """Chain of gamma tokens, one draft step each (speculative decoding: arXiv 2211.17192, 2302.01318).
+
+    Tokens are drawn from the draft's law at `temperature` with `top_p` and `top_k`, or are its most probable ones at
+    temperature 0. With `confidence` the chain ends early, behind a token that the draft gave less probability.
+    """
+
+    confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_share("drafter.confidence", self.confidence)
 
     def propose(
-        self,
-        context: Sequence[int],
-        model: VideoLM | None,
-        state: State | None,
-        gamma: int,
-        rng: torch.Generator,
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
     ) -> Draft:
-        if model is None or state is None:
-            raise ValueError("draft: a chain is drafted by a model, got none")
-        ids_M = torch.tensor(context[state.generated :], device=model.device)
-        tokens = []
+        model, state = asked(model, state)
+        ids_M = torch.tensor(context.tokens[state.generated :], device=model.device)
+        tokens, laws = list[torch.Tensor](), list[torch.Tensor]()
         for _ in range(gamma):
             count = ids_M.shape[0]
-            logits_MW = model.forward(ids_M, chain(count), state).logits_MW
+            logits_1W = model.forward(ids_M, chain(count), state).logits_MW[-1:]
             state.commit(range(count))
-            ids_M = logits_MW[-1:].argmax(-1)  # stays on the device: nothing waits for it until the draft is verified
+            if self.temperature:
+                laws.append(self.law(logits_1W))
+                ids_M = torch.tensor([chance.pick(laws[-1][0])], device=model.device)
+            else:
+                ids_M = logits_1W.argmax(-1)  # stays on the device: nothing waits for it until the draft is verified
             tokens.append(ids_M)
-        return Draft(tokens_N=torch.cat(tokens), parents_N=torch.tensor(chain(gamma)))
+            if self.confidence and float(logits_1W.float().softmax(-1)[0, ids_M]) < self.confidence:
+                break
+        return Draft(
+            tokens_N=torch.cat(tokens),
+            parents_N=torch.tensor(chain(len(tokens))),
+            probs_NW=torch.cat(laws) if laws else None,
+        )

@@ -2,7 +2,17 @@
 
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
-from vsd.models.checkpoint import ModelInfo, check_device, check_dtype, check_layers, check_pair, inspect, load, resolve
+from vsd.models.checkpoint import (
+    ModelInfo,
+    check_device,
+    check_dtype,
+    check_layers,
+    check_pair,
+    inspect,
+    load,
+    read_words,
+    resolve,
+)
 
 __all__ = [
     "ModelInfo",
@@ -14,5 +24,6 @@ __all__ = [
     "check_pair",
     "inspect",
     "load",
+    "read_words",
     "resolve",
 ]

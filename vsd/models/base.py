@@ -19,7 +19,7 @@ from transformers.video_utils import VideoMetadata
 
 from vsd.models.attention import NAME, SuffixAttention
 from vsd.models.cache import State
-from vsd.models.hidden import HiddenTaps, layer_number
+from vsd.models.hidden import HiddenTaps, layer_number, tapped
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
 
 _PLAIN_NEEDS = frozenset({"features", "attention", "video_attention"})
@@ -54,6 +54,8 @@ class VideoLM(ABC):
         self.vocab: int = config.vocab_size
         self.eos = _eos(model, processor)
         self._groups: int = config.num_attention_heads // config.num_key_value_heads
+        self._words: Tensor | None = None  # the words that the head computes; None is all
+        self._head_rows: Tensor = model.lm_head.weight
         self._embed: Any = self.text.embed_tokens
         self._video_token: int = model.config.video_token_id
 
@@ -149,18 +151,27 @@ class VideoLM(ABC):
         parents_M: Sequence[int] | Tensor,
         state: State,
         *,
-        want: Iterable[str] = frozenset(),
+        layer: str | None = None,
     ) -> Output:
         """Run M tree nodes behind the cache; `State.commit` then says which of them stand.
 
         `parents_M[i]` is the node that node i follows, -1 for the cache's end. The rotary position of a node is that
-        of the next generated token plus the node's depth. With "hidden" in `want` the states behind the final norm
-        are returned too. Raises ValueError when the cache has no room or a parent comes after its child.
+        of the next generated token plus the node's depth. With `layer`, a number or a share of the depth as in
+        `vsd.types.Evidence`, the states after it are returned too (behind the final norm for the last). Raises
+        ValueError when the cache has no room or a parent comes after its child.
         """
         parents = parents_M.tolist() if isinstance(parents_M, Tensor) else parents_M
         positions_P1M, mask = state.attach(parents)
-        hidden_MD = self._run(self._embed(ids_M), positions_P1M, mask, state)
-        return Output(logits_MW=self._logits(hidden_MD), hidden_MD=hidden_MD if "hidden" in want else None)
+        embeds_MD = self._embed(ids_M)
+        number = self.depth if layer is None else layer_number(layer, self.depth)
+        if number in (0, self.depth):
+            hidden_MD = self._run(embeds_MD, positions_P1M, mask, state)
+            states_MD = embeds_MD if number == 0 else hidden_MD
+        else:
+            with tapped(self.text, number) as found:
+                hidden_MD = self._run(embeds_MD, positions_P1M, mask, state)
+            states_MD = found[0][0]
+        return Output(logits_MW=self._logits(hidden_MD), hidden_MD=None if layer is None else states_MD)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, special tokens left out."""
@@ -172,7 +183,22 @@ class VideoLM(ABC):
             raise ValueError(f"vocab: {self.name} has {self.vocab} words, got {vocab}")
         narrowed = copy.copy(self)
         narrowed.vocab = vocab
+        if narrowed._words is not None:
+            inside = narrowed._words < vocab
+            narrowed._words, narrowed._head_rows = narrowed._words[inside], narrowed._head_rows[inside]
         return narrowed
+
+    def trim(self, words: Sequence[int]) -> Self:
+        """The same model, sharing its weights, whose head computes these words only; all others get logit -inf.
+
+        Raises ValueError unless they are at least one word id of this model.
+        """
+        if not words or not all(0 <= word < self.vocab for word in words):
+            raise ValueError(f"words: must be ids in [0, {self.vocab}) of {self.name}, got {len(words)} of them")
+        trimmed = copy.copy(self)
+        trimmed._words = torch.tensor(sorted(set(words)), device=self.device)
+        trimmed._head_rows = self.model.lm_head.weight[trimmed._words]
+        return trimmed
 
     # How -------------------------------------------------------------------------------------------------------------
 
@@ -197,7 +223,11 @@ class VideoLM(ABC):
         return output.last_hidden_state[0]
 
     def _logits(self, hidden_MD: Tensor) -> Tensor:
-        return self.model.lm_head(hidden_MD)[:, : self.vocab]
+        if self._words is None:
+            return self.model.lm_head(hidden_MD)[:, : self.vocab]
+        logits_MW = hidden_MD.new_full((hidden_MD.shape[0], self.vocab), -torch.inf)
+        logits_MW[:, self._words] = hidden_MD @ self._head_rows.T
+        return logits_MW
 
     def _state(self, prompt: Prompt, capacity: int | None) -> State:
         capacity = prompt.length + _SPARE_ROWS if capacity is None else capacity

@@ -116,6 +116,17 @@ def check_device(device: str, *, field: str = "device") -> torch.device:
     return found
 
 
+def read_words(path: str) -> list[int]:
+    """The token ids of a file that `python -m vsd.calibrate` wrote. Raises ValueError for any other file."""
+    try:
+        words = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        words = None
+    if not isinstance(words, list) or not words or not all(isinstance(word, int) and word >= 0 for word in words):
+        raise ValueError(f"draft_words: must be a JSON file with a list of token ids, got {path!r}")
+    return words
+
+
 def check_dtype(dtype: str, *, field: str = "dtype") -> torch.dtype:
     """The dtype of that name. Raises ValueError for any other."""
     if dtype not in _DTYPES:

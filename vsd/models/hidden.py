@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +25,21 @@ def layer_number(name: str, depth: int) -> int:
     if not 0 <= number <= depth:
         raise ValueError(f"needs: hidden:{name} means layer {number}, but the model has {depth} layers")
     return number
+
+
+@contextmanager
+def tapped(text: nn.Module, number: int) -> Iterator[list[Tensor]]:
+    """Collects the states behind layer `number`, at least 1, of the passes made inside: (1, M, D) each."""
+    layers: Any = text.layers
+    found: list[Tensor] = []
+    module: Any = text.norm if number == len(layers) else layers[number - 1]
+    hook = module.register_forward_hook(
+        lambda _, __, output: found.append(output[0] if isinstance(output, tuple) else output)
+    )
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 class HiddenTaps:

@@ -35,6 +35,29 @@ def ancestors(parents: Sequence[int]) -> Tensor:
     return seen
 
 
+def children(parents: Sequence[int]) -> dict[int, list[int]]:
+    """The nodes that follow each node, in order; those of the root under -1."""
+    found: dict[int, list[int]] = {node: [] for node in range(-1, len(parents))}
+    for node, parent in enumerate(parents):
+        found[parent].append(node)
+    return found
+
+
+def leaves(parents: Sequence[int]) -> list[list[int]]:
+    """Every path from the root to a leaf, as node indices; leaves in order."""
+    inner = set(parents)
+    paths: list[list[int]] = []
+    for leaf in range(len(parents)):
+        if leaf in inner:
+            continue
+        path, node = list[int](), leaf
+        while node >= 0:
+            path.append(node)
+            node = parents[node]
+        paths.append(path[::-1])
+    return paths
+
+
 def check(parents: Sequence[int]) -> None:
     """Raise ValueError unless every parent comes before its child."""
     for node, parent in enumerate(parents):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 
+from vsd.chance import Chance
 from vsd.clock import Clock
 from vsd.drafters.base import Drafter
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import depths
-from vsd.types import Draft, Evidence, Round, Verdict
+from vsd.relevance import Relevance
+from vsd.types import Context, Draft, Evidence, Round, Verdict
 from vsd.verifiers.base import Verifier
 
 NO_DRAFT = Draft(tokens_N=torch.empty(0, dtype=torch.long), parents_N=torch.empty(0, dtype=torch.long))
@@ -56,6 +58,7 @@ class Answer:
         committed = self.append([*(tokens[node] for node in verdict.path), verdict.bonus])
         accepted = min(len(verdict.path), committed)
         last = verdict.path[-1] if verdict.path else -1
+        relaxed = tuple(place for place, loose in enumerate(verdict.relaxed[:accepted]) if loose)
         self.rounds.append(
             Round(
                 drafted=max(depths(parents), default=-1) + 1,
@@ -64,7 +67,9 @@ class Answer:
                 committed=committed,
                 # Behind the end of the answer nothing is refused, and a leaf has no child that could have been.
                 rejected=committed > len(verdict.path) and last in parents,
-                relaxed=sum(verdict.relaxed[:accepted]),
+                relaxed=relaxed,
+                gaps=tuple(verdict.gaps[place] for place in relaxed if place < len(verdict.gaps)),
+                relevance=verdict.relevance[:committed],
                 draft_s=draft_s,
                 verify_s=verify_s,
             )
@@ -74,6 +79,8 @@ class Answer:
 @dataclass(kw_only=True)
 class Session:
     """One sample between its prefills and its last token: all that a schedule works with.
+
+    `prompt` are the prompt's text tokens; `relevance` is set if the visual relevance of tokens is wanted.
 
     `target_state` and `draft_state` hold the prompts, and the answer its first token, taken from the target's
     prefill. The last token of the answer is in no cache yet: it is the root of the next verification.
@@ -85,28 +92,40 @@ class Session:
     draft_state: State | None
     drafter: Drafter | None
     verifier: Verifier
+    relevance: Relevance | None
+    prompt: tuple[int, ...]
     gamma: int
     evidence: Evidence
     answer: Answer
     clock: Clock
-    rng: torch.Generator
+    chance: Chance
     target_forwards: int = 0
+
+    def __post_init__(self) -> None:
+        self._meter = self.relevance.meter(self.evidence) if self.relevance else None
 
     def propose(self) -> Draft:
         """Ask the drafter for as many tokens as can still be committed beside the target's own."""
         gamma = min(self.gamma, self.answer.left - 1)
         if self.drafter is None or gamma < 1:
             return NO_DRAFT
-        return self.drafter.propose(self.answer.tokens, self.draft, self.draft_state, gamma, self.rng)
+        context = Context(prompt=self.prompt, tokens=self.answer.tokens, rounds=self.answer.rounds)
+        return self.drafter.propose(context, self.draft, self.draft_state, gamma, self.chance)
 
     def verify(self, draft: Draft) -> Verdict:
         """One target pass over the last committed token and the draft; keeps the accepted rows of its cache."""
         root_M = torch.tensor(self.answer.tokens[-1:], device=self.target.device)
         ids_M = torch.cat((root_M, draft.tokens_N.to(self.target.device)))
         parents = (-1, *(parent + 1 for parent in draft.parents_N.tolist()))
-        output = self.target.forward(ids_M, parents, self.target_state, want=self.verifier.needs & {"hidden"})
+        layer = self.relevance.layer if self.relevance else None
+        output = self.target.forward(ids_M, parents, self.target_state, layer=layer)
         self.target_forwards += 1
-        verdict = self.verifier.verify(draft, output, self.evidence, self.rng)
+        if self._meter is not None and output.hidden_MD is not None:
+            output = replace(output, relevance_M=self._meter(output.hidden_MD))
+        verdict = self.verifier.verify(draft, output, self.evidence, self.chance)
+        if output.relevance_M is not None:
+            before = (0, *(node + 1 for node in verdict.path))  # the states that the committed tokens followed from
+            verdict = replace(verdict, relevance=tuple(output.relevance_M[list(before)].tolist()))
         self.target_state.commit((0, *(node + 1 for node in verdict.path)))
         return verdict
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vsd.fields import is_number
 from vsd.pruners import evidence as ev
-from vsd.pruners.checks import is_number
 from vsd.pruners.select import budget, top
 from vsd.types import Evidence, Grid
 

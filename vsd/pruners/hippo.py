@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vsd.fields import is_number
 from vsd.pruners import evidence as ev
 from vsd.pruners.base import ScorePruner
-from vsd.pruners.checks import is_number
 from vsd.pruners.select import top
 from vsd.pruners.similarity import at_least_float32, unit
 from vsd.types import Evidence, Grid

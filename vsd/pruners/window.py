@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vsd.fields import is_number
 from vsd.pruners.base import Pruner
-from vsd.pruners.checks import is_number
 from vsd.types import Evidence
 
 

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from vsd import stats
 from vsd.record import Record
+from vsd.report.marks import marked, marks
+from vsd.verifiers import Verifier
 
 # metric, what it is called, how it is written
 ROWS: tuple[tuple[str, str, str], ...] = (
@@ -29,6 +31,17 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("accept/run_length", "accepted per run", "{:.2f}"),
     ("accept/rate", "accepted of tested", "{:.1%}"),
     ("accept/tokens_per_target_forward", "tokens per forward", "{:.2f}"),
+    ("relax/share", "relaxed of accepted", "{:.1%}"),
+    ("relax/gap", "their probability gap", "{:.2f}"),
+    ("quality/agreement", "tokens like target's", "{:.1%}"),
+    ("quality/first_divergence", "tokens before they differ", "{:.1f}"),
+    ("quality/rouge_l", "ROUGE-L to target's", "{:.3f}"),
+    ("quality/bleu", "BLEU to target's", "{:.3f}"),
+    ("quality/facts", "facts right", "{:.1%}"),
+    ("quality/baseline_facts", "facts right, target alone", "{:.1%}"),
+    ("quality/choice", "choices right", "{:.1%}"),
+    ("quality/baseline_choice", "choices right, target alone", "{:.1%}"),
+    ("quality/retention", "quality kept, percent", "{:.1f}"),
     ("prune/visual", "visual tokens, target", "{:.0f}"),
     ("prune/kept", "visual tokens, draft", "{:.0f}"),
     ("memory/peak_mb", "peak memory, MiB", "{:.0f}"),
@@ -41,13 +54,16 @@ def show(
     folder: Path,
     console: Console | None = None,
     *,
-    lossless: bool = True,
+    verifier: Verifier,
 ) -> None:
     """Print the numbers with their standard errors over the samples, one sample's texts, failures and files.
 
-    `lossless`: whether the verifier promises the target's own answers, so that others are a fault to be told.
+    `verifier` tells whether it promises the target's own answers, so that others are a fault, and whether acceptance
+    was made up.
     """
-    faults = _faults(metrics) if lossless else []
+    faults = _faults(metrics) if verifier.lossless and verifier.deterministic else []
+    if verifier.synthetic:
+        faults = ["[red]made up[/]  acceptance is synthetic: these are times, the answers mean nothing"]
     files = f"[dim]files[/]  {escape(str(folder))}"
     (console or Console()).print(
         Group(_numbers(records, metrics), *_texts(records), *_troubles(records), *faults, files)
@@ -85,11 +101,12 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
     shown = shown or next(iter(done), None)
     if shown is None or shown.trace is None:
         return []
-    panels = [_panel("speculative", shown.text)]
+    ours = _ours(shown)
+    panels = [_panel("speculative", ours)]
     if shown.baseline is not None:
         same = shown.trace.tokens == shown.baseline.tokens
         verdict = "[green]token-identical[/]" if same else "[red]different tokens[/]"
-        panels = [_panel("target alone", shown.baseline_text), _panel(f"speculative: {verdict}", shown.text)]
+        panels = [_panel("target alone", escape(shown.baseline_text)), _panel(f"speculative: {verdict}", ours)]
     title = f"{escape(shown.sample.id)}: {escape(shown.sample.question)}"
     grid = Table.grid(expand=True)
     for _ in panels:
@@ -98,8 +115,16 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
     return [title, grid]
 
 
+def _ours(record: Record) -> str:
+    """This run's text with its relaxed tokens in colour."""
+    if record.trace is None or not any(each.relaxed for each in record.trace.rounds):
+        return escape(record.text)
+    pieces = [escape(piece) for piece in record.pieces]
+    return marked(pieces, marks(record.trace), "[black on yellow]", "[/]")
+
+
 def _panel(title: str, text: str) -> Panel:
-    return Panel(escape(text), title=title, title_align="left")
+    return Panel(text, title=title, title_align="left")
 
 
 def _troubles(records: Sequence[Record]) -> list[RenderableType]:

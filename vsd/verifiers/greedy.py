@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
+from vsd.chance import Chance
 from vsd.types import Draft, Evidence, Output, Verdict
 from vsd.verifiers.base import Verifier
 
@@ -32,7 +31,7 @@ class Greedy(Verifier):
 
     lossless: ClassVar[bool] = True
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, rng: torch.Generator) -> Verdict:
+    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
         argmax_M = output.logits_MW.argmax(-1).tolist()
         path = greedy_path(draft.tokens_N.tolist(), draft.parents_N.tolist(), argmax_M)
         return Verdict(path=path, bonus=argmax_M[path[-1] + 1 if path else 0], relaxed=(False,) * len(path))

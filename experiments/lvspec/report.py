@@ -1,0 +1,147 @@
+"""What does looseness buy, and what does it cost? Reads the folders of multiruns, prints the tables, draws the fronts.
+
+``python -m experiments.lvspec.report outputs/lvspec`` after the commands in this folder's README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from experiments.common import described, table
+from vsd import quality, stats
+from vsd.report.folder import RunFolder
+
+# The paper's own sweep without position-shift tolerance, and its setting with it (arXiv 2604.05650, Qwen2.5-VL 32B/7B):
+# looseness, accepted per round, speed-up, quality kept in percent.
+PAPER = ((0.0, 3.41, 1.40, 100.0), (0.7, 7.27, 2.54, 98.5), (0.9, 8.97, 3.03, 92.8))
+PAPER_SHIFT = (0.7, 7.76, 2.70, 99.6)
+DIALS = {
+    "LVSpec": ("looseness",),
+    "RandomRelax": ("looseness",),
+    "FLy": ("entropy", "window"),
+    "Typical": ("epsilon", "delta"),
+    "TopK": ("k", "gap"),
+    "Greedy": (),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a rule at a setting on one pair, pooled over the clips."""
+
+    target: str
+    rule: str
+    dials: str
+    accepted: float
+    error: float
+    speed: float
+    retention: float
+    interval: tuple[float, float]
+    agreement: float
+    relaxed: float
+    gap: float
+    clips: int
+    setting: str
+
+
+def jobs(folder: Path) -> Iterator[Job]:
+    for file in sorted(folder.glob("**/samples.jsonl")):
+        config = OmegaConf.load(file.parent / "config.yaml")
+        source = json.loads((file.parent / "provenance.json").read_text(encoding="utf-8"))
+        records = list(RunFolder(file.parent, source["config"]).records().values())
+        values, errors = stats.summary(records) | quality.summary(records), stats.standard_errors(records)
+        name = config.verifier._target_.split(".")[-1]
+        rule = f"{name}, no shift" if name == "LVSpec" and not config.verifier.shift else name
+        yield Job(
+            target=config.target.path.removeprefix("zoo:").split("/")[0],
+            rule=rule,
+            dials=" ".join(f"{dial}={config.verifier[dial]:g}" for dial in DIALS[name]),
+            accepted=values["accept/draft_length"],
+            error=errors["accept/draft_length"],
+            speed=values["speed/decode"],
+            retention=values["quality/retention"],
+            interval=(values["quality/retention_low"], values["quality/retention_high"]),
+            agreement=values["quality/agreement"],
+            relaxed=values["relax/share"],
+            gap=values.get("relax/gap", 0.0),
+            clips=int(values["samples/done"]),
+            setting=described(source),
+        )
+
+
+def kept_at(line: Sequence[Job], accepted: float) -> float:
+    """The quality that a rule keeps where it accepts so many tokens: between its two nearest settings, straight."""
+    points = sorted((job.accepted, job.retention) for job in line)
+    places, values = zip(*points, strict=True)
+    return float(np.interp(accepted, places, values, left=np.nan, right=np.nan))
+
+
+def draw(found: list[Job], path: Path) -> None:
+    """Quality kept over accepted tokens, a line a rule, a panel a pair, the paper's points beside them."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "vsd"  # the same file from the same numbers
+    from matplotlib import pyplot as plt
+
+    targets = sorted({job.target for job in found})
+    figure, axes = plt.subplots(1, len(targets) + 1, figsize=(4.6 * (len(targets) + 1), 4), squeeze=False)
+    for axis, target in zip(axes[0], targets, strict=False):
+        for rule in sorted({job.rule for job in found}):
+            line = sorted((job for job in found if (job.target, job.rule) == (target, rule)), key=lambda j: j.accepted)
+            if line:
+                low = [job.retention - job.interval[0] for job in line]
+                high = [job.interval[1] - job.retention for job in line]
+                places, values = [job.accepted for job in line], [job.retention for job in line]
+                axis.errorbar(places, values, [low, high], marker="o", ms=3, capsize=2, lw=1, label=rule)
+        axis.set(title=target, xlabel="draft tokens accepted per round")
+    paper = axes[0][-1]
+    paper.plot([point[1] for point in PAPER], [point[3] for point in PAPER], "o-", label="LVSpec, no shift (paper)")
+    paper.plot(PAPER_SHIFT[1], PAPER_SHIFT[3], "s", label="LVSpec (paper)")
+    paper.set(title="published: Qwen2.5-VL 32B/7B", xlabel="draft tokens accepted per round")
+    axes[0][0].set_ylabel("quality kept, percent of the target's own")
+    axes[0][0].legend(fontsize=8)
+    paper.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--figure", type=Path, default=Path(__file__).parent / "front.svg")
+    args = parser.parse_args()
+    found = sorted(jobs(args.folder), key=lambda job: (job.target, job.rule, job.accepted))
+    draw(found, args.figure)
+    print(*sorted({job.setting for job in found}), f"{len(found)} jobs.\n")
+    for target in sorted({job.target for job in found}):
+        mine = [job for job in found if job.target == target]
+        random = [job for job in mine if job.rule == "RandomRelax"]
+        print(f"### {target}\n")
+        rows = [
+            [
+                job.rule,
+                job.dials,
+                f"{job.accepted:.2f} ± {job.error:.2f}",
+                f"{job.speed:.2f}",
+                f"{job.retention:.1f} [{job.interval[0]:.1f}, {job.interval[1]:.1f}]",
+                f"{kept_at(random, job.accepted):.1f}" if random else "–",
+                job.relaxed,
+                job.gap,
+                job.agreement,
+            ]
+            for job in mine
+        ]
+        head = ["rule", "setting", "accept/draft_length", "speed/decode", "quality kept %", "random relaxation there"]
+        print(table([*head, "relaxed", "gap", "agreement"], rows), "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Drafters without a model or around another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+
+from tests.conftest import Pair
+from vsd.chance import Chance, Seeded
+from vsd.drafters import Chain, Drafter
+from vsd.drafters.adaptive import Adaptive, best_gamma, estimate
+from vsd.drafters.prompt_lookup import PromptLookup, continuation
+from vsd.drafters.viskip import ViSkip
+from vsd.models import State, VideoLM
+from vsd.types import Context, Draft, Round, Video
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sevens(Drafter):
+    needs_model: ClassVar[bool] = False
+
+    def propose(
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+    ) -> Draft:
+        return Draft(tokens_N=torch.full((gamma,), 7), parents_N=torch.arange(-1, gamma - 1))
+
+
+def drafted(drafter: Drafter, context: Context, gamma: int = 5) -> list[int]:
+    return drafter.propose(context, None, None, gamma, Seeded(0)).tokens_N.tolist()
+
+
+def a_round(**values: object) -> Round:
+    return Round(**({"drafted": 5, "nodes": 5, "accepted": 5, "committed": 6, "rejected": False} | values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "count", "found"),
+    [
+        ([1, 2, 3, 4, 1, 2, 3], 3, [4, 1, 2]),
+        ([1, 2, 3, 4, 5, 3], 2, [4, 5]),
+        ([5, 1, 6, 1, 7, 1], 1, [7]),  # the latest occurrence
+        ([9, 3, 1, 3, 2, 9, 3], 1, [1]),  # the longest match before the latest
+        ([1, 2, 3], 3, []),
+        ([1], 3, []),
+    ],
+)
+def test_lookup(tokens: list[int], count: int, found: list[int]) -> None:
+    assert continuation(tokens, 3, 1, count) == found
+
+
+def test_lookup_reads_the_question_too() -> None:
+    assert drafted(PromptLookup(), Context(prompt=(4, 5, 6, 8), tokens=[5, 6]), 1) == [8]
+    assert drafted(PromptLookup(), Context(prompt=(), tokens=[5, 6])) == []
+
+
+def test_viskip_drafts_little_where_the_video_matters() -> None:
+    drafter = ViSkip(inner=Sevens(), above=0.5)
+    assert drafted(drafter, Context(prompt=(), tokens=[1])) == [7] * 5
+    assert drafted(drafter, Context(prompt=(), tokens=[1], rounds=[a_round(relevance=(0.9, 0.2))])) == [7] * 5
+    assert drafted(drafter, Context(prompt=(), tokens=[1], rounds=[a_round(relevance=(0.2, 0.9))])) == [7]
+
+
+def test_the_best_gamma_follows_cost_and_acceptance() -> None:
+    flat = [1.0] * 10
+    assert best_gamma(0.0, 0.1, flat) == 1
+    assert best_gamma(1.0, 0.1, flat) == 10
+    assert best_gamma(0.8, 0.1, flat) > best_gamma(0.5, 0.1, flat)
+    assert best_gamma(0.8, 0.5, flat) < best_gamma(0.8, 0.1, flat)
+    assert best_gamma(0.9, 0.01, [1.0 + gamma for gamma in range(10)]) < best_gamma(0.9, 0.01, flat)
+
+
+def test_estimates_come_from_the_rounds() -> None:
+    rounds = [a_round(drafted=gamma, accepted=gamma - 1, rejected=True, draft_s=0.1 * gamma, verify_s=1 + 0.2 * gamma)
+              for gamma in (2, 4, 6)]  # fmt: skip
+    known = estimate(rounds, 3)
+    assert known is not None
+    alpha, draft_s, verify_s = known
+    assert alpha == pytest.approx((9 + 2) / (12 + 4))
+    assert draft_s == pytest.approx(0.1)
+    assert verify_s == pytest.approx([1.2, 1.4, 1.6])
+    assert estimate([], 3) is None
+
+
+def test_adaptive_remembers_earlier_answers() -> None:
+    drafter = Adaptive(inner=Sevens())
+    assert drafted(drafter, Context(prompt=(), tokens=[1])) == [7] * 5
+    bad = [a_round(accepted=0, committed=1, rejected=True, draft_s=1.0, verify_s=1.0)] * 8
+    assert drafted(drafter, Context(prompt=(), tokens=[1], rounds=bad)) == [7]
+    assert drafted(drafter, Context(prompt=(), tokens=[1])) == [7]
+    assert len(drafter.seen) == 8
+
+
+def test_a_chain_stops_where_it_is_unsure(pair: Pair, video: Video) -> None:
+    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+    draft = Chain(confidence=1.0).propose(Context(prompt=(), tokens=[9]), pair.draft, state, 6, Seeded(0))
+    assert len(draft.tokens_N) == 1
+
+
+def test_a_drawn_chain_carries_its_laws(pair: Pair, video: Video) -> None:
+    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+    drafter = Chain(temperature=1.0, top_k=5)
+    draft = drafter.propose(Context(prompt=(), tokens=[9]), pair.draft, state, 4, Seeded(0))
+    assert draft.probs_NW is not None
+    assert draft.probs_NW.shape == (4, pair.draft.vocab)
+    assert ((draft.probs_NW > 0).sum(-1) == 5).all()
+    assert (draft.probs_NW[torch.arange(4), draft.tokens_N] > 0).all()
+
+
+def test_a_trimmed_head_says_the_same_words(pair: Pair, video: Video) -> None:
+    words = [3, 9, 40, 101]
+    prompt = pair.draft.encode(video, "What?")
+    whole_W = pair.draft.prefill(prompt)[1]
+    trimmed = pair.draft.trim(words)
+    some_W = trimmed.prefill(prompt)[1]
+    torch.testing.assert_close(some_W[words], whole_W[words])
+    assert some_W.isneginf().sum() == pair.draft.vocab - 4
+    assert trimmed.narrow(50).prefill(prompt)[1].isfinite().nonzero()[:, 0].tolist() == [3, 9, 40]
+    with pytest.raises(ValueError, match=r"^words: must be ids in"):
+        pair.draft.trim([pair.draft.vocab])

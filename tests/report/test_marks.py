@@ -1,0 +1,39 @@
+"""Relaxed tokens and visual relevance stand at the right tokens."""
+
+from __future__ import annotations
+
+from vsd.report.marks import Mark, heat_line, marked, marks
+from vsd.types import Round, Trace
+
+ROUNDS = (
+    Round(
+        drafted=3, nodes=3, accepted=2, committed=3, rejected=True, relaxed=(1,), gaps=(0.2,), relevance=(0.1, 0.9, 0.5)
+    ),
+    Round(drafted=3, nodes=3, accepted=1, committed=2, rejected=True, relaxed=(0,), gaps=(0.1,), relevance=(0.3, 0.1)),
+)
+TRACE = Trace(
+    tokens=(5, 6, 7, 8, 9, 10), rounds=ROUNDS, seconds={}, target_forwards=2, visual=4, kept=2, prompt=9, finish="eos"
+)
+PIECES = ("The", " red", " box", " moves", " up", ".")
+
+
+def test_marks_follow_the_rounds() -> None:
+    found = marks(TRACE)
+    assert [mark.relaxed for mark in found] == [False, False, True, False, True, False]
+    assert [mark.relevance for mark in found] == [None, 0.1, 0.9, 0.5, 0.3, 0.1]
+
+
+def test_marked_text_reads_on() -> None:
+    assert marked(PIECES, marks(TRACE)) == "The red ⟦box⟧ moves ⟦up⟧."
+
+
+def test_a_bar_stands_under_each_character() -> None:
+    line = heat_line(PIECES, marks(TRACE))
+    assert len(line) == len("".join(PIECES))
+    assert line[:3] == "   "
+    assert line[3:7] == "▁▁▁▁"
+    assert line[7:11] == "████"
+
+
+def test_without_relevance_there_is_no_line() -> None:
+    assert heat_line(PIECES, [Mark()] * 6) == ""

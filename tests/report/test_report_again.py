@@ -1,0 +1,43 @@
+"""`python -m vsd.report` and `python -m vsd.calibrate` work from a finished run's files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import *  # noqa: F403 - its fixtures
+from tests.app.conftest import Compose, FakeEngine
+from vsd import app, calibrate
+from vsd.report.__main__ import main
+
+
+@pytest.fixture
+def finished(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> Path:
+    cfg = configure("data=folder", f"data.path={clips}", "frames=4", "callbacks=quiet")
+    app.run(cfg, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_the_numbers_are_made_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = json.loads((finished / "metrics.json").read_text())
+    (finished / "metrics.json").unlink()
+    capsys.readouterr()
+    assert main([str(finished)]) == 0
+    assert json.loads((finished / "metrics.json").read_text()) == before
+    assert "accept/length" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert "FOLDER: must be the folder of a run" in capsys.readouterr().err
+    assert calibrate.main([str(tmp_path), "--out", str(tmp_path / "words.json")]) == 2
+
+
+def test_the_words_that_were_said_are_kept(finished: Path, tmp_path: Path) -> None:
+    assert calibrate.main([str(finished), "--out", str(tmp_path / "words.json")]) == 0
+    assert json.loads((tmp_path / "words.json").read_text()) == [1, 2, 3, 4]
+    assert calibrate.frequent(Counter({7: 90, 3: 9, 5: 1}), 0.95) == [3, 7]
+    assert calibrate.main([str(finished), "--out", str(tmp_path / "words.json"), "--share", "2"]) == 2

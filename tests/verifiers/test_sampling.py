@@ -1,0 +1,168 @@
+"""The law of the output is the target's, to 1e-12: every outcome of small laws is gone through, none is sampled."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.branches import Branches, law_of
+from vsd.chance import Chance, Seeded
+from vsd.law import Law
+from vsd.models.tree import chain, children, depths
+from vsd.types import Draft, Evidence, Grid, Output, Verdict
+from vsd.verifiers import sampling
+from vsd.verifiers.sampling import Sampling
+
+EVIDENCE = Evidence(grid=Grid(1, 1, 1))
+# parents, words in the vocabulary: all outcomes of a larger tree over as many words would be too many
+TREES = {
+    "chain": (chain(2), 4),
+    "siblings": ((-1, -1), 4),
+    "a child and a grandchild": ((-1, -1, 1), 3),
+    "three and one below the second": ((-1, -1, -1, 1), 3),
+    "two below each of two": ((-1, -1, 0, 0, 1, 1), 2),
+}
+LAWS = [
+    {"temperature": 1.0},
+    {"temperature": 0.5},
+    {"temperature": 2.0, "top_p": 0.7},
+    {"temperature": 1.0, "top_k": 2},
+    {"temperature": 1.3, "top_p": 0.8, "top_k": 3},
+    {"temperature": 0.0},
+]
+
+
+class SmallModel:
+    """Random logits for every sequence of words: a target or a draft with a law of its own."""
+
+    def __init__(self, seed: int, words: int) -> None:
+        self.seed, self.words = seed, words
+
+    def __call__(self, words: tuple[int, ...]) -> Tensor:
+        return _logits(self.seed, self.words, words)
+
+    def law(self, law: Law, words: tuple[int, ...]) -> Tensor:
+        return _law(law.temperature, law.top_p, law.top_k, self.seed, self.words, words)
+
+
+@cache
+def _logits(seed: int, count: int, words: tuple[int, ...]) -> Tensor:
+    rng = torch.Generator().manual_seed(hash((seed, count, *words)) % 2**32)
+    return 1.5 * torch.randn(count, generator=rng, dtype=torch.float64)
+
+
+@cache
+def _law(temperature: float, top_p: float, top_k: int, *where: Any) -> Tensor:
+    return Law(temperature=temperature, top_p=top_p, top_k=top_k).law(_logits(*where)[None])[0]
+
+
+def propose(model: SmallModel, parents: tuple[int, ...], law: Law, chance: Chance) -> Draft:
+    """A tree drawn from the draft's law, or its likeliest words (probs None) at temperature 0."""
+    paths: dict[int, tuple[int, ...]] = {-1: ()}
+    tokens, laws = list[int](), list[Tensor]()
+    below = children(parents)
+    for node, parent in enumerate(parents):
+        logits_W = model(paths[parent])
+        law_W = model.law(law, paths[parent])
+        rank = below[parent].index(node)
+        token = chance.pick(law_W) if law.temperature else int(logits_W.topk(rank + 1).indices[rank])
+        tokens.append(token)
+        laws.append(law_W)
+        paths[node] = (*paths[parent], token)
+    return Draft(
+        tokens_N=torch.tensor(tokens),
+        parents_N=torch.tensor(parents),
+        probs_NW=torch.stack(laws) if law.temperature else None,
+    )
+
+
+def output_of(model: SmallModel, draft: Draft) -> Output:
+    paths: dict[int, tuple[int, ...]] = {-1: ()}
+    for node, (token, parent) in enumerate(zip(draft.tokens_N.tolist(), draft.parents_N.tolist(), strict=True)):
+        paths[node] = (*paths[parent], token)
+    return Output(logits_MW=torch.stack([model(paths[node]) for node in range(-1, len(paths) - 1)]))
+
+
+def committed(draft: Draft, verdict: Verdict) -> tuple[int, ...]:
+    return (*(draft.tokens_N.tolist()[node] for node in verdict.path), verdict.bonus)
+
+
+def law_of_answers(
+    verifier: Sampling, target: SmallModel, draft: SmallModel, parents: tuple[int, ...], law: Law
+) -> dict[tuple[int, ...], float]:
+    """The law of the first words, as many as one round commits at most; what it leaves open the target goes on with."""
+    length = max(depths(parents)) + 2
+
+    def answer(chance: Branches) -> tuple[int, ...]:
+        drafted = propose(draft, parents, law, chance)
+        words = committed(drafted, verifier.verify(drafted, output_of(target, drafted), EVIDENCE, chance))
+        while len(words) < length:
+            words = (*words, chance.pick(target.law(verifier, words)))
+        return words
+
+    return law_of(answer)
+
+
+def law_of_target(verifier: Sampling, target: SmallModel, length: int) -> dict[tuple[int, ...], float]:
+    def answer(chance: Branches) -> tuple[int, ...]:
+        words: tuple[int, ...] = ()
+        for _ in range(length):
+            words = (*words, chance.pick(target.law(verifier, words)))
+        return words
+
+    return law_of(answer)
+
+
+def distance(ours: dict[tuple[int, ...], float], theirs: dict[tuple[int, ...], float]) -> float:
+    return max(abs(ours.get(words, 0.0) - theirs.get(words, 0.0)) for words in ours.keys() | theirs.keys())
+
+
+@pytest.mark.parametrize("settings", LAWS, ids=str)
+@pytest.mark.parametrize("drawn", ["drawn", "greedy", "drawn at another temperature"])
+@pytest.mark.parametrize("tree", TREES)
+def test_the_output_law_is_the_targets(tree: str, drawn: str, settings: dict[str, float]) -> None:
+    (parents, words), verifier = TREES[tree], Sampling(**settings)  # type: ignore[arg-type]
+    drafts = {
+        "drawn": Law(**settings),  # type: ignore[arg-type]
+        "greedy": Law(),
+        "drawn at another temperature": Law(temperature=1.7, top_k=3),
+    }
+    for seed in range(1 if len(parents) > 2 else 2):
+        target, draft = SmallModel(seed, words), SmallModel(100 + seed, words)
+        ours = law_of_answers(verifier, target, draft, parents, drafts[drawn])
+        assert sum(ours.values()) == pytest.approx(1, abs=1e-12)
+        assert distance(ours, law_of_target(verifier, target, max(depths(parents)) + 2)) < 1e-12
+
+
+@pytest.mark.parametrize("bias", ["acceptance", "residual"])
+def test_a_biased_rule_is_found_out(bias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if bias == "acceptance":
+        monkeypatch.setattr(sampling, "acceptance", lambda p, q, token: min(1.0, 1.05 * float(p[token] / q[token])))
+    else:
+        monkeypatch.setattr(sampling, "residual", lambda p, q, token: p)
+    verifier, target = Sampling(temperature=1.0), SmallModel(0, 4)
+    ours = law_of_answers(verifier, target, SmallModel(100, 4), chain(2), Law(temperature=1.0))
+    assert distance(ours, law_of_target(verifier, target, 3)) > 1e-3
+
+
+def test_a_draft_of_the_same_law_is_always_accepted() -> None:
+    model, verifier = SmallModel(3, 4), Sampling(temperature=1.0)
+    for seed in range(20):
+        chance = Seeded(seed)
+        draft = propose(model, chain(3), Law(temperature=1.0), chance)
+        assert verifier.verify(draft, output_of(model, draft), EVIDENCE, chance).path == (0, 1, 2)
+
+
+def test_seeded_chance_follows_the_weights() -> None:
+    chance = Seeded(0)
+    weights = torch.tensor([0.0, 1.0, 0.0, 3.0, 0.0])
+    drawn = [chance.pick(weights) for _ in range(2000)]
+    assert set(drawn) == {1, 3}
+    assert 0.7 < drawn.count(3) / 2000 < 0.8
+    assert 0.2 < sum(chance.happens(0.25) for _ in range(2000)) / 2000 < 0.3
+    assert not any(chance.happens(0.0) for _ in range(100))
+    assert all(chance.happens(1.0) for _ in range(100))

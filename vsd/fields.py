@@ -1,0 +1,41 @@
+"""Checks of field values that YAML and the command line may have given any type.
+
+Each raises ValueError with a message that names the field, the rule and the value.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+
+
+def is_number(value: object) -> bool:
+    """Whether value is a real number; text and truth values are not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def require(name: str, rule: str, value: object, holds: bool) -> None:
+    """ValueError unless `holds`."""
+    if not holds:
+        raise ValueError(f"{name}: must be {rule}, got {value!r}")
+
+
+def require_whole(name: str, value: object, *, least: int) -> None:
+    """A whole number, at least `least`."""
+    holds = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    require(name, f"a whole number, at least {least}", value, holds)
+
+
+def require_number(name: str, value: object, *, least: float | None = None) -> None:
+    """A number, at least `least` if that is given."""
+    rule = "a number" if least is None else f"a number, at least {least}"
+    require(name, rule, value, is_number(value) and (least is None or value >= least))  # type: ignore[operator]
+
+
+def require_share(name: str, value: object) -> None:
+    """A number in [0, 1]."""
+    require(name, "in [0, 1]", value, is_number(value) and 0 <= value <= 1)  # type: ignore[operator]
+
+
+def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
+    """One of the options."""
+    require(name, f"one of {', '.join(options)}", value, value in options)

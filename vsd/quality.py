@@ -1,0 +1,160 @@
+"""What an answer is worth: against the target's own, and against the reference. For lossy rules, the price of speed.
+
+Everything is computed from the records, so a finished run's numbers can be made again without decoding. A value is a
+pooled total or a mean over the samples that have what it needs; without any it is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import takewhile
+
+import numpy as np
+
+from vsd.record import Record
+from vsd.zoo import score
+
+CHOICES = "ABCDE"
+RESAMPLES = 1000
+Sums = dict[str, float]
+
+
+def summary(records: Sequence[Record]) -> dict[str, float]:
+    """The metrics `quality/...` of a run, flat and finite.
+
+    Against the target's own answer: `agreement` (tokens equal at the same place, over the longer answer's length),
+    `first_divergence` (tokens before the first difference, the whole answer where there is none), `rouge_l` (F1) and
+    `bleu` (smoothed, per sample), as means. Against the reference, of this run and (`baseline_...`) of the target
+    alone: `reference_rouge_l`, `facts` (share right, where the data knows them), `choice` (share of multiple-choice
+    answers that name the right letter). `retention`: the run's share of the baseline's in percent, of facts if there
+    are any, else of choices, else of ROUGE-L; with the 95% interval `retention_low` to `retention_high` (bootstrap
+    over the videos, this run and the baseline drawn together).
+    """
+    parts = _by_video(records)
+    values = _ratios(_total(list(parts.values())))
+    interval = retention_interval(list(parts.values()))
+    if interval is not None:
+        values["quality/retention_low"], values["quality/retention_high"] = interval
+    return values
+
+
+def agreement(ours: Sequence[int], theirs: Sequence[int]) -> float:
+    """Share of places with the same token, over the longer of the two."""
+    return sum(a == b for a, b in zip(ours, theirs, strict=False)) / max(len(ours), len(theirs), 1)
+
+
+def first_divergence(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """Tokens before the first difference; the length of the shorter one if it is a prefix of the other."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False)))
+
+
+@lru_cache(maxsize=4096)  # the numbers of a run are computed while it goes and at its end
+def rouge_l(text: str, reference: str) -> float:
+    """ROUGE-L F1 by torchmetrics."""
+    from torchmetrics.functional.text import rouge_score
+
+    return float(rouge_score(text, reference, rouge_keys="rougeL")["rougeL_fmeasure"])
+
+
+@lru_cache(maxsize=4096)
+def bleu(text: str, reference: str) -> float:
+    """Smoothed BLEU-4 of one text by torchmetrics."""
+    from torchmetrics.functional.text import bleu_score
+
+    return float(bleu_score([text], [[reference]], smooth=True)) if text.split() else 0.0
+
+
+def chosen(text: str) -> str:
+    """The letter that a multiple-choice answer names: the first that stands alone; empty if there is none."""
+    found = re.search(rf"(?<![A-Za-z])\(?([{CHOICES}])\)?(?![A-Za-z])", text)
+    return found.group(1) if found else ""
+
+
+def retention_interval(
+    parts: Sequence[Sums], *, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float] | None:
+    """The 95% bootstrap interval of `retention` over videos; None for fewer than two of them."""
+    names = sorted({name for part in parts for name in part})
+    if len(parts) < 2:
+        return None
+    table = np.array([[part.get(name, 0.0) for name in names] for part in parts])
+    drawn = np.random.default_rng(seed).integers(len(parts), size=(resamples, len(parts)))
+    found = [_ratios(dict(zip(names, table[rows].sum(0), strict=True))).get("quality/retention") for rows in drawn]
+    values = [value for value in found if value is not None]
+    if not values:
+        return None
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _by_video(records: Sequence[Record]) -> dict[str, Sums]:
+    """The sums of each video: questions about one video resemble each other and are drawn together."""
+    videos: dict[str, list[Sums]] = defaultdict(list)
+    for record in records:
+        if record.done:
+            videos[record.sample.video].append(_sums(record))
+    return {video: _total(parts) for video, parts in videos.items()}
+
+
+def _sums(record: Record) -> Sums:
+    sums: Sums = {}
+    if record.trace and record.baseline:
+        ours, theirs = record.trace.tokens, record.baseline.tokens
+        sums |= {
+            "compared": 1,
+            "agreement": agreement(ours, theirs),
+            "first_divergence": first_divergence(ours, theirs),
+        }
+        sums |= {
+            "rouge_l": rouge_l(record.text, record.baseline_text),
+            "bleu": bleu(record.text, record.baseline_text),
+        }
+        sums |= {f"baseline/{name}": value for name, value in _against_reference(record, record.baseline_text).items()}
+        paired = "paired/"
+    else:
+        paired = ""
+    return sums | {f"{paired}{name}": value for name, value in _against_reference(record, record.text).items()}
+
+
+def _against_reference(record: Record, text: str) -> Sums:
+    sample, sums = record.sample, Sums()
+    if sample.facts:
+        right, asked = score.score(text, sample.facts)
+        sums |= {"facts": sum(right.values()), "facts_asked": sum(asked.values())}
+    if sample.reference in tuple(CHOICES):
+        sums |= {"choice": chosen(text) == sample.reference, "choice_asked": 1}
+    elif sample.reference:
+        sums |= {"reference_rouge_l": rouge_l(text, sample.reference), "reference_rouge_l_asked": 1}
+    return sums
+
+
+def _total(parts: Sequence[Sums]) -> Sums:
+    total: Sums = defaultdict(float)
+    for part in parts:
+        for name, value in part.items():
+            total[name] += value
+    return dict(total)
+
+
+def _ratios(sums: Sums) -> dict[str, float]:
+    values: dict[str, float] = {}
+
+    def add(name: str, over: str, under: str) -> None:
+        if sums.get(under):
+            values[f"quality/{name}"] = sums[over] / sums[under]
+
+    for name in ("agreement", "first_divergence", "rouge_l", "bleu"):
+        add(name, name, "compared")
+    for name in ("facts", "choice", "reference_rouge_l"):
+        side = "paired/" if f"paired/{name}_asked" in sums else ""
+        add(name, f"{side}{name}", f"{side}{name}_asked")
+        add(f"baseline_{name}", f"baseline/{name}", f"baseline/{name}_asked")
+    for name in ("facts", "choice", "reference_rouge_l"):
+        theirs = values.get(f"quality/baseline_{name}")
+        if theirs:
+            values["quality/retention"] = 100 * values[f"quality/{name}"] / theirs
+            break
+    return values

@@ -1,0 +1,37 @@
+"""A finished run's numbers and table again, without decoding: ``python -m vsd.report FOLDER [FOLDER ...]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from vsd.report import terminal
+from vsd.report.folder import RunFolder
+from vsd.report.numbers import numbers
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Rewrites metrics.json from samples.jsonl and prints the table; 2 for a folder that holds no run."""
+    parser = argparse.ArgumentParser(prog="python -m vsd.report", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    for folder in parser.parse_args(argv).folders:
+        if not (folder / "provenance.json").is_file():
+            print(f"error: FOLDER: must be the folder of a run, got {str(folder)!r}", file=sys.stderr)
+            return 2
+        run = RunFolder(folder, json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["config"])
+        records = list(run.records().values())
+        metrics = numbers(records)
+        run.write_metrics(metrics)
+        verifier = instantiate(OmegaConf.load(folder / "config.yaml").verifier)
+        terminal.show(records, metrics, folder, verifier=verifier)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

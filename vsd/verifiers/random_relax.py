@@ -1,0 +1,25 @@
+"""Relaxing at random: what every rule that chooses where to be loose has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsd.chance import Chance
+from vsd.fields import require_share
+from vsd.verifiers.relaxed import Line, Relaxed
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomRelax(Relaxed):
+    """A token that differs from the target's own stands with probability `looseness`: the control of LVSpec.
+
+    A baseline of arXiv 2604.05650. `looseness` 0 is greedy verification.
+    """
+
+    looseness: float = 0.7
+
+    def __post_init__(self) -> None:
+        require_share("verifier.looseness", self.looseness)
+
+    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+        return tuple(same or chance.happens(self.looseness) for same in line.same)

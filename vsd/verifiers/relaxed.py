@@ -1,0 +1,100 @@
+"""What the lossy rules share: a token that is not the target's own may stand all the same, and it is recorded."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vsd.chance import Chance
+from vsd.models.tree import leaves
+from vsd.types import Draft, Evidence, Output, Verdict
+from vsd.verifiers.base import Verifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One path of a draft from the root to a leaf, of n tokens, as a rule looks at it.
+
+    `tokens` are the draft's, `argmax` the target's own token at each of their places (given the draft's before it),
+    `logits_nW` the target's logits there; `relevance` is that of each place, if it was wanted.
+    """
+
+    tokens: tuple[int, ...]
+    argmax: tuple[int, ...]
+    logits_nW: Tensor
+    relevance: tuple[float, ...] = ()
+
+    @property
+    def same(self) -> tuple[bool, ...]:
+        """Where the draft's token is the target's own."""
+        return tuple(ours == theirs for ours, theirs in zip(self.tokens, self.argmax, strict=True))
+
+    @property
+    def probs_nW(self) -> Tensor:
+        """The target's law at each place, at temperature 1."""
+        wide = self.logits_nW if self.logits_nW.dtype == torch.float64 else self.logits_nW.float()
+        return wide.softmax(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxed(Verifier):
+    """Greedy verification in which some tokens that differ from the target's own stand; most rules write only `stands`.
+
+    The longest path that stands wins; among equals the one with fewer relaxed tokens, then the first.
+    """
+
+    lossless: ClassVar[bool] = False
+
+    @abstractmethod
+    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+        """Which of the line's tokens may stand, if those before them do. Where draft and target agree, True."""
+
+    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+        """The verdict, as `Verifier.verify` has it."""
+        argmax_M = output.logits_MW.argmax(-1).tolist()
+        tokens = draft.tokens_N.tolist()
+        parents = draft.parents_N.tolist()
+        best, best_line, fewest = list[int](), None, 0
+        for path in leaves(parents):
+            line = self._line(path, tokens, parents, argmax_M, output)
+            count = leading(self.stands(line, chance))
+            relaxed = line.same[:count].count(False)
+            if count > len(best) or (count == len(best) and best_line is not None and relaxed < fewest):
+                best, best_line, fewest = path[:count], line, relaxed
+        bonus = argmax_M[best[-1] + 1 if best else 0]
+        if best_line is None:
+            return Verdict(path=(), bonus=bonus)
+        different = tuple(not same for same in best_line.same[: len(best)])
+        return Verdict(path=tuple(best), bonus=bonus, relaxed=different, gaps=_gaps(best_line, different))
+
+    def _line(
+        self, path: list[int], tokens: list[int], parents: list[int], argmax_M: list[int], output: Output
+    ) -> Line:
+        before = [parents[node] + 1 for node in path]
+        relevance = () if output.relevance_M is None else tuple(output.relevance_M[before].tolist())
+        return Line(
+            tokens=tuple(tokens[node] for node in path),
+            argmax=tuple(argmax_M[row] for row in before),
+            logits_nW=output.logits_MW[before],
+            relevance=relevance,
+        )
+
+
+def leading(stands: tuple[bool, ...]) -> int:
+    """How many tokens stand before the first that does not."""
+    return stands.index(False) if False in stands else len(stands)
+
+
+def _gaps(line: Line, different: tuple[bool, ...]) -> tuple[float, ...]:
+    """How much likelier the target's own token was than the one that stands: 0 where they are the same."""
+    if not any(different):
+        return (0.0,) * len(different)
+    probs_nW = line.probs_nW
+    return tuple(
+        float(probs_nW[place, line.argmax[place]] - probs_nW[place, line.tokens[place]]) if differs else 0.0
+        for place, differs in enumerate(different)
+    )

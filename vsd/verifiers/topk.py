@@ -1,0 +1,33 @@
+"""Top-k with a probability gap: a token stands if the target nearly chose it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsd.chance import Chance
+from vsd.fields import require_share, require_whole
+from vsd.verifiers.relaxed import Line, Relaxed
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopK(Relaxed):
+    """A token stands if it is among the target's k likeliest and at most `gap` less likely than the first of them.
+
+    `k` 1 is greedy verification, and so is `gap` 0 but for ties.
+    """
+
+    k: int = 3
+    gap: float = 0.3
+
+    def __post_init__(self) -> None:
+        require_whole("verifier.k", self.k, least=1)
+        require_share("verifier.gap", self.gap)
+
+    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+        likeliest = line.probs_nW.topk(min(self.k, line.logits_nW.shape[-1]), dim=-1)
+        return tuple(
+            same or any(word == token and probs[0] - prob <= self.gap for word, prob in zip(words, probs, strict=True))
+            for same, token, words, probs in zip(
+                line.same, line.tokens, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True
+            )
+        )
