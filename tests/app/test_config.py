@@ -67,6 +67,19 @@ def test_a_pruner_reads_the_ratio_dial(configure: Compose) -> None:
     assert configure("pruner=uniform", "ratio=0.25").pruner.ratio == 0.25
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner", "target"),
+    [
+        ("verifier=exact_prefix", "verifier@verifier.inner=fly", "vsd.verifiers.fly.FLy"),
+        ("drafter=viskip", "drafter@drafter.inner=tree", "vsd.drafters.tree.Tree"),
+        ("drafter=adaptive", "drafter@drafter.inner=prompt_lookup", "vsd.drafters.prompt_lookup.PromptLookup"),
+    ],
+)
+def test_what_stands_inside_can_be_chosen(outer: str, inner: str, target: str, configure: Compose) -> None:
+    group = outer.partition("=")[0]
+    assert configure(outer, inner)[group].inner._target_ == target
+
+
 def test_every_option_says_what_it_is() -> None:
     for path in (ROOT / "conf").rglob("*.yaml"):
         if path.parent.name != "draft" or path.stem in ("self", "none"):
