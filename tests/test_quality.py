@@ -51,6 +51,12 @@ def test_rouge_l_is_the_longest_common_subsequence() -> None:
     assert quality.rouge_l("a b c d", "a x c d") == pytest.approx(0.75)
 
 
+def test_the_same_short_or_foreign_text_is_the_same() -> None:
+    for text in ("B", "a b c", "你好", "é ü"):
+        assert quality.rouge_l(text, text) == quality.bleu(text, text) == 1
+    assert quality.rouge_l("é ü", "é o") == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("text", "letter"),
     [("B", "B"), ("(C) because", "C"), ("The answer is D.", "D"), ("Apple", ""), ("b", ""), ("", ""), ("A: red", "A")],

@@ -137,7 +137,7 @@ def _uses_draft(methods: Mapping[str, Any]) -> bool:
 def _needs(cfg: DictConfig, methods: Mapping[str, Any]) -> frozenset[str]:
     """The evidence of the target's layers that a run asks for."""
     pruner = methods["pruner"].needs if _uses_draft(methods) else frozenset()
-    return frozenset(pruner) | {instantiate(cfg.relevance).need}
+    return frozenset(pruner) | (methods["verifier"].needs - {"relevance"}) | {instantiate(cfg.relevance).need}
 
 
 def _forget_earlier_jobs() -> None:
@@ -176,7 +176,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     uses_draft = _uses_draft(methods)
     check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
     check.check_models(cfg, uses_draft=uses_draft, needs=_needs(cfg, methods))
-    for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts):
+    for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
         log.warning(warning)
     return methods, samples
 

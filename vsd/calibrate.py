@@ -13,7 +13,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+
+from vsd.report.folder import last_run
 
 
 def frequent(counts: Counter[int], share: float) -> list[int]:
@@ -32,10 +33,9 @@ def count(folders: Iterable[Path]) -> Counter[int]:
     """Tokens of the target alone where it was measured, else of the run itself, over all finished samples."""
     counts: Counter[int] = Counter()
     for folder in folders:
-        for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines():
-            row: dict[str, Any] = json.loads(line)
-            trace = row["baseline"] or row["trace"]
-            counts.update(trace["tokens"] if trace else ())
+        for record in last_run(folder)[1]:
+            trace = record.baseline or record.trace
+            counts.update(trace.tokens if trace else ())
     return counts
 
 
@@ -50,10 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: --share: must be in (0, 1], got {args.share}", file=sys.stderr)
         return 2
     for folder in args.folders:
-        if not (folder / "samples.jsonl").is_file():
+        if not (folder / "provenance.json").is_file():
             print(f"error: FOLDER: must be the folder of a run, got {str(folder)!r}", file=sys.stderr)
             return 2
     words = frequent(count(args.folders), args.share)
+    if not words:
+        print("error: FOLDER: must hold a finished sample, got none", file=sys.stderr)
+        return 2
     args.out.write_text(json.dumps(words) + "\n", encoding="utf-8")
     print(f"{len(words)} words -> {args.out}")
     return 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vsd.models import ModelInfo
 
 READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact"})
-READ_WHEN_DRAFTING = frozenset({"gamma", "positions", "draft_words"})
+READ_WITH_A_DRAFT = frozenset({"positions", "draft_words"})
 
 
 def check_dials(cfg: DictConfig) -> None:
@@ -72,13 +72,15 @@ def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) ->
         _check_context(cfg, draft)
 
 
-def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool) -> list[str]:
+def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool, uses_draft: bool) -> list[str]:
     """The dials of the command line that change nothing under the chosen groups, as sentences.
 
     A dial is used if a chosen config interpolates it or the app reads it. This is no error: a sweep may cross a dial
     with an option that has no use for it.
     """
-    used = READ_BY_APP | _interpolated(cfg, drafts=drafts) | (READ_WHEN_DRAFTING if drafts else frozenset())
+    idle = (set() if drafts else {"drafter"}) | (set() if uses_draft else {"draft", "pruner"})
+    used = READ_BY_APP | _interpolated(cfg, idle) | (frozenset({"gamma"}) if drafts else frozenset())
+    used |= READ_WITH_A_DRAFT if uses_draft else frozenset()
     if cfg.baseline == "cache":
         used |= {"baseline_folder"}
     dials = {str(key) for key, value in cfg.items_ex(resolve=False) if not isinstance(value, DictConfig)}
@@ -90,9 +92,8 @@ def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool) -> 
     ]
 
 
-def _interpolated(cfg: DictConfig, *, drafts: bool) -> frozenset[str]:
-    """The top-level keys that the chosen options refer to; without drafting, the draft's options do not count."""
-    idle = set() if drafts else {"draft", "pruner", "drafter"}
+def _interpolated(cfg: DictConfig, idle: set[str]) -> frozenset[str]:
+    """The top-level keys that the chosen options refer to, those of `idle` groups left out."""
     options = [value for key, value in cfg.items_ex(resolve=False) if isinstance(value, DictConfig) and key not in idle]
     return frozenset(re.findall(r"\$\{(\w+)", str([OmegaConf.to_container(each, resolve=False) for each in options])))
 

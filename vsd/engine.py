@@ -132,8 +132,15 @@ class Engine:
         return self.target.decode(trace.tokens)
 
     def pieces(self, trace: Trace) -> tuple[str, ...]:
-        """The text of each token of the answer by itself."""
-        return tuple(self.target.decode([token]) for token in trace.tokens)
+        """What each token adds to the text: joined, they are the text. A token that ends inside a character adds
+        nothing, the one that completes it adds the whole."""
+        found, before = list[str](), ""
+        for count in range(1, len(trace.tokens) + 1):
+            text = self.target.decode(trace.tokens[:count])
+            whole = text if count == len(trace.tokens) or not text.endswith("\ufffd") else before
+            found.append(whole[len(before) :])
+            before = whole
+        return tuple(found)
 
     def _prefill_draft(
         self, video: Video, question: str, prompt: Prompt, evidence: Evidence, clock: Clock

@@ -53,17 +53,26 @@ def first_divergence(ours: Sequence[int], theirs: Sequence[int]) -> int:
 
 @lru_cache(maxsize=4096)  # the numbers of a run are computed while it goes and at its end
 def rouge_l(text: str, reference: str) -> float:
-    """ROUGE-L F1 by torchmetrics."""
+    """ROUGE-L F1 by torchmetrics, over words of any script."""
     from torchmetrics.functional.text import rouge_score
 
-    return float(rouge_score(text, reference, rouge_keys="rougeL")["rougeL_fmeasure"])
+    if text == reference:
+        return 1.0
+    found = rouge_score(text, reference, rouge_keys="rougeL", normalizer=_words)
+    return float(found["rougeL_fmeasure"])
+
+
+def _words(text: str) -> str:
+    return re.sub(r"\W+", " ", text.lower())
 
 
 @lru_cache(maxsize=4096)
 def bleu(text: str, reference: str) -> float:
-    """Smoothed BLEU-4 of one text by torchmetrics."""
+    """BLEU-4 of one text by torchmetrics, smoothed; 0 where no four words in a row are the same."""
     from torchmetrics.functional.text import bleu_score
 
+    if text == reference:
+        return 1.0
     return float(bleu_score([text], [[reference]], smooth=True)) if text.split() else 0.0
 
 

@@ -108,5 +108,5 @@ def test_good_dials_pass(dials: list[str], configure: Compose) -> None:
 def test_a_dial_that_changes_nothing_is_told(
     overrides: list[str], drafts: bool, unused: list[str], configure: Compose
 ) -> None:
-    found = unused_dials(configure(*overrides), overrides, drafts=drafts)
+    found = unused_dials(configure(*overrides), overrides, drafts=drafts, uses_draft=drafts)
     assert [warning.split("=")[0] for warning in found] == unused

@@ -28,7 +28,6 @@ STRICT = {
     "sampling": ["temperature=0"],
     "lvspec": ["verifier.looseness=0"],
     "fly": ["verifier.entropy=1.1"],
-    "fly_gate": ["verifier.entropy=1.1"],
     "typical": ["verifier.epsilon=1", "verifier.delta=1e6"],
     "topk": ["verifier.k=1"],
     "random_relax": ["verifier.looseness=0"],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from vsd.chance import Chance, Seeded
+from vsd.chance import Seeded
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, Verdict
 from vsd.verifiers import Greedy, Verifier
@@ -46,7 +46,7 @@ UNSURE = [0.4, 0.3, 0.2, 0.1]
 
 @dataclass(frozen=True, kw_only=True)
 class Everything(Relaxed):
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+    def stands(self, line: Line) -> tuple[bool, ...]:
         return (True,) * len(line.tokens)
 
 
@@ -174,6 +174,15 @@ def test_random_relaxation_has_its_rate() -> None:
     draft = Draft(tokens_N=torch.tensor([1]), parents_N=torch.tensor([-1]))
     output, chance = Output(logits_MW=torch.tensor([UNSURE, SURE]).log()), Seeded(0)
     stood = sum(bool(RandomRelax(looseness=0.3).verify(draft, output, EVIDENCE, chance).path) for _ in range(1000))
+    assert 250 < stood < 350
+
+
+@pytest.mark.parametrize("rule", [RandomRelax(looseness=0.3), Synthetic(rate=0.3)])
+def test_a_node_is_drawn_once_whatever_hangs_below_it(rule: Relaxed) -> None:
+    parents = torch.tensor([-1, 0, 0, 0, 0, 0, 0, 0, 0])
+    draft = Draft(tokens_N=torch.ones(9, dtype=torch.long), parents_N=parents)
+    output, chance = Output(logits_MW=torch.tensor([UNSURE] * 10).log()), Seeded(0)
+    stood = sum(bool(rule.verify(draft, output, EVIDENCE, chance).path) for _ in range(1000))
     assert 250 < stood < 350
 
 

@@ -58,7 +58,7 @@ def table_row(record: Record) -> list[object]:
     return [
         record.sample.id,
         record.sample.question,
-        marked(record.pieces, found) if trace else record.text,
+        marked(record.pieces, found) if any(mark.relaxed for mark in found) else record.text,
         record.baseline_text,
         heat_line(record.pieces, found),
         trace.tokens == baseline.tokens if trace and baseline else None,

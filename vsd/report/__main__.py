@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from vsd.report import terminal
-from vsd.report.folder import RunFolder
+from vsd.report.folder import last_run
 from vsd.report.numbers import numbers
 
 
@@ -24,8 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (folder / "provenance.json").is_file():
             print(f"error: FOLDER: must be the folder of a run, got {str(folder)!r}", file=sys.stderr)
             return 2
-        run = RunFolder(folder, json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["config"])
-        records = list(run.records().values())
+        run, records = last_run(folder)
         metrics = numbers(records)
         run.write_metrics(metrics)
         verifier = instantiate(OmegaConf.load(folder / "config.yaml").verifier)

@@ -84,6 +84,13 @@ class RunFolder:
         _write_json(self.path / "metrics.json", metrics)
 
 
+def last_run(path: Path) -> tuple[RunFolder, list[Record]]:
+    """The folder of a run as it was last written to, and its samples. Raises OSError if there is no run in it."""
+    config = json.loads((path / "provenance.json").read_text(encoding="utf-8"))["config"]
+    run = RunFolder(path, config)
+    return run, list(run.records().values())
+
+
 def _torn(file: Any) -> bool:
     if file.seek(0, os.SEEK_END) == 0:
         return False

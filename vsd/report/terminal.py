@@ -9,10 +9,11 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from vsd import stats
 from vsd.record import Record
-from vsd.report.marks import marked, marks
+from vsd.report.marks import marks
 from vsd.verifiers import Verifier
 
 # metric, what it is called, how it is written
@@ -106,7 +107,7 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
     if shown.baseline is not None:
         same = shown.trace.tokens == shown.baseline.tokens
         verdict = "[green]token-identical[/]" if same else "[red]different tokens[/]"
-        panels = [_panel("target alone", escape(shown.baseline_text)), _panel(f"speculative: {verdict}", ours)]
+        panels = [_panel("target alone", Text(shown.baseline_text)), _panel(f"speculative: {verdict}", ours)]
     title = f"{escape(shown.sample.id)}: {escape(shown.sample.question)}"
     grid = Table.grid(expand=True)
     for _ in panels:
@@ -115,15 +116,15 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
     return [title, grid]
 
 
-def _ours(record: Record) -> str:
+def _ours(record: Record) -> Text:
     """This run's text with its relaxed tokens in colour."""
     if record.trace is None or not any(each.relaxed for each in record.trace.rounds):
-        return escape(record.text)
-    pieces = [escape(piece) for piece in record.pieces]
-    return marked(pieces, marks(record.trace), "[black on yellow]", "[/]")
+        return Text(record.text)
+    parts = zip(record.pieces, marks(record.trace), strict=True)
+    return Text.assemble(*((piece, "black on yellow" if mark.relaxed else "") for piece, mark in parts))
 
 
-def _panel(title: str, text: str) -> Panel:
+def _panel(title: str, text: Text) -> Panel:
     return Panel(text, title=title, title_align="left")
 
 

@@ -19,7 +19,7 @@ class Verifier(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Evidence of the target's prefill, as in `Evidence`; and "states:L" for the states after layer L of the
+        """Evidence of the target's prefill, as in `Evidence`; and "relevance" for `Output.relevance_M` of the
         verifying pass. A ClassVar where it is fixed, a property where it depends on fields."""
         return frozenset()
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vsd.chance import Chance
 from vsd.fields import require, require_number, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
@@ -51,7 +50,7 @@ class FLy(Relaxed):
         require("verifier.top", "0 or at least 2", self.top, self.top != 1)
         require_whole("verifier.top", self.top, least=0)
 
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+    def stands(self, line: Line) -> tuple[bool, ...]:
         if all(line.same):
             return line.same
         unsure = [value >= self.entropy for value in normalised_entropy(line.probs_nW, self.top)]

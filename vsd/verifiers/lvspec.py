@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from vsd.chance import Chance
 from vsd.fields import require, require_number, require_one_of, require_share, require_whole
+from vsd.types import Draft, Evidence, Output, Verdict
 from vsd.verifiers.base import Verifier
 from vsd.verifiers.relaxed import Line, Relaxed
 
@@ -47,7 +48,7 @@ class LVSpec(Relaxed):
 
     LVSpec, arXiv 2604.05650. Relevance is `vsd.relevance`'s. `looseness` is the paper's lambda: the share of a draft's
     places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile of the
-    relevances seen so far in the answer (`quantile`), or below the value `below` (`absolute`). With `shift` a mismatch
+    relevances of the answer's drafts so far (`quantile`), or below the value `below` (`absolute`). With `shift` a mismatch
     at a strict place is forgiven when the token occurs within `shift_window` places in the other sequence
     (position-shift tolerance). Looseness 0 is greedy verification, position-shift tolerance included.
 
@@ -79,7 +80,13 @@ class LVSpec(Relaxed):
     def for_sample(self) -> Verifier:
         return replace(self)
 
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+        if output.relevance_M is not None and self.threshold == "quantile":
+            for value in output.relevance_M[draft.parents_N.to(output.relevance_M.device) + 1].tolist():
+                bisect.insort(self.seen, value)
+        return super().verify(draft, output, evidence, chance)
+
+    def stands(self, line: Line) -> tuple[bool, ...]:
         if self.looseness == 0:
             return line.same
         loose = self._loose(line.relevance)
@@ -92,8 +99,6 @@ class LVSpec(Relaxed):
             return tuple(value < self.below for value in relevance)
         if self.threshold == "rank":
             return loose_by_rank(relevance, self.looseness)
-        for value in relevance:
-            bisect.insort(self.seen, value)
         return loose_by_quantile(relevance, self.seen, self.looseness)
 
     def _shifted(self, line: Line, place: int) -> bool:

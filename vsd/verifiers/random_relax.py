@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.chance import Chance
 from vsd.fields import require_share
 from vsd.verifiers.relaxed import Line, Relaxed
 
@@ -21,5 +20,8 @@ class RandomRelax(Relaxed):
     def __post_init__(self) -> None:
         require_share("verifier.looseness", self.looseness)
 
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
-        return tuple(same or chance.happens(self.looseness) for same in line.same)
+    def odds(self, place: int) -> float:
+        return self.looseness
+
+    def stands(self, line: Line) -> tuple[bool, ...]:
+        return tuple(same or spared for same, spared in zip(line.same, line.spared, strict=True))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vsd.chance import Chance
-from vsd.models.tree import leaves
+from vsd.models.tree import depths, leaves
 from vsd.types import Draft, Evidence, Output, Verdict
 from vsd.verifiers.base import Verifier
 
@@ -20,13 +20,15 @@ class Line:
     """One path of a draft from the root to a leaf, of n tokens, as a rule looks at it.
 
     `tokens` are the draft's, `argmax` the target's own token at each of their places (given the draft's before it),
-    `logits_nW` the target's logits there; `relevance` is that of each place, if it was wanted.
+    `logits_nW` the target's logits there; `relevance` is that of each place, if it was wanted; `spared` says which
+    places chance spares, by the rule's `odds`.
     """
 
     tokens: tuple[int, ...]
     argmax: tuple[int, ...]
     logits_nW: Tensor
     relevance: tuple[float, ...] = ()
+    spared: tuple[bool, ...] = ()
 
     @property
     def same(self) -> tuple[bool, ...]:
@@ -50,18 +52,24 @@ class Relaxed(Verifier):
     lossless: ClassVar[bool] = False
 
     @abstractmethod
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+    def stands(self, line: Line) -> tuple[bool, ...]:
         """Which of the line's tokens may stand, if those before them do. Where draft and target agree, True."""
+
+    def odds(self, place: int) -> float:
+        """The probability that chance spares a token at this place of a path, drawn once for each node; 0 never."""
+        return 0.0
 
     def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
         """The verdict, as `Verifier.verify` has it."""
         argmax_M = output.logits_MW.argmax(-1).tolist()
         tokens = draft.tokens_N.tolist()
         parents = draft.parents_N.tolist()
+        odds = [self.odds(depth) for depth in depths(parents)]
+        spared = [chance.happens(odd) for odd in odds] if any(odds) else [False] * len(odds)
         best, best_line, fewest = list[int](), None, 0
         for path in leaves(parents):
-            line = self._line(path, tokens, parents, argmax_M, output)
-            count = leading(self.stands(line, chance))
+            line = _line(path, tokens, parents, argmax_M, spared, output)
+            count = leading(self.stands(line))
             relaxed = line.same[:count].count(False)
             if count > len(best) or (count == len(best) and best_line is not None and relaxed < fewest):
                 best, best_line, fewest = path[:count], line, relaxed
@@ -71,17 +79,18 @@ class Relaxed(Verifier):
         different = tuple(not same for same in best_line.same[: len(best)])
         return Verdict(path=tuple(best), bonus=bonus, relaxed=different, gaps=_gaps(best_line, different))
 
-    def _line(
-        self, path: list[int], tokens: list[int], parents: list[int], argmax_M: list[int], output: Output
-    ) -> Line:
-        before = [parents[node] + 1 for node in path]
-        relevance = () if output.relevance_M is None else tuple(output.relevance_M[before].tolist())
-        return Line(
-            tokens=tuple(tokens[node] for node in path),
-            argmax=tuple(argmax_M[row] for row in before),
-            logits_nW=output.logits_MW[before],
-            relevance=relevance,
-        )
+
+def _line(
+    path: list[int], tokens: list[int], parents: list[int], argmax_M: list[int], spared: list[bool], output: Output
+) -> Line:
+    before = [parents[node] + 1 for node in path]
+    return Line(
+        tokens=tuple(tokens[node] for node in path),
+        argmax=tuple(argmax_M[row] for row in before),
+        logits_nW=output.logits_MW[before],
+        relevance=() if output.relevance_M is None else tuple(output.relevance_M[before].tolist()),
+        spared=tuple(spared[node] for node in path),
+    )
 
 
 def leading(stands: tuple[bool, ...]) -> int:

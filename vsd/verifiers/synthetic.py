@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.chance import Chance
 from vsd.fields import require, require_share
 from vsd.verifiers.relaxed import Line, Relaxed
 
@@ -20,14 +20,21 @@ class Synthetic(Relaxed):
     synthetic: ClassVar[bool] = True
 
     rate: float = 0.8
-    rates: tuple[float, ...] = ()
+    rates: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         require_share("verifier.rate", self.rate)
-        require("verifier.rates", "a list of numbers", self.rates, not isinstance(self.rates, str))
+        require(
+            "verifier.rates",
+            "a list of numbers",
+            self.rates,
+            isinstance(self.rates, Sequence) and not isinstance(self.rates, str),
+        )
         for rate in self.rates:
             require_share("verifier.rates", rate)
 
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
-        rates = [*self.rates, *[self.rate] * len(line.tokens)][: len(line.tokens)]
-        return tuple(chance.happens(rate) for rate in rates)
+    def odds(self, place: int) -> float:
+        return self.rates[place] if place < len(self.rates) else self.rate
+
+    def stands(self, line: Line) -> tuple[bool, ...]:
+        return line.spared

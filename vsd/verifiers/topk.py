@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.chance import Chance
 from vsd.fields import require_share, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
@@ -23,7 +22,7 @@ class TopK(Relaxed):
         require_whole("verifier.k", self.k, least=1)
         require_share("verifier.gap", self.gap)
 
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+    def stands(self, line: Line) -> tuple[bool, ...]:
         likeliest = line.probs_nW.topk(min(self.k, line.logits_nW.shape[-1]), dim=-1)
         return tuple(
             same or any(word == token and probs[0] - prob <= self.gap for word, prob in zip(words, probs, strict=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.chance import Chance
 from vsd.fields import require_number
 from vsd.verifiers.relaxed import Line, Relaxed
 
@@ -25,7 +24,7 @@ class Typical(Relaxed):
         require_number("verifier.epsilon", self.epsilon, least=0)
         require_number("verifier.delta", self.delta, least=0)
 
-    def stands(self, line: Line, chance: Chance) -> tuple[bool, ...]:
+    def stands(self, line: Line) -> tuple[bool, ...]:
         probs_nW = line.probs_nW
         entropy_n = probs_nW.new_tensor([0.0]) - probs_nW.xlogy(probs_nW).sum(-1)
         least_n = (self.delta * (-entropy_n).exp()).clamp(max=self.epsilon)
