@@ -48,8 +48,8 @@ class LVSpec(Relaxed):
 
     LVSpec, arXiv 2604.05650. Relevance is `vsd.relevance`'s. `looseness` is the paper's lambda: the share of a draft's
     places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile of the
-    relevances of the answer's drafts so far (`quantile`), or below the value `below` (`absolute`). With `shift` a mismatch
-    at a strict place is forgiven when the token occurs within `shift_window` places in the other sequence
+    relevances of the answer's drafts so far (`quantile`), or below the value `below` (`absolute`). With `shift` a
+    mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the other sequence
     (position-shift tolerance). Looseness 0 is greedy verification, position-shift tolerance included.
 
     Differs from the paper in: not published, therefore fields: the form of the threshold, the tolerance's window (3),
