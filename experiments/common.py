@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vsd.data.moving_shapes import MovingShapes
 from vsd.provenance import provenance
+from vsd.record import Record
+from vsd.report.folder import last_run
 from vsd.types import Sample, Video
 from vsd.video import read
 
@@ -23,6 +29,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     shown = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     lines = [head, ["---"] * len(head), *shown]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def runs(folder: Path) -> Iterator[tuple[DictConfig | ListConfig, str, list[Record]]]:
+    """The config, the setting (see `described`) and the samples of every run below a multirun's folder."""
+    for file in sorted(folder.glob("**/samples.jsonl")):
+        source = json.loads((file.parent / "provenance.json").read_text(encoding="utf-8"))
+        yield OmegaConf.load(file.parent / "config.yaml"), described(source), last_run(file.parent)[1]
+
+
+def family(config: Any) -> str:
+    """The bundled pair that a run's target is of."""
+    return str(config.target.path.removeprefix("zoo:").split("/")[0])
 
 
 def setting() -> str:

@@ -5,7 +5,6 @@ Every refusal is a ValueError whose message names the field, the rule and the va
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.data.base import parse_shard
+from vsd.fields import is_number, is_whole
 
 if TYPE_CHECKING:
     from vsd.models import ModelInfo
@@ -108,24 +108,20 @@ def _check_context(cfg: DictConfig, info: ModelInfo) -> None:
         raise ValueError(f"max_new_tokens: {rule}, got {cfg.max_new_tokens}")
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _at_least(least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return lambda value: is_whole(value, least=least)
 
 
 _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("ratio", "a number in [0, 1)", lambda value: _number(value) and 0 <= value < 1),
+    ("ratio", "a number in [0, 1)", lambda value: is_number(value) and 0 <= value < 1),
     ("gamma", "a whole number, at least 1", _at_least(1)),
     ("frames", "a whole number, at least 1", _at_least(1)),
     ("max_new_tokens", "a whole number, at least 1", _at_least(1)),
     ("seed", "a whole number in [0, 2**32)", lambda value: _at_least(0)(value) and value < 2**32),
     ("device", "the name of a device", lambda value: isinstance(value, str)),
     ("limit", "null or a whole number, at least 1", lambda value: value is None or _at_least(1)(value)),
-    ("temperature", "a number, at least 0", lambda value: _number(value) and value >= 0),
-    ("top_p", "a number in (0, 1]", lambda value: _number(value) and 0 < value <= 1),
+    ("temperature", "a number, at least 0", lambda value: is_number(value) and value >= 0),
+    ("top_p", "a number in (0, 1]", lambda value: is_number(value) and 0 < value <= 1),
     ("top_k", "a whole number, at least 0", _at_least(0)),
     ("draft_words", "null or a file of token ids", lambda value: value is None or isinstance(value, str)),
     ("exact", "true or false", lambda value: isinstance(value, bool)),

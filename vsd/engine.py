@@ -134,12 +134,15 @@ class Engine:
     def pieces(self, trace: Trace) -> tuple[str, ...]:
         """What each token adds to the text: joined, they are the text. A token that ends inside a character adds
         nothing, the one that completes it adds the whole."""
-        found, before = list[str](), ""
-        for count in range(1, len(trace.tokens) + 1):
-            text = self.target.decode(trace.tokens[:count])
-            whole = text if count == len(trace.tokens) or not text.endswith("\ufffd") else before
-            found.append(whole[len(before) :])
-            before = whole
+        found, first, read, last = list[str](), 0, 0, len(trace.tokens)
+        # Only the tokens from the last piece on are decoded, and with that piece, since how a tokenizer puts a word can
+        # depend on the one before it.
+        for count in range(1, last + 1):
+            known, text = (self.target.decode(trace.tokens[first:end]) for end in (read, count))
+            whole = count == last or not text.endswith("\ufffd")
+            found.append(text[len(known) :] if whole else "")
+            if found[-1]:
+                first, read = read, count
         return tuple(found)
 
     def _prefill_draft(

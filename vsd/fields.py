@@ -5,12 +5,18 @@ Each raises ValueError with a message that names the field, the rule and the val
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 
 
 def is_number(value: object) -> bool:
-    """Whether value is a real number; text and truth values are not."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether value is a finite real number; text and truth values are not."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: object, *, least: int) -> bool:
+    """Whether value is a whole number, at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def require(name: str, rule: str, value: object, holds: bool) -> None:
@@ -21,8 +27,7 @@ def require(name: str, rule: str, value: object, holds: bool) -> None:
 
 def require_whole(name: str, value: object, *, least: int) -> None:
     """A whole number, at least `least`."""
-    holds = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    require(name, f"a whole number, at least {least}", value, holds)
+    require(name, f"a whole number, at least {least}", value, is_whole(value, least=least))
 
 
 def require_number(name: str, value: object, *, least: float | None = None) -> None:

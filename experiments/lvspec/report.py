@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from experiments.common import described, table
+from experiments.common import family, runs, table
 from vsd import quality, stats
-from vsd.report.folder import RunFolder
 
 # The paper's own sweep without position-shift tolerance, and its setting with it (arXiv 2604.05650, Qwen2.5-VL 32B/7B):
 # looseness, accepted per round, speed-up, quality kept in percent.
@@ -52,15 +49,12 @@ class Job:
 
 
 def jobs(folder: Path) -> Iterator[Job]:
-    for file in sorted(folder.glob("**/samples.jsonl")):
-        config = OmegaConf.load(file.parent / "config.yaml")
-        source = json.loads((file.parent / "provenance.json").read_text(encoding="utf-8"))
-        records = list(RunFolder(file.parent, source["config"]).records().values())
+    for config, setting, records in runs(folder):
         values, errors = stats.summary(records) | quality.summary(records), stats.standard_errors(records)
         name = config.verifier._target_.split(".")[-1]
         rule = f"{name}, no shift" if name == "LVSpec" and not config.verifier.shift else name
         yield Job(
-            target=config.target.path.removeprefix("zoo:").split("/")[0],
+            target=family(config),
             rule=rule,
             dials=" ".join(f"{dial}={config.verifier[dial]:g}" for dial in DIALS[name]),
             accepted=values["accept/draft_length"],
@@ -72,7 +66,7 @@ def jobs(folder: Path) -> Iterator[Job]:
             relaxed=values["relax/share"],
             gap=values.get("relax/gap", 0.0),
             clips=int(values["samples/done"]),
-            setting=described(source),
+            setting=setting,
         )
 
 

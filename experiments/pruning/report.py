@@ -6,16 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from experiments.common import described, table
+from experiments.common import family, runs, table
 from vsd import stats
-from vsd.report.folder import RunFolder
 
 METRIC = "accept/draft_length"
 
@@ -37,13 +33,10 @@ class Job:
 
 
 def jobs(folder: Path) -> Iterator[Job]:
-    for file in sorted(folder.glob("**/samples.jsonl")):
-        config = OmegaConf.load(file.parent / "config.yaml")
-        source = json.loads((file.parent / "provenance.json").read_text(encoding="utf-8"))
-        records = list(RunFolder(file.parent, source["config"]).records().values())
+    for config, setting, records in runs(folder):
         values, errors = stats.summary(records), stats.standard_errors(records)
         yield Job(
-            target=config.target.path.removeprefix("zoo:").split("/")[0],
+            target=family(config),
             pruner=config.pruner._target_.split(".")[-2],
             ratio=float(config.ratio),
             clips=int(values["samples/done"]),
@@ -52,7 +45,7 @@ def jobs(folder: Path) -> Iterator[Job]:
             value=values[METRIC],
             error=errors[METRIC],
             rate=values["accept/rate"],
-            setting=described(source),
+            setting=setting,
         )
 
 

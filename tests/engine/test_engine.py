@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tests.conftest import FAMILIES, Pair
 from tests.zoo_in_code import WORDS
 from vsd.engine import Engine
 from vsd.models import load
+from vsd.parallelism import Autoregressive
 from vsd.pruners.uniform import Uniform
 from vsd.types import Evidence, Video
 
@@ -53,6 +54,19 @@ def test_text_is_the_decoded_answer(pair: Pair, video: Video) -> None:
     engine = Engine(target=pair.target, draft=pair.draft, max_new_tokens=5)
     trace = engine.run(video, QUESTION)
     assert engine.text(trace) == pair.target.processor.tokenizer.decode(trace.tokens, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_the_pieces_of_a_text_are_the_text(video: Video, cut: int) -> None:
+    """Characters of several tokens count with the one that completes them, and an answer may end inside one."""
+    engine = Engine(target=load("zoo:qwen2_5_vl/target"), parallelism=Autoregressive(), max_new_tokens=2)
+    said = "In the 日本 é there is 🎬 a red \n\n circle 日"
+    tokens = tuple(engine.target.processor.tokenizer(said)["input_ids"])
+    trace = replace(engine.run(video, QUESTION), tokens=tokens[: len(tokens) - cut])
+    pieces = engine.pieces(trace)
+    assert len(pieces) == len(trace.tokens) > len(said.split())
+    assert "".join(pieces) == engine.text(trace)
+    assert {"日", "本", "🎬", " red"} <= set(pieces)
 
 
 def test_only_needed_evidence_is_made_and_the_seed_goes_with_it(pair: Pair, video: Video) -> None:

@@ -47,6 +47,13 @@ def test_descriptions_state_every_fact_and_vary_in_their_fillers():
     assert len({texts.describe(shapes.scene(3), rng) for _ in range(20)}) > 10
 
 
+def test_the_odds_of_the_wordings_can_be_turned_round():
+    scene, rng = shapes.scene(3), np.random.default_rng(0)
+    said = [texts.describe(scene, rng, odds=texts.ODDS[::-1]) for _ in range(200)]
+    openings = [sum(text.startswith(opening) for text in said) for opening in ("The video", "This video", "We can")]
+    assert openings == sorted(openings)
+
+
 def test_scoring_counts_what_is_wrong_or_unsaid():
     scene = shapes.scene(3)
     text = texts.describe(scene, np.random.default_rng(0))

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vsd.chance import Chance
-from vsd.drafters.base import Drafter
-from vsd.fields import require
+from vsd.drafters.around import Around
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft, Round
@@ -53,30 +52,15 @@ def estimate(rounds: Iterable[Round], largest: int) -> tuple[float, float, list[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adaptive(Drafter):
+class Adaptive(Around):
     """Asks another drafter for the number of tokens that pays best by the measured times; gamma is the most it may be.
 
     The cost model of arXiv 2211.17192 with the running acceptance and step times of this run, over all its samples.
     """
 
-    inner: Drafter
     seen: deque[Round] = field(default_factory=lambda: deque(maxlen=MEMORY), init=False, repr=False, compare=False)
     place: list[int] = field(default_factory=lambda: [0], init=False, repr=False, compare=False)
     """How many rounds of the answer in hand are in `seen`."""
-
-    def __post_init__(self) -> None:
-        require("drafter.inner", "a drafter", self.inner, isinstance(self.inner, Drafter))
-
-    @property
-    def needs_model(self) -> bool:  # type: ignore[override]
-        return self.inner.needs_model
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return self.inner.needs
-
-    def nodes(self, gamma: int) -> int:
-        return self.inner.nodes(gamma)
 
     def propose(
         self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance

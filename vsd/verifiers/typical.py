@@ -26,7 +26,7 @@ class Typical(Relaxed):
 
     def stands(self, line: Line) -> tuple[bool, ...]:
         probs_nW = line.probs_nW
-        entropy_n = probs_nW.new_tensor([0.0]) - probs_nW.xlogy(probs_nW).sum(-1)
+        entropy_n = -probs_nW.xlogy(probs_nW).sum(-1)
         least_n = (self.delta * (-entropy_n).exp()).clamp(max=self.epsilon)
         likely = [bool(probs_nW[place, token] > least_n[place]) for place, token in enumerate(line.tokens)]
         return tuple(same or high for same, high in zip(line.same, likely, strict=True))

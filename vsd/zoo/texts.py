@@ -6,6 +6,7 @@ likely filler and the facts, and a draft can disagree with its target on either.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ MOVES = {
     "down": "moves down",
 }
 LETTERS = "ABCD"
+ODDS = (0.60, 0.27, 0.13)
 
 
 class Question(NamedTuple):
@@ -35,44 +37,41 @@ class Question(NamedTuple):
     kind: str
 
 
-def _pick(rng: np.random.Generator, *options: str) -> str:
-    """One of up to three options, with odds 60 : 27 : 13 (renormalised over those given)."""
-    odds = np.array([0.60, 0.27, 0.13][: len(options)])
-    return options[int(rng.choice(len(options), p=odds / odds.sum()))]
-
-
-def _sentence(shape: Shape, rng: np.random.Generator) -> str:
+def _sentence(shape: Shape, pick: Callable[..., str]) -> str:
     look = f"{shape.size} {shape.colour} {shape.shape}"
-    opening = _pick(
-        rng, f"In the {shape.place} there is a", f"The {shape.place} holds a", f"In the {shape.place} we see a"
-    )
-    link = _pick(rng, "that", "which", "and it")
+    opening = pick(f"In the {shape.place} there is a", f"The {shape.place} holds a", f"In the {shape.place} we see a")
+    link = pick("that", "which", "and it")
     return f"{opening} {look} {link} {MOVES[shape.motion]}."
 
 
-def describe(scene: Scene, rng: np.random.Generator) -> str:
-    """A description of 60-120 tokens: the background and the count, a sentence a shape in reading order, a closing."""
+def describe(scene: Scene, rng: np.random.Generator, odds: Sequence[float] = ODDS) -> str:
+    """A description of 60-120 tokens: the background and the count, a sentence a shape in reading order, a closing.
+
+    `odds` are those of the up to three ways to put each filler, renormalised over as many as there are.
+    """
+
+    def pick(*options: str) -> str:
+        given = np.array(odds[: len(options)])
+        return options[int(rng.choice(len(options), p=given / given.sum()))]
+
     count = len(scene.shapes)
     noun = "shape" if count == 1 else "shapes"
-    opening = _pick(rng, "The video shows", "This video shows", "We can see")
+    opening = pick("The video shows", "This video shows", "We can see")
     first = f"{opening} {NUMBERS[count]} coloured {noun} on a {scene.texture} {scene.tone} background."
     closing = [
-        _pick(
-            rng,
+        pick(
             "Nothing else appears in the scene.",
             "No other object appears in the scene.",
             "The rest of the scene is empty.",
         ),
-        _pick(rng, "The camera does not move", "The camera stays fixed", "The view is fixed")
+        pick("The camera does not move", "The camera stays fixed", "The view is fixed")
         + " and the "
-        + _pick(rng, "light remains the same", "light does not change", "brightness is constant")
+        + pick("light remains the same", "light does not change", "brightness is constant")
         + " from the beginning to the end of the video.",
     ]
     if count < 3:
-        closing.insert(
-            1, _pick(rng, "The background keeps its look all the time.", "The background does not change at all.")
-        )
-    return " ".join([first, *(_sentence(shape, rng) for shape in scene.shapes), *closing])
+        closing.insert(1, pick("The background keeps its look all the time.", "The background does not change at all."))
+    return " ".join([first, *(_sentence(shape, pick) for shape in scene.shapes), *closing])
 
 
 def _open_question(scene: Scene, rng: np.random.Generator) -> tuple[str, str, str, tuple[str, ...]]:

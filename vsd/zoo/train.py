@@ -14,7 +14,7 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,8 +119,15 @@ def draw_clip(scene: shapes.Scene, times: np.ndarray, rng: np.random.Generator) 
 
 
 def make_batch(
-    family: str, role: str, prompt: Prompter, size: int, rng: np.random.Generator, lesson: Lesson = LESSONS[-1]
+    family: str,
+    role: str,
+    prompt: Prompter,
+    size: int,
+    rng: np.random.Generator,
+    lesson: Lesson = LESSONS[-1],
+    odds: Sequence[float] = texts.ODDS,
 ) -> Batch:
+    """Clips, questions and answers of one step; `odds` are those of the wordings (see `texts.describe`)."""
     frames, keep = draw_size(family, role, lesson, rng)
     times = (np.arange(frames) + 0.5) / frames
     clips, rows, shown = [], [], []
@@ -130,7 +137,7 @@ def make_batch(
         shown.append(vision.cell_labels(scene, times.reshape(-1, FRAMES_PER_TOKEN[family]).mean(1)))
         described = rng.random() < 0.85
         question = texts.ask(scene, rng)
-        rows.append(prompt(texts.DESCRIBE, texts.describe(scene, rng)) if described else prompt(*question[:2]))
+        rows.append(prompt(texts.DESCRIBE, texts.describe(scene, rng, odds)) if described else prompt(*question[:2]))
     kept = np.stack([np.sort(rng.permutation(visual_tokens(family, frames))[:keep]) for _ in range(size)])
     width = max(len(ids) for ids, _ in rows)
     text = torch.zeros(size, width, dtype=torch.long)
@@ -172,10 +179,10 @@ def positions(family: str, model: Any, prefix: int, batch: Batch, visual: int) -
 
 
 def loss_of(
-    model: Any, heads: vision.Heads, family: str, processor: Any, prompt: Prompter, batch: Batch
+    model: Any, heads: vision.Heads | None, family: str, processor: Any, prompt: Prompter, batch: Batch
 ) -> tuple[Tensor, dict[str, float]]:
-    """Mean cross-entropy over the answer's tokens, facts weighted, plus that of what the kept visual tokens say they
-    show; and the share right of each kind of the latter."""
+    """Mean cross-entropy over the answer's tokens, facts weighted, plus, with `heads`, that of what the kept visual
+    tokens say they show; and the share right of each kind of the latter."""
     grid_BVD, extra_BED = visual_features(model, family, processor, batch.clips)
     device, rows = grid_BVD.device, len(batch.clips)
     embed = model.get_input_embeddings()
@@ -204,6 +211,8 @@ def loss_of(
     weight_W = torch.ones(logits.shape[-1], device=device)
     weight_W[prompt.fact_words] = FACT_WEIGHT
     said = nn.functional.cross_entropy(logits, labels[answer], weight=weight_W)
+    if heads is None:
+        return said, {}
     middle = output.hidden_states[model.config.text_config.num_hidden_layers // 2]
     tokens = middle[:, prefix.shape[1] : prefix.shape[1] + kept_BK.shape[1]]
     row = torch.arange(rows)[:, None]

@@ -1,0 +1,29 @@
+"""A drafter around another one: it decides how much the other drafts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsd.drafters.base import Drafter
+from vsd.fields import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around(Drafter):
+    """Needs what the drafter `inner` needs; a subclass writes `propose`."""
+
+    inner: Drafter
+
+    def __post_init__(self) -> None:
+        require("drafter.inner", "a drafter", self.inner, isinstance(self.inner, Drafter))
+
+    @property
+    def needs_model(self) -> bool:  # type: ignore[override]
+        return self.inner.needs_model
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.inner.needs
+
+    def nodes(self, gamma: int) -> int:
+        return self.inner.nodes(gamma)
