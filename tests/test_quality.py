@@ -98,7 +98,12 @@ def test_the_interval_draws_videos_not_questions() -> None:
         return values["quality/retention_high"] - values["quality/retention_low"]
 
     assert width(wide) > 2 * width(narrow) > 0
+    assert wide["quality/choice_low"] < wide["quality/choice"] == 0.5 < wide["quality/choice_high"]
+    assert wide["quality/baseline_choice_low"] == wide["quality/baseline_choice_high"] == 1
+    error = quality.standard_errors(some(40))["quality/choice"]
+    assert error == pytest.approx((0.25 / 40) ** 0.5, rel=0.1)
     assert "quality/retention_low" not in quality.summary(some(40)[:1])
+    assert quality.standard_errors(some(40)[:1]) == {}
 
 
 def test_nothing_finished_is_no_number() -> None:

@@ -30,15 +30,19 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     `bleu` (smoothed, per sample), as means. Against the reference, of this run and (`baseline_...`) of the target
     alone: `reference_rouge_l`, `facts` (share right, where the data knows them), `choice` (share of multiple-choice
     answers that name the right letter). `retention`: the run's share of the baseline's in percent, of facts if there
-    are any, else of choices, else of ROUGE-L; with the 95% interval `retention_low` to `retention_high` (bootstrap
-    over the videos, this run and the baseline drawn together).
+    are any, else of choices, else of ROUGE-L. `..._low` to `..._high` is a value's 95% bootstrap interval over the
+    videos, this run and the baseline drawn together.
     """
     parts = _by_video(records)
-    values = _ratios(_total(list(parts.values())))
-    interval = retention_interval(list(parts.values()))
-    if interval is not None:
-        values["quality/retention_low"], values["quality/retention_high"] = interval
+    values = _ratios(_total(parts))
+    for name, found in _resampled(parts).items():
+        values[f"{name}_low"], values[f"{name}_high"] = (float(end) for end in np.quantile(found, [0.025, 0.975]))
     return values
+
+
+def standard_errors(records: Sequence[Record]) -> dict[str, float]:
+    """The standard errors of the metrics of `summary`, by the same bootstrap."""
+    return {name: float(np.std(found)) for name, found in _resampled(_by_video(records)).items()}
 
 
 def agreement(ours: Sequence[int], theirs: Sequence[int]) -> float:
@@ -82,30 +86,27 @@ def chosen(text: str) -> str:
     return found.group(1) if found else ""
 
 
-def retention_interval(
-    parts: Sequence[Sums], *, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float] | None:
-    """The 95% bootstrap interval of `retention` over videos; None for fewer than two of them."""
-    names = sorted({name for part in parts for name in part})
+def _resampled(parts: Sequence[Sums], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, list[float]]:
+    """Each metric of this run over videos drawn anew, with replacement; empty for fewer than two of them."""
     if len(parts) < 2:
-        return None
+        return {}
+    names = sorted({name for part in parts for name in part})
     table = np.array([[part.get(name, 0.0) for name in names] for part in parts])
     drawn = np.random.default_rng(seed).integers(len(parts), size=(resamples, len(parts)))
-    found = [_ratios(dict(zip(names, table[rows].sum(0), strict=True))).get("quality/retention") for rows in drawn]
-    values = [value for value in found if value is not None]
-    if not values:
-        return None
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    found: dict[str, list[float]] = defaultdict(list)
+    for rows in drawn:
+        for name, value in _ratios(dict(zip(names, table[rows].sum(0).tolist(), strict=True))).items():
+            found[name].append(value)
+    return found
 
 
-def _by_video(records: Sequence[Record]) -> dict[str, Sums]:
+def _by_video(records: Sequence[Record]) -> list[Sums]:
     """The sums of each video: questions about one video resemble each other and are drawn together."""
     videos: dict[str, list[Sums]] = defaultdict(list)
     for record in records:
         if record.done:
             videos[record.sample.video].append(_sums(record))
-    return {video: _total(parts) for video, parts in videos.items()}
+    return [_total(parts) for parts in videos.values()]
 
 
 def _sums(record: Record) -> Sums:

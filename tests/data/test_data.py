@@ -11,7 +11,7 @@ from tests.video.clips import truncate, write_video
 from vsd.data.base import parse_shard, select
 from vsd.data.datamodule import VideoData
 from vsd.data.folder import Folder
-from vsd.data.moving_shapes import MovingShapes
+from vsd.data.moving_shapes import LETTERS, MovingShapes
 from vsd.types import Sample
 
 
@@ -52,6 +52,22 @@ def test_another_folder_of_clips(tmp_path: Path) -> None:
     assert MovingShapes(path=str(tmp_path)).samples() == [
         Sample(id="7", video=str(tmp_path / "x.mp4"), question="?"),
     ]
+
+
+def test_short_questions_are_asked_one_by_one() -> None:
+    choices, opens = (MovingShapes(ask=ask).samples() for ask in ("choice", "open"))
+    assert len({sample.id for sample in [*choices, *opens]}) == len(choices) + len(opens) == 256
+    assert all(sample.reference in LETTERS and "Answer with the letter." in sample.question for sample in choices)
+    assert not any(sample.reference in LETTERS or "letter" in sample.question for sample in opens)
+    assert len({sample.video for sample in [*choices, *opens]}) == 64
+
+
+def test_what_is_not_asked_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "clips.jsonl").write_text(json.dumps({"id": 7, "video": "x.mp4", "question": "?"}))
+    with pytest.raises(ValueError, match=r"data\.ask: must be something that .* asks, got 'choice'"):
+        MovingShapes(path=str(tmp_path), ask="choice").samples()
+    with pytest.raises(ValueError, match=r"data\.ask: must be one of description, open, choice, got 'all'"):
+        MovingShapes(ask="all")
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,15 @@ def test_lookup_reads_the_question_too() -> None:
 
 
 def test_viskip_drafts_little_where_the_video_matters() -> None:
-    drafter = ViSkip(inner=Sevens(), above=0.5)
-    assert drafted(drafter, Context(prompt=(), tokens=[1])) == [7] * 5
-    assert drafted(drafter, Context(prompt=(), tokens=[1], rounds=[a_round(relevance=(0.9, 0.2))])) == [7] * 5
-    assert drafted(drafter, Context(prompt=(), tokens=[1], rounds=[a_round(relevance=(0.2, 0.9))])) == [7]
+    def length(share: float, *relevance: float) -> int:
+        rounds = [a_round(relevance=relevance[:2]), a_round(relevance=relevance[2:])] if relevance else []
+        return len(drafted(ViSkip(inner=Sevens(), share=share), Context(prompt=(), tokens=[1], rounds=rounds)))
+
+    assert length(0.4) == 5
+    assert length(0.4, 0.1, 0.2, 0.3, 0.5, 0.4) == 1  # only one of five matters more: among the first two
+    assert length(0.4, 0.1, 0.6, 0.3, 0.5, 0.4) == 5
+    assert length(0.0, 0.1, 0.2, 0.3, 0.5, 0.9) == 5
+    assert length(1.0, 0.9, 0.2, 0.3, 0.5, 0.1) == 1
 
 
 def test_the_best_gamma_follows_cost_and_acceptance() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -56,6 +57,20 @@ def test_the_table_fits_80_columns() -> None:
     text = shown([decoded(name, (1, 2, 3), (1, 2, 3)) for name in "ab"])
     assert "…" not in text
     assert "accept/tokens_per_target_forward" in text
+
+
+def test_relaxed_tokens_and_their_relevance_are_seen() -> None:
+    record = decoded("a", (1, 2, 3), (1, 2, 4))
+    assert record.trace is not None
+    round = replace(record.trace.rounds[0], relaxed=(0,), gaps=(0.3,), relevance=(0.1, 0.7))
+    trace = replace(record.trace, rounds=(round,))
+    record = replace(record, trace=trace, text="a red box", pieces=("a", " red", " box"))
+    text = shown([record])
+    assert "a ⟦red⟧ box" in text
+    assert "(⟦relaxed⟧, blue to red" in text
+    found = terminal._ours(record)
+    styles = {found.plain[span.start : span.end].strip(): str(span.style) for span in found.spans}
+    assert (styles["⟦red⟧"], styles["box"]) == ("bright_blue", "bright_red")
 
 
 def test_failures_are_told_but_not_without_end() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vsd.chance import Chance
 from vsd.drafters.around import Around
-from vsd.fields import require_number
+from vsd.fields import require_share
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
@@ -16,15 +16,16 @@ from vsd.types import Context, Draft
 class ViSkip(Around):
     """Asks another drafter, but for one token only behind a token that depends on the video.
 
-    `above` is the visual relevance (LVSpec's, arXiv 2604.05650) of the last committed token from which on a draft is
-    cut to one token. The answer stays lossless; only the cost of tokens that would be refused is spared.
+    Visual relevance is LVSpec's (arXiv 2604.05650). A draft is cut if the last committed token is among the `share` of
+    this answer's tokens so far that depend most on the video. The answer stays lossless; only the cost of tokens that
+    would be refused is spared.
     """
 
-    above: float = 0.5
+    share: float = 0.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_number("drafter.above", self.above)
+        require_share("drafter.share", self.share)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -33,5 +34,7 @@ class ViSkip(Around):
     def propose(
         self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
     ) -> Draft:
-        relevant = bool(context.rounds) and context.rounds[-1].relevance[-1] >= self.above
+        seen = [value for round in context.rounds for value in round.relevance]
+        above = sum(value > seen[-1] for value in seen)
+        relevant = bool(seen) and above < self.share * len(seen)
         return self.inner.propose(context, model, state, 1 if relevant else gamma, chance)

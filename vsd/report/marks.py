@@ -40,17 +40,21 @@ def marked(pieces: Sequence[str], found: Sequence[Mark], opening: str = "⟦", c
 
 
 def heat_line(pieces: Sequence[str], found: Sequence[Mark]) -> str:
-    """A bar under each character of the text, the higher the more its token depends on the video, between the least
-    and the most relevant token of this text; empty if relevance was not computed."""
-    known = [mark.relevance for mark in found if mark.relevance is not None]
-    if not known:
+    """A bar under each character of the text, the higher the more its token depends on the video (see `heats`); empty
+    if relevance was not computed."""
+    shares = heats(found)
+    if not any(share is not None for share in shares):
         return ""
-    low, span = min(known), max(known) - min(known)
-    return "".join(len(piece) * _bar(mark, low, span) for piece, mark in zip(pieces, found, strict=True))
+    return "".join(len(piece) * step(share, BARS, " ") for piece, share in zip(pieces, shares, strict=True))
 
 
-def _bar(mark: Mark, low: float, span: float) -> str:
-    if mark.relevance is None:
-        return " "
-    share = (mark.relevance - low) / span if span else 0.0
-    return BARS[min(int(share * len(BARS)), len(BARS) - 1)]
+def heats(found: Sequence[Mark]) -> list[float | None]:
+    """Each token's relevance between that of the least (0) and the most (1) relevant token of this text."""
+    known = [mark.relevance for mark in found if mark.relevance is not None]
+    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    return [None if mark.relevance is None else (mark.relevance - low) / (span or 1.0) for mark in found]
+
+
+def step(share: float | None, steps: Sequence[str], unknown: str) -> str:
+    """The one of the steps, all equally high, that a share in [0, 1] lies on."""
+    return unknown if share is None else steps[min(int(share * len(steps)), len(steps) - 1)]

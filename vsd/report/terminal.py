@@ -8,12 +8,13 @@ from pathlib import Path
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from vsd import stats
+from vsd import quality, stats
 from vsd.record import Record
-from vsd.report.marks import marks
+from vsd.report.marks import heats, marked, marks, step
 from vsd.verifiers import Verifier
 
 # metric, what it is called, how it is written
@@ -48,6 +49,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("memory/peak_mb", "peak memory, MiB", "{:.0f}"),
 )
 
+COLOURS = ("bright_blue", "cyan", "green", "yellow", "bright_red")  # from the least to the most relevant
+
 
 def show(
     records: Sequence[Record],
@@ -80,7 +83,7 @@ def _faults(metrics: Mapping[str, float]) -> list[RenderableType]:
 
 
 def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
-    errors = stats.standard_errors(records)
+    errors = stats.standard_errors(records) | quality.standard_errors(records)
     drafted, compared = "accept/length" in metrics, "exact/mismatched" in metrics
     title = ("Speculative decoding" if drafted else "Decoding") + (" against the target alone" if compared else "")
     table = Table(title=title, title_justify="left")
@@ -117,11 +120,17 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
 
 
 def _ours(record: Record) -> Text:
-    """This run's text with its relaxed tokens in colour."""
-    if record.trace is None or not any(each.relaxed for each in record.trace.rounds):
+    """This run's text: relaxed tokens in brackets, each in the colour of its visual relevance if that was computed."""
+    found = marks(record.trace) if record.trace else []
+    shares = heats(found)
+    notes = ["⟦relaxed⟧"] if any(mark.relaxed for mark in found) else []
+    notes += ["blue to red: depends on the video"] if any(share is not None for share in shares) else []
+    if not notes:
         return Text(record.text)
-    parts = zip(record.pieces, marks(record.trace), strict=True)
-    return Text.assemble(*((piece, "black on yellow" if mark.relaxed else "") for piece, mark in parts))
+    text = Text()
+    for piece, mark, share in zip(record.pieces, found, shares, strict=True):
+        text.append(marked([piece], [mark]), Style(color=step(share, COLOURS, "default")))
+    return text.append(f"\n({', '.join(notes)})", "dim")
 
 
 def _panel(title: str, text: Text) -> Panel:

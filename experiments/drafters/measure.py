@@ -1,0 +1,84 @@
+"""Which way of drafting pays? ``python -m experiments.drafters.measure``
+
+On the 64 held-out clips, greedy verification, HIPPO's pruning at 90%: every way of drafting decodes each clip in turn,
+beside the target alone, so that all speeds are of the same minutes of the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from experiments.common import FAMILIES, clips, setting, table
+from vsd import stats
+from vsd.drafters import Chain, Drafter
+from vsd.drafters.adaptive import Adaptive
+from vsd.drafters.dynamic_tree import DynamicTree
+from vsd.drafters.prompt_lookup import PromptLookup
+from vsd.drafters.tree import Tree
+from vsd.drafters.viskip import ViSkip
+from vsd.engine import Engine
+from vsd.models import VideoLM, load
+from vsd.pruners.hippo import Hippo
+from vsd.record import Record
+
+GAMMAS = range(1, 11)
+DEPTHS = (3, 5)
+NAMES = ("accept/draft_length", "accept/rate", "speed/decode", "speed/predicted")
+
+
+def ways() -> Iterator[tuple[str, Drafter, int]]:
+    """Name, drafter and gamma of everything that is compared."""
+    for gamma in GAMMAS:
+        yield "chain", Chain(), gamma
+    yield "chain, stops below 0.6", Chain(confidence=0.6), max(GAMMAS)
+    yield "adaptive", Adaptive(inner=Chain()), max(GAMMAS)
+    yield "viskip", ViSkip(inner=Chain()), 5
+    for depth in DEPTHS:
+        yield "tree", Tree(), depth
+        yield "dynamic tree, 25 nodes", DynamicTree(total=25, top_k=4), depth
+        yield "dynamic tree, 60 nodes", DynamicTree(), depth
+    yield "prompt look-up", PromptLookup(), 5
+
+
+def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: int | None) -> Iterator[list[object]]:
+    """A row a way of drafting."""
+    engines = [
+        (name, gamma, Engine(target=target, draft=draft, pruner=Hippo(ratio=ratio), drafter=drafter, gamma=gamma))
+        for name, drafter, gamma in ways()
+    ]
+    alone = engines[0][2].baseline()
+    found: list[list[Record]] = [[] for _ in engines]
+    for number, (sample, video) in enumerate(clips(frames, limit)):
+        if not number:
+            for engine in (alone, *(engine for _, _, engine in engines)):
+                engine.run(video, sample.question)  # warms up
+        baseline = alone.run(video, sample.question)
+        turns = list(enumerate(engines))
+        for place, (_, _, engine) in turns if number % 2 else reversed(turns):
+            trace = engine.run(video, sample.question)
+            assert trace.tokens == baseline.tokens, f"{sample.id}: not the target's own answer"
+            found[place].append(Record(sample=sample, trace=trace, baseline=baseline))
+    for (name, gamma, _), records in zip(engines, found, strict=True):
+        values, errors = stats.summary(records), stats.standard_errors(records)
+        yield [name, gamma, *(f"{values[each]:.2f} ± {errors[each]:.2f}" for each in NAMES if each in values)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--ratio", type=float, default=0.9)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--drafts", metavar="FOLDER", help="holds FAMILY for each pair; default: the bundled ones")
+    args = parser.parse_args()
+    print(setting(), f"{args.frames} frames, ratio {args.ratio:g}.\n")
+    for family in args.family or FAMILIES:
+        draft = load(f"{args.drafts}/{family}" if args.drafts else f"zoo:{family}/draft")
+        rows = list(measure(load(f"zoo:{family}/target"), draft, args.frames, args.ratio, args.limit))
+        print(f"### {family}\n")
+        print(table(["drafter", "gamma", *NAMES], rows), "\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
