@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vsd.data.moving_shapes import MovingShapes
+from vsd.engine import Engine
 from vsd.provenance import provenance
 from vsd.record import Record
 from vsd.report.folder import last_run
@@ -22,6 +23,26 @@ FAMILIES = ("qwen2_5_vl", "llava_onevision")
 def clips(frames: int, limit: int | None = None) -> list[tuple[Sample, Video]]:
     """The held-out clips, read like any user's video."""
     return [(sample, read(sample.video, frames)) for sample in MovingShapes().samples()[:limit]]
+
+
+def side_by_side(engines: Sequence[Engine], frames: int, limit: int | None = None) -> list[list[Record]]:
+    """The records of every engine on the clips, with the first one's target alone beside them.
+
+    All decode a clip before the next one comes, forwards and backwards in turn: their speeds are of the same minutes.
+    """
+    alone = engines[0].baseline()
+    found: list[list[Record]] = [[] for _ in engines]
+    for number, (sample, video) in enumerate(clips(frames, limit)):
+        if not number:
+            for engine in (alone, *engines):
+                engine.run(video, sample.question)  # warms up
+        baseline = alone.run(video, sample.question)
+        turns = list(enumerate(engines))
+        for place, engine in turns if number % 2 else reversed(turns):
+            trace = engine.run(video, sample.question, seed=number)
+            texts = {"text": engine.text(trace), "baseline_text": alone.text(baseline)}
+            found[place].append(Record(sample=sample, trace=trace, baseline=baseline, **texts))
+    return found
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from experiments.common import FAMILIES, clips, setting, table
+from experiments.common import FAMILIES, setting, side_by_side, table
 from vsd import stats
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import Adaptive
@@ -20,7 +20,6 @@ from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
 from vsd.pruners.hippo import Hippo
-from vsd.record import Record
 
 GAMMAS = range(1, 11)
 DEPTHS = (3, 5)
@@ -44,24 +43,13 @@ def ways() -> Iterator[tuple[str, Drafter, int]]:
 def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: int | None) -> Iterator[list[object]]:
     """A row a way of drafting."""
     engines = [
-        (name, gamma, Engine(target=target, draft=draft, pruner=Hippo(ratio=ratio), drafter=drafter, gamma=gamma))
-        for name, drafter, gamma in ways()
+        Engine(target=target, draft=draft, pruner=Hippo(ratio=ratio), drafter=drafter, gamma=gamma)
+        for _, drafter, gamma in ways()
     ]
-    alone = engines[0][2].baseline()
-    found: list[list[Record]] = [[] for _ in engines]
-    for number, (sample, video) in enumerate(clips(frames, limit)):
-        if not number:
-            for engine in (alone, *(engine for _, _, engine in engines)):
-                engine.run(video, sample.question)  # warms up
-        baseline = alone.run(video, sample.question)
-        turns = list(enumerate(engines))
-        for place, (_, _, engine) in turns if number % 2 else reversed(turns):
-            trace = engine.run(video, sample.question)
-            assert trace.tokens == baseline.tokens, f"{sample.id}: not the target's own answer"
-            found[place].append(Record(sample=sample, trace=trace, baseline=baseline))
-    for (name, gamma, _), records in zip(engines, found, strict=True):
+    for (name, _, gamma), records in zip(ways(), side_by_side(engines, frames, limit), strict=True):
         values, errors = stats.summary(records), stats.standard_errors(records)
-        yield [name, gamma, *(f"{values[each]:.2f} ± {errors[each]:.2f}" for each in NAMES if each in values)]
+        assert not values["exact/mismatched"], f"{name}: {values['exact/mismatched']} answers are not the target's own"
+        yield [name, gamma, *(f"{values[each]:.2f} ± {errors[each]:.2f}" for each in NAMES)]
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import torch
 from tests.conftest import Pair
 from vsd.chance import Chance, Seeded
 from vsd.drafters import Chain, Drafter
-from vsd.drafters.adaptive import Adaptive, best_gamma, estimate
+from vsd.drafters.adaptive import PROBES, Adaptive, Pace, best_gamma
 from vsd.drafters.prompt_lookup import PromptLookup, continuation
 from vsd.drafters.viskip import ViSkip
 from vsd.models import State, VideoLM
@@ -69,33 +69,64 @@ def test_viskip_drafts_little_where_the_video_matters() -> None:
 
 
 def test_the_best_gamma_follows_cost_and_acceptance() -> None:
-    flat = [1.0] * 10
-    assert best_gamma(0.0, 0.1, flat) == 1
-    assert best_gamma(1.0, 0.1, flat) == 10
-    assert best_gamma(0.8, 0.1, flat) > best_gamma(0.5, 0.1, flat)
-    assert best_gamma(0.8, 0.5, flat) < best_gamma(0.8, 0.1, flat)
-    assert best_gamma(0.9, 0.01, [1.0 + gamma for gamma in range(10)]) < best_gamma(0.9, 0.01, flat)
+    flat, cheap, dear = ([1.0 + cost * gamma for gamma in range(1, 11)] for cost in (0.0, 0.1, 0.5))
+    assert best_gamma(0.0, cheap) == 1
+    assert best_gamma(1.0, cheap) == best_gamma(0.5, flat) == 10
+    assert best_gamma(0.8, cheap) > best_gamma(0.5, cheap)
+    assert best_gamma(0.8, dear) < best_gamma(0.8, cheap)
+    # (1 + a) / 1.5 = 1.067 and (1 + a + a^2) / 2 = 0.98 for a = 0.6
+    assert best_gamma(0.6, dear) == 1
+    assert best_gamma(0.9, [1.5, 2.0]) == 2
 
 
-def test_estimates_come_from_the_rounds() -> None:
-    rounds = [a_round(drafted=gamma, accepted=gamma - 1, rejected=True, draft_s=0.1 * gamma, verify_s=1 + 0.2 * gamma)
-              for gamma in (2, 4, 6)]  # fmt: skip
-    known = estimate(rounds, 3)
-    assert known is not None
-    alpha, draft_s, verify_s = known
-    assert alpha == pytest.approx((9 + 2) / (12 + 4))
-    assert draft_s == pytest.approx(0.1)
-    assert verify_s == pytest.approx([1.2, 1.4, 1.6])
-    assert estimate([], 3) is None
+def test_the_pace_comes_from_the_rounds() -> None:
+    pace = Pace()
+    for gamma in (2, 4, 6):
+        times = {"draft_s": 0.1 * gamma, "verify_s": 1 + 0.2 * gamma}
+        pace.see(a_round(drafted=gamma, accepted=gamma - 1, rejected=True, **times))
+    pace.see(a_round(drafted=0, accepted=0, draft_s=99.0))
+    assert (pace.rounds, pace.alpha) == (3, pytest.approx((9 + 2) / (12 + 4), rel=0.01))
+    assert pace.round_s(3) == pytest.approx([1.3, 1.6, 1.9])
 
 
-def test_adaptive_remembers_earlier_answers() -> None:
+def test_one_slow_round_does_not_change_the_pace() -> None:
+    pace = Pace()
+    for hiccup in (0.0, 0.0, 50.0, 0.0, 0.0):
+        for gamma in (1, 3):
+            pace.see(a_round(drafted=gamma, accepted=gamma, verify_s=1.0 + gamma + hiccup))
+    assert pace.round_s(2) == pytest.approx([2.0, 3.0])
+
+
+def test_adaptive_tries_both_ends_and_then_what_pays() -> None:
+    drafter, rounds = Adaptive(inner=Sevens()), list[Round]()
+
+    def next_length() -> int:
+        return len(drafted(drafter, Context(prompt=(), tokens=[1], rounds=rounds)))
+
+    lengths = list[int]()
+    for _ in range(PROBES + 4):
+        lengths.append(next_length())
+        rounds.append(
+            a_round(drafted=lengths[-1], accepted=0, committed=1, rejected=True, draft_s=lengths[-1], verify_s=1.0)
+        )
+    assert lengths == [5, 1] * (PROBES // 2) + [1] * 4
+    rounds.clear()  # another answer: what was learnt stays
+    assert next_length() == 1
+    assert drafter.pace.rounds == PROBES + 3  # nobody has asked since the last round
+
+
+def test_adaptive_notices_when_drafts_get_better() -> None:
     drafter = Adaptive(inner=Sevens())
-    assert drafted(drafter, Context(prompt=(), tokens=[1])) == [7] * 5
-    bad = [a_round(accepted=0, committed=1, rejected=True, draft_s=1.0, verify_s=1.0)] * 8
-    assert drafted(drafter, Context(prompt=(), tokens=[1], rounds=bad)) == [7]
-    assert drafted(drafter, Context(prompt=(), tokens=[1])) == [7]
-    assert len(drafter.seen) == 8
+    for accepted in (0, 5):
+        rounds = [
+            a_round(
+                drafted=gamma, accepted=accepted and gamma, rejected=not accepted, draft_s=gamma * 0.1, verify_s=1.0
+            )
+            for gamma in (1, 5) * 301
+        ]
+        length = len(drafted(drafter, Context(prompt=(), tokens=[1], rounds=rounds[: 301 if accepted else 99])))
+        assert length == (5 if accepted else 1)
+        drafter.place[0] = 0
 
 
 def test_a_chain_stops_where_it_is_unsure(pair: Pair, video: Video) -> None:

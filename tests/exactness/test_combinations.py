@@ -1,4 +1,4 @@
-"""Token-identical, whoever drafts and whatever lossless rule verifies: every file of conf/drafter and conf/verifier."""
+"""Token-identical, whoever drafts, whatever is pruned and whichever lossless rule verifies: all files of conf/."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from tests.conftest import Pair
 from vsd.drafters import Drafter
 from vsd.engine import Engine
+from vsd.pruners.base import Pruner
 from vsd.pruners.uniform import Uniform
 from vsd.types import Trace, Video
 from vsd.verifiers import Verifier
@@ -22,6 +23,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 QUESTION = "What moves, and what moves?"
 TOKENS = 14
 DRAFTERS = sorted(file.stem for file in (CONF / "drafter").glob("*.yaml"))
+PRUNERS = sorted(file.stem for file in (CONF / "pruner").glob("*.yaml"))
 # For each verifier the settings under which it is greedy verification.
 STRICT = {
     "greedy": [],
@@ -46,11 +48,18 @@ def composed(group: str, name: str, *overrides: str) -> Any:
         return compose("config", overrides=[f"{group}={name}", *overrides])[group]
 
 
-def engine(pair: Pair, drafter: Drafter, verifier: Verifier, *, limit: int = TOKENS, ratio: float = 0.5) -> Engine:
+def engine(
+    pair: Pair,
+    drafter: Drafter,
+    verifier: Verifier,
+    *,
+    limit: int = TOKENS,
+    pruner: Pruner = Uniform(ratio=0.5),  # noqa: B008 - frozen
+) -> Engine:
     return Engine(
         target=pair.target,
         draft=pair.draft,
-        pruner=Uniform(ratio=ratio),
+        pruner=pruner,
         drafter=drafter,
         verifier=verifier,
         gamma=4,
@@ -67,14 +76,19 @@ def test_every_verifier_has_a_strict_setting() -> None:
     assert {file.stem for file in (CONF / "verifier").glob("*.yaml")} == set(STRICT) | MADE_UP
 
 
+@pytest.mark.parametrize("pruner", PRUNERS)
 @pytest.mark.parametrize("drafter", DRAFTERS)
-@pytest.mark.parametrize("verifier", STRICT)
-def test_strict_is_token_identical(pair: Pair, video: Video, expected: Trace, drafter: str, verifier: str) -> None:
-    rule = method("verifier", verifier, *STRICT[verifier])
-    trace = engine(pair, method("drafter", drafter), rule).run(video, QUESTION, seed=1)
-    assert trace.tokens == expected.tokens
-    assert not any(round.relaxed for round in trace.rounds)
-    assert 1 + sum(round.committed for round in trace.rounds) == TOKENS
+def test_every_strict_rule_is_token_identical(
+    pair: Pair, video: Video, expected: Trace, drafter: str, pruner: str
+) -> None:
+    for verifier, strict in STRICT.items():
+        rule = method("verifier", verifier, *strict)
+        trace = engine(pair, method("drafter", drafter), rule, pruner=method("pruner", pruner, "ratio=0.5")).run(
+            video, QUESTION, seed=1
+        )
+        assert trace.tokens == expected.tokens, verifier
+        assert not any(round.relaxed for round in trace.rounds), verifier
+        assert 1 + sum(round.committed for round in trace.rounds) == TOKENS, verifier
 
 
 @pytest.mark.parametrize("drafter", DRAFTERS)
@@ -99,7 +113,7 @@ def test_the_answer_ends_inside_a_draft(pair: Pair, video: Video, expected: Trac
 
 @pytest.mark.parametrize("drafter", DRAFTERS)
 def test_one_visual_token_is_enough(pair: Pair, video: Video, expected: Trace, drafter: str) -> None:
-    run = engine(pair, method("drafter", drafter), method("verifier", "greedy"), ratio=0.999)
+    run = engine(pair, method("drafter", drafter), method("verifier", "greedy"), pruner=Uniform(ratio=0.999))
     trace = run.run(video, QUESTION)
     assert trace.tokens == expected.tokens
     assert trace.kept == 1 or not run.draft

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from statistics import median
 
 from vsd.chance import Chance
 from vsd.drafters.around import Around
@@ -14,60 +13,88 @@ from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft, Round
 
-MEMORY = 256  # rounds
-PRIOR = 4.0  # tested tokens that the first estimate of the acceptance is worth
+MEMORY = 512  # tested tokens that the acceptance remembers
+TIMES = 32  # rounds of one length whose time is remembered
+PRIOR = 4.0  # tested tokens that the first estimate of the acceptance, one half, is worth
+PROBES = 6  # rounds that begin a run with the shortest and the longest draft in turn
+PROBE_EVERY = 32  # rounds after which one of the two is tried again
 
 
-def best_gamma(alpha: float, draft_s: float, verify_s: Sequence[float]) -> int:
-    """The gamma of most tokens per second, from 1 to len(verify_s): tau / (gamma * draft_s + verify_s[gamma - 1]).
+def best_gamma(alpha: float, round_s: Sequence[float]) -> int:
+    """The gamma of most tokens per second, from 1 to len(round_s): tau / round_s[gamma - 1].
 
-    tau = (1 - alpha^(gamma+1)) / (1 - alpha), as for i.i.d. acceptance (arXiv 2211.17192). `draft_s` is the time of a
-    drafted token, `verify_s` that of a verification with 1, 2, ... of them.
+    tau = (1 - alpha^(gamma+1)) / (1 - alpha), as for i.i.d. acceptance (arXiv 2211.17192). `round_s` is the time of a
+    round with 1, 2, ... drafted tokens.
     """
+    best, most, tau = 1, 0.0, 1.0
+    for gamma, seconds in enumerate(round_s, start=1):
+        tau += alpha**gamma
+        if tau / seconds > most:
+            best, most = gamma, tau / seconds
+    return best
 
-    def speed(gamma: int) -> float:
-        tau = sum(alpha**power for power in range(gamma + 1))
-        return float(tau / (gamma * draft_s + verify_s[gamma - 1]))
 
-    return max(range(1, len(verify_s) + 1), key=speed)
+@dataclass
+class Pace:
+    """What the rounds of a run so far say of its speed."""
 
+    rounds: int = 0
+    accepted: float = 0.0
+    tested: float = 0.0
+    times: dict[int, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=TIMES)))
+    """Seconds of the last rounds, by the number of tokens drafted."""
 
-def estimate(rounds: Iterable[Round], largest: int) -> tuple[float, float, list[float]] | None:
-    """alpha, draft_s and verify_s (for 1 to `largest` tokens: a straight line through what was measured) of rounds that
-    drafted; None without any."""
-    drafted = [each for each in rounds if each.drafted]
-    if not drafted:
-        return None
-    accepted, rejected = sum(each.accepted for each in drafted), sum(each.rejected for each in drafted)
-    alpha = (accepted + 0.5 * PRIOR) / (accepted + rejected + PRIOR)
-    draft_s = sum(each.draft_s for each in drafted) / sum(each.drafted for each in drafted)
-    gammas = np.array([each.drafted for each in drafted], float)
-    times = np.array([each.verify_s for each in drafted])
-    slope, start = 0.0, float(np.median(times))
-    if len(set(gammas)) > 1:
-        slope, start = (float(value) for value in np.polyfit(gammas, times, 1))
-        if slope < 0 or start < 0:
-            slope, start = 0.0, float(np.median(times))
-    return alpha, draft_s, [start + slope * gamma for gamma in range(1, largest + 1)]
+    def see(self, round: Round) -> None:
+        """Take in a round; one without a draft says nothing."""
+        if round.drafted:
+            self.rounds += 1
+            fading = max(0.0, 1 - (round.accepted + round.rejected) / MEMORY)
+            self.accepted = fading * self.accepted + round.accepted
+            self.tested = fading * self.tested + round.accepted + round.rejected
+            self.times[round.drafted].append(round.draft_s + round.verify_s)
+
+    @property
+    def alpha(self) -> float:
+        """The share of tested tokens that is accepted."""
+        return (self.accepted + 0.5 * PRIOR) / (self.tested + PRIOR)
+
+    def round_s(self, largest: int) -> list[float]:
+        """Seconds of a round with 1 to `largest` drafted tokens: a straight line through the medians of what was
+        measured, weighted by how often it was."""
+        points = [(gamma, median(times), len(times)) for gamma, times in self.times.items()]
+        weight = sum(count for _, _, count in points)
+        centre = sum(gamma * count for gamma, _, count in points) / weight
+        mean = sum(seconds * count for _, seconds, count in points) / weight
+        spread = sum(count * (gamma - centre) ** 2 for gamma, _, count in points)
+        along = sum(count * (gamma - centre) * seconds for gamma, seconds, count in points)
+        slope = min(max(along / spread, 0.0), mean / centre) if spread else 0.0  # no time below 0 at gamma 0
+        return [mean + slope * (gamma - centre) for gamma in range(1, largest + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(Around):
     """Asks another drafter for the number of tokens that pays best by the measured times; gamma is the most it may be.
 
-    The cost model of arXiv 2211.17192 with the running acceptance and step times of this run, over all its samples.
+    The cost model of arXiv 2211.17192 with the running acceptance and the times of this run, over all its samples.
     """
 
-    seen: deque[Round] = field(default_factory=lambda: deque(maxlen=MEMORY), init=False, repr=False, compare=False)
+    pace: Pace = field(default_factory=Pace, init=False, repr=False, compare=False)
     place: list[int] = field(default_factory=lambda: [0], init=False, repr=False, compare=False)
-    """How many rounds of the answer in hand are in `seen`."""
+    """How many rounds of the answer in hand `pace` has seen."""
 
     def propose(
         self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
     ) -> Draft:
         if len(context.rounds) < self.place[0]:  # another answer has begun
             self.place[0] = 0
-        self.seen.extend(context.rounds[self.place[0] :])
+        for round in context.rounds[self.place[0] :]:
+            self.pace.see(round)
         self.place[0] = len(context.rounds)
-        known = estimate(self.seen, gamma)
-        return self.inner.propose(context, model, state, best_gamma(*known) if known else gamma, chance)
+        return self.inner.propose(context, model, state, self.length(gamma), chance)
+
+    def length(self, largest: int) -> int:
+        """The number of tokens to draft next, at most `largest`."""
+        rounds = self.pace.rounds
+        if rounds < PROBES or rounds % PROBE_EVERY == 0:
+            return 1 if (rounds // (1 if rounds < PROBES else PROBE_EVERY)) % 2 else largest
+        return best_gamma(self.pace.alpha, self.pace.round_s(largest))

@@ -1,0 +1,72 @@
+"""Which loose rule is worth its speed? ``python -m experiments.lvspec.equal_speed``
+
+The rules decode each of the 64 held-out clips in turn, beside the target alone and in LVSpec's setting (chains of 10 on
+prompts pruned uniformly at 0.9), so that their speeds can be compared. What relaxing at random keeps at a rule's speed
+lies on a straight line between its two nearest settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+
+from experiments.common import FAMILIES, setting, side_by_side, table
+from vsd import quality, stats
+from vsd.engine import Engine
+from vsd.models import VideoLM, load
+from vsd.pruners.uniform import Uniform
+from vsd.verifiers import Verifier
+from vsd.verifiers.fly import FLy
+from vsd.verifiers.lvspec import LVSpec
+from vsd.verifiers.random_relax import RandomRelax
+from vsd.verifiers.typical import Typical
+
+AT_RANDOM = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
+RULES: tuple[tuple[str, Verifier], ...] = (
+    *((f"random relaxation, {looseness:g}", RandomRelax(looseness=looseness)) for looseness in AT_RANDOM),
+    *((f"LVSpec, {looseness:g}", LVSpec(looseness=looseness)) for looseness in (0.1, 0.3, 0.5, 0.7)),
+    ("FLy", FLy(top=3)),
+    ("FLy's entropy gate alone", FLy(top=3, window=0)),
+    ("typical acceptance", Typical()),
+)
+GAMMA = 10
+
+
+def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: int | None) -> Iterator[list[object]]:
+    """A row a rule."""
+    engines = [
+        Engine(target=target, draft=draft, pruner=Uniform(ratio=ratio), verifier=verifier, gamma=GAMMA)
+        for _, verifier in RULES
+    ]
+    found = [stats.summary(each) | quality.summary(each) for each in side_by_side(engines, frames, limit)]
+    points = sorted((values["speed/decode"], values["quality/retention"]) for values in found[: len(AT_RANDOM)])
+    speeds, kept = zip(*points, strict=True)
+    for (name, _), values in zip(RULES, found, strict=True):
+        speed, retention = values["speed/decode"], values["quality/retention"]
+        interval = f"[{values['quality/retention_low']:.1f}, {values['quality/retention_high']:.1f}]"
+        at_random = float(np.interp(speed, speeds, kept, left=100.0, right=np.nan))
+        accepted = values["accept/draft_length"]
+        yield [name, f"{accepted:.2f}", f"{speed:.2f}", f"{retention:.1f} {interval}", f"{at_random:.1f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--ratio", type=float, default=0.9)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--drafts", metavar="FOLDER", help="holds FAMILY for each pair; default: the bundled ones")
+    args = parser.parse_args()
+    print(setting(), f"{args.frames} frames, ratio {args.ratio:g}.\n")
+    for family in args.family or FAMILIES:
+        draft = load(f"{args.drafts}/{family}" if args.drafts else f"zoo:{family}/draft")
+        rows = list(measure(load(f"zoo:{family}/target"), draft, args.frames, args.ratio, args.limit))
+        print(f"### {family}\n")
+        head = ["rule", "accept/draft_length", "speed/decode", "quality kept %", "at random, as fast"]
+        print(table(head, rows), "\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
