@@ -23,10 +23,14 @@ class Chance(Protocol):
 
 
 class Seeded:
-    """Chance from a seed. The draws do not depend on the device that the weights lie on."""
+    """Chance from a seed. The draws do not depend on the device that the weights lie on.
 
-    def __init__(self, seed: int) -> None:
-        self._rng = torch.Generator().manual_seed(seed)
+    Streams of one seed are independent: the two sides of a run draw from one each, so that neither depends on when the
+    other one draws.
+    """
+
+    def __init__(self, seed: int, stream: int = 0) -> None:
+        self._rng = torch.Generator().manual_seed(seed + (stream << 32))
 
     def happens(self, probability: float) -> bool:
         return self._uniform() < probability

@@ -19,7 +19,7 @@ class Clock:
     def __init__(self, *devices: torch.device) -> None:
         self.seconds: dict[str, float] = {}
         self._cuda = tuple({device for device in devices if device.type == "cuda"})
-        self._start = self.now()
+        self.start = self.now()
 
     def now(self) -> float:
         """Seconds on a monotonic clock, with all queued device work done."""
@@ -29,7 +29,7 @@ class Clock:
 
     def mark(self, name: str) -> None:
         """Record the time since the clock was made."""
-        self.seconds[name] = self.now() - self._start
+        self.seconds[name] = self.now() - self.start
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ import torch
 from vsd.chance import Seeded
 from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
-from vsd.models import State, VideoLM
+from vsd.drafting import DraftSide, check_context
+from vsd.models import VideoLM
 from vsd.parallelism import NO_DRAFT, Answer, Autoregressive, Parallelism, Sequential, Session
+from vsd.parallelism.workers import Worker
 from vsd.relevance import Relevance
-from vsd.types import Evidence, Output, Prompt, SampleError, Trace, Video
+from vsd.types import Evidence, Grid, Output, Prompt, Trace, Video
 from vsd.verifiers import Greedy, Verifier
 
 if TYPE_CHECKING:
@@ -58,6 +61,14 @@ class Engine:
         self.target = target
         if self.draft is not None:
             self.target, self.draft = _same_vocab(target, self.draft)
+        self.worker: Worker | None = None
+        if self.drafter is not None:
+            if self.parallelism.chains and not self.drafter.chains:
+                raise ValueError(
+                    f"drafter: {type(self.parallelism).__name__} needs chains, got {type(self.drafter).__name__}"
+                )
+            side = DraftSide(self.draft, self.drafter, gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
+            self.worker = self.parallelism.hire(side)
         self.pruner = pruner
         self.verifier = verifier or Greedy()
         self.relevance = self._relevance(relevance or Relevance())
@@ -81,12 +92,13 @@ class Engine:
         Raises SampleError if the prompt and `max_new_tokens` do not fit the context, ValueError if target and draft
         see the video on different grids.
         """
-        clock = Clock(*{model.device for model in (self.target, self.draft) if model is not None})
+        clock = Clock(self.target.device)
         chance, verifier = Seeded(seed), self.verifier.for_sample()
 
         with clock.span("encode"):
             prompt = self.target.encode(video, question)
-        self._check_context(self.target, prompt)
+        check_context(self.target, prompt, self.max_new_tokens)
+        encoding = self._encode_draft(video, question, prompt) if self.parallelism.overlap_prefill else None
         with clock.span("prefill"):
             state, logits_W, evidence = self.target.prefill(
                 prompt, want=self._wanted(), capacity=self._capacity(prompt)
@@ -94,19 +106,18 @@ class Engine:
             evidence = replace(evidence, seed=seed)
             answer = Answer(limit=self.max_new_tokens, eos=self.target.eos)
             first = verifier.verify(NO_DRAFT, Output(logits_MW=logits_W[None]), evidence, chance)
+            assert first.bonus is not None  # without a draft there always is a token of the target's own
             answer.append([first.bonus])
         clock.mark("first_token")
 
-        draft_state, kept = self._prefill_draft(video, question, prompt, evidence, clock)
+        encoding = encoding or self._encode_draft(video, question, prompt)
+        kept = self._prefill_draft(encoding, prompt, evidence, clock)
         session = Session(
             target=self.target,
-            target_state=state,
-            draft=self.draft,
-            draft_state=draft_state,
-            drafter=self.drafter,
+            state=state,
+            worker=self.worker,
             verifier=verifier,
             relevance=self.relevance,
-            prompt=tuple(prompt.text_ids),
             gamma=self.gamma,
             evidence=evidence,
             answer=answer,
@@ -145,31 +156,40 @@ class Engine:
                 first, read = read, count
         return tuple(found)
 
+    def _encode_draft(self, video: Video, question: str, prompt: Prompt) -> Future[tuple[Grid | None, float]] | None:
+        """Let the draft read the video."""
+        if self.worker is None:
+            return None
+        shared = prompt if self.draft is self.target else None
+        return self.worker.submit(self.worker.side.encode, video, question, shared)
+
     def _prefill_draft(
-        self, video: Video, question: str, prompt: Prompt, evidence: Evidence, clock: Clock
-    ) -> tuple[State | None, int]:
-        """Prune, and prefill the draft with what is kept; returns its state and the number of visual tokens kept."""
-        if self.draft is None:
-            return None, prompt.grid.tokens
+        self, encoding: Future[tuple[Grid | None, float]] | None, prompt: Prompt, evidence: Evidence, clock: Clock
+    ) -> int:
+        """Prune, and let the draft read what is kept; returns the number of visual tokens kept."""
+        if self.worker is None or encoding is None:
+            return prompt.grid.tokens
         kept_K = None
-        if self.pruner is not None:
+        if self.draft is not None and self.pruner is not None:
             with clock.span("prune"):
                 kept_K = self.pruner.keep(evidence)
-        with clock.span("draft_encode"):
-            pruned = prompt if self.draft is self.target else self.draft.encode(video, question)
-            if pruned.grid != prompt.grid:
-                raise ValueError(
-                    "draft: target and draft must see the video on the same grid (t, h, w), "
-                    f"got {tuple(prompt.grid)} and {tuple(pruned.grid)}"
-                )
-            if kept_K is not None:
-                pruned = pruned.keep(kept_K.to(self.draft.device))
-            if self.positions == "compact":
-                pruned = pruned.compact()
-        self._check_context(self.draft, pruned)
-        with clock.span("draft_prefill"):
-            state, _, _ = self.draft.prefill(pruned, capacity=self._capacity(pruned))
-        return state, len(pruned.visual_V)
+        grid, encoded_s = encoding.result()
+        if grid is not None and grid != prompt.grid:
+            raise ValueError(
+                "draft: target and draft must see the video on the same grid (t, h, w), "
+                f"got {tuple(prompt.grid)} and {tuple(grid)}"
+            )
+        prefill = self.worker.submit(self.worker.side.prefill, kept_K, prompt.text_ids, evidence.seed)
+        kept, read_s = prefill.result()
+        if self.draft is None:
+            return prompt.grid.tokens
+        clock.seconds |= {"draft_encode": encoded_s, "draft_prefill": read_s}
+        return kept
+
+    def close(self) -> None:
+        """Let the draft's worker go; the engine cannot run any more."""
+        if self.worker is not None:
+            self.worker.close()
 
     def _wanted(self) -> frozenset[str]:
         """The evidence of the target's prefill that a method of this run needs."""
@@ -185,13 +205,6 @@ class Engine:
         """Cache rows: the prompt, the answer, and the largest draft that may hang behind its last token."""
         nodes = self.drafter.nodes(self.gamma) if self.drafter is not None else 0
         return prompt.length + self.max_new_tokens + nodes + 1
-
-    def _check_context(self, model: VideoLM, prompt: Prompt) -> None:
-        if prompt.length + self.max_new_tokens > model.context:
-            raise SampleError(
-                f"max_new_tokens: the prompt ({prompt.length} tokens) and the answer ({self.max_new_tokens}) must fit "
-                f"the context of {model.name}, which is {model.context} tokens"
-            )
 
 
 def _same_vocab(target: VideoLM, draft: VideoLM) -> tuple[VideoLM, VideoLM]:

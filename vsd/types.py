@@ -209,12 +209,14 @@ class Output:
 class Verdict:
     """Which draft nodes stand (`path`, indices into N from the root down) and the target's own next token.
 
+    `bonus` is None where the last accepted node was not read by the target yet (see `vsd.parallelism.parallel`).
+
     Of a lossy rule, for each node of the path: whether it stands only because the rule was relaxed, and how much
     likelier the target's own token was (0 to 1, at temperature 1).
     """
 
     path: tuple[int, ...]
-    bonus: int
+    bonus: int | None
     relaxed: tuple[bool, ...] = ()
     gaps: tuple[float, ...] = ()
     relevance: tuple[float, ...] = ()
@@ -229,7 +231,11 @@ class Round:
     (bonus not counted, and cut at the end of the answer); `committed`: tokens added to the answer, bonus included;
     `rejected`: a draft token was tested and refused; `relaxed`: which of the accepted ones (0 for the first) stand by
     a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `relevance`: how much
-    each committed token depends on the video, if it was computed; seconds as measured.
+    each committed token depends on the video, if it was computed.
+
+    `proposed`: tokens that were drafted in this round, for it or for the next; `wasted`: those that were thrown away in
+    it, drafted now or before. `draft_s` and `verify_s` are the seconds that either side worked, `wall_s` those of the
+    round: less than their sum where they worked at once.
     """
 
     drafted: int
@@ -240,8 +246,11 @@ class Round:
     relaxed: tuple[int, ...] = ()
     gaps: tuple[float, ...] = ()
     relevance: tuple[float, ...] = ()
+    proposed: int = 0
+    wasted: int = 0
     draft_s: float = 0.0
     verify_s: float = 0.0
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

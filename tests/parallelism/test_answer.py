@@ -27,7 +27,9 @@ def test_a_round() -> None:
     answer = Answer(limit=10, eos=frozenset({EOS}))
     record = add(answer, a_draft(1, 2, 3), accepted=2, bonus=9)
     assert answer.tokens == [1, 2, 9]
-    assert record == Round(drafted=3, nodes=3, accepted=2, committed=3, rejected=True, relaxed=(0, 1), gaps=(0.5, 0.25))
+    assert record == Round(
+        drafted=3, nodes=3, accepted=2, committed=3, rejected=True, relaxed=(0, 1), gaps=(0.5, 0.25), wasted=1
+    )
     assert add(answer, a_draft(4, 5), accepted=2, bonus=6).rejected is False
     assert answer.left == 4
     assert answer.finish == ""
@@ -39,7 +41,7 @@ def test_the_end_of_sequence_cuts_a_window() -> None:
     assert answer.tokens == [1, EOS]
     assert answer.finish == "eos"
     assert record == Round(
-        drafted=4, nodes=4, accepted=2, committed=2, rejected=False, relaxed=(0, 1), gaps=(0.5, 0.25)
+        drafted=4, nodes=4, accepted=2, committed=2, rejected=False, relaxed=(0, 1), gaps=(0.5, 0.25), wasted=2
     )
 
 

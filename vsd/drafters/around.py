@@ -22,6 +22,10 @@ class Around(Drafter):
         return self.inner.needs_model
 
     @property
+    def chains(self) -> bool:  # type: ignore[override]
+        return self.inner.chains
+
+    @property
     def needs(self) -> frozenset[str]:
         return self.inner.needs
 

@@ -16,6 +16,8 @@ class Drafter(ABC):
 
     needs_model: ClassVar[bool] = True
     """Whether a draft model is asked; if not, `model` and `state` are None."""
+    chains: ClassVar[bool] = True
+    """Whether its drafts are chains."""
 
     @property
     def needs(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class DynamicTree(Drafter):
 
     Differs from the paper in: the draft is the small video model itself, not a head on the target's features.
     """
+
+    chains: ClassVar[bool] = False
 
     total: int = 60
     top_k: int = 10

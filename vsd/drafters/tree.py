@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,6 +63,8 @@ class Tree(Law, Drafter):
     At a temperature above 0 the children of a node are drawn from the draft's law, independently, in the order of
     their ranks (SpecInfer, arXiv 2305.09781).
     """
+
+    chains: ClassVar[bool] = False
 
     paths: str = SPECVLM
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -10,12 +11,13 @@ import torch
 
 from vsd.chance import Chance
 from vsd.clock import Clock
-from vsd.drafters.base import Drafter
+from vsd.drafting import DraftSide, Window
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import depths
+from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
-from vsd.types import Context, Draft, Evidence, Round, Verdict
+from vsd.types import Draft, Evidence, Output, Round, Verdict
 from vsd.verifiers.base import Verifier
 
 NO_DRAFT = Draft(tokens_N=torch.empty(0, dtype=torch.long), parents_N=torch.empty(0, dtype=torch.long))
@@ -52,10 +54,24 @@ class Answer:
             self.finish = "length"
         return len(self.tokens) - before
 
-    def add(self, draft: Draft, verdict: Verdict, *, draft_s: float = 0.0, verify_s: float = 0.0) -> None:
-        """Commit a round: the accepted nodes, then the target's own token; and record it."""
+    def add(
+        self,
+        draft: Draft,
+        verdict: Verdict,
+        *,
+        proposed: int = 0,
+        unverified: int = 0,
+        draft_s: float = 0.0,
+        verify_s: float = 0.0,
+        wall_s: float = 0.0,
+    ) -> None:
+        """Commit a round: the accepted nodes, then the target's own token if there is one; and record it.
+
+        `unverified` tokens were drafted behind the draft; they are lost unless all of it stands and the answer goes on.
+        """
         tokens, parents = draft.tokens_N.tolist(), draft.parents_N.tolist()
-        committed = self.append([*(tokens[node] for node in verdict.path), verdict.bonus])
+        own = [] if verdict.bonus is None else [verdict.bonus]
+        committed = self.append([*(tokens[node] for node in verdict.path), *own])
         accepted = min(len(verdict.path), committed)
         last = verdict.path[-1] if verdict.path else -1
         relaxed = tuple(place for place, loose in enumerate(verdict.relaxed[:accepted]) if loose)
@@ -70,8 +86,11 @@ class Answer:
                 relaxed=relaxed,
                 gaps=tuple(verdict.gaps[place] for place in relaxed if place < len(verdict.gaps)),
                 relevance=verdict.relevance[:committed],
+                proposed=proposed,
+                wasted=len(parents) - accepted + (unverified if own or self.finish else 0),
                 draft_s=draft_s,
                 verify_s=verify_s,
+                wall_s=wall_s,
             )
         )
 
@@ -80,20 +99,17 @@ class Answer:
 class Session:
     """One sample between its prefills and its last token: all that a schedule works with.
 
-    `prompt` are the prompt's text tokens; `relevance` is set if the visual relevance of tokens is wanted.
+    `worker` drafts (None: nobody does); `relevance` is set if the visual relevance of tokens is wanted.
 
-    `target_state` and `draft_state` hold the prompts, and the answer its first token, taken from the target's
-    prefill. The last token of the answer is in no cache yet: it is the root of the next verification.
+    `state` holds the target's prompt, and the answer its first token, taken from the prefill. The last token of the
+    answer is in no cache yet: it is the root of the next verification.
     """
 
     target: VideoLM
-    target_state: State
-    draft: VideoLM | None
-    draft_state: State | None
-    drafter: Drafter | None
+    state: State
+    worker: Worker | None
     verifier: Verifier
     relevance: Relevance | None
-    prompt: tuple[int, ...]
     gamma: int
     evidence: Evidence
     answer: Answer
@@ -103,37 +119,66 @@ class Session:
 
     def __post_init__(self) -> None:
         self._meter = self.relevance.meter(self.evidence) if self.relevance else None
+        self._told = 0
 
     def propose(self) -> Draft:
-        """Ask the drafter for as many tokens as can still be committed beside the target's own."""
-        gamma = min(self.gamma, self.answer.left - 1)
-        if self.drafter is None or gamma < 1:
-            return NO_DRAFT
-        context = Context(prompt=self.prompt, tokens=self.answer.tokens, rounds=self.answer.rounds)
-        return self.drafter.propose(context, self.draft, self.draft_state, gamma, self.chance)
+        """As many drafted tokens as can still be committed beside the target's own."""
+        job = self.ask(NO_DRAFT, min(self.gamma, self.answer.left - 1))
+        return job.result().draft if job else NO_DRAFT
+
+    def ask(self, pending: Draft, gamma: int) -> Future[Window] | None:
+        """Have at most `gamma` tokens drafted behind the answer and a chain that is `pending` behind it; None if nobody
+        drafts."""
+        if self.worker is None or gamma < 1:
+            return None
+        rounds, self._told = self.answer.rounds[self._told :], len(self.answer.rounds)
+        tokens = [*self.answer.tokens, *pending.tokens_N.tolist()]
+        return self.worker.submit(self.worker.side.propose, tokens, rounds, gamma)
 
     def verify(self, draft: Draft) -> Verdict:
         """One target pass over the last committed token and the draft; keeps the accepted rows of its cache."""
+        return self.judge(draft, self.read(draft))
+
+    def read(self, draft: Draft) -> Output:
+        """The target's pass over the last committed token and the draft's nodes."""
         root_M = torch.tensor(self.answer.tokens[-1:], device=self.target.device)
         ids_M = torch.cat((root_M, draft.tokens_N.to(self.target.device)))
         parents = (-1, *(parent + 1 for parent in draft.parents_N.tolist()))
         layer = self.relevance.layer if self.relevance else None
-        output = self.target.forward(ids_M, parents, self.target_state, layer=layer)
+        output = self.target.forward(ids_M, parents, self.state, layer=layer)
         self.target_forwards += 1
         if self._meter is not None and output.hidden_MD is not None:
             output = replace(output, relevance_M=self._meter(output.hidden_MD))
+        return output
+
+    def judge(self, draft: Draft, output: Output) -> Verdict:
+        """What the rule says of a draft; keeps the accepted rows of the target's cache.
+
+        The target may not have read the last node yet: it can be tested all the same, but if it stands there is no
+        token of the target's own behind it.
+        """
+        read = output.logits_MW.shape[0] - 1
+        unread = len(draft.tokens_N) - read
+        if unread:
+            output = _padded(output, unread)
         verdict = self.verifier.verify(draft, output, self.evidence, self.chance)
+        if verdict.path and verdict.path[-1] >= read:
+            verdict = replace(verdict, bonus=None)
         if output.relevance_M is not None:
-            before = (0, *(node + 1 for node in verdict.path))  # the states that the committed tokens followed from
-            verdict = replace(verdict, relevance=tuple(output.relevance_M[list(before)].tolist()))
-        self.target_state.commit((0, *(node + 1 for node in verdict.path)))
+            before = [0, *(node + 1 for node in verdict.path)]  # the states that the committed tokens followed from
+            before = before[: len(verdict.path) + (verdict.bonus is not None)]
+            verdict = replace(verdict, relevance=tuple(output.relevance_M[before].tolist()))
+        self.state.commit((0, *(node + 1 for node in verdict.path if node < read)))
         return verdict
 
-    def forget(self, context: int, accepted: int) -> None:
-        """Roll the draft back to `context` tokens of the answer and the `accepted` draft tokens behind them."""
-        state = self.draft_state
-        if state is not None:
-            state.rollback(min(state.length, state.prompt + context + accepted))
+
+def _padded(output: Output, rows: int) -> Output:
+    """The output with its last row repeated: a rule wants a row behind every node, what it says is not used."""
+    relevance_M = output.relevance_M
+    return Output(
+        logits_MW=torch.cat((output.logits_MW, output.logits_MW[-1:].expand(rows, -1))),
+        relevance_M=None if relevance_M is None else torch.cat((relevance_M, relevance_M[-1:].expand(rows))),
+    )
 
 
 class Parallelism(ABC):
@@ -141,6 +186,14 @@ class Parallelism(ABC):
 
     drafts: ClassVar[bool] = True
     """Whether the schedule uses a drafter at all."""
+    chains: ClassVar[bool] = False
+    """Whether drafts must be chains."""
+    overlap_prefill: bool = False
+    """Whether the draft reads the video while the target prefills."""
+
+    def hire(self, side: DraftSide) -> Worker:
+        """Who does the draft's work."""
+        return SameThread(side)
 
     @abstractmethod
     def decode(self, session: Session) -> None:

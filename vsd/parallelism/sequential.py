@@ -13,11 +13,16 @@ class Sequential(Parallelism):
 
     def decode(self, session: Session) -> None:
         while not session.answer.finish:
-            context = len(session.answer.tokens)
             start = session.clock.now()
             draft = session.propose()
             drafted = session.clock.now()
             verdict = session.verify(draft)
             verified = session.clock.now()
-            session.answer.add(draft, verdict, draft_s=drafted - start, verify_s=verified - drafted)
-            session.forget(context, len(verdict.path))
+            session.answer.add(
+                draft,
+                verdict,
+                proposed=len(draft.tokens_N),
+                draft_s=drafted - start,
+                verify_s=verified - drafted,
+                wall_s=verified - start,
+            )

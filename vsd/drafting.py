@@ -1,0 +1,110 @@
+"""The draft's side of a run: its model, its cache of the sample in hand, and what it knows of the answer so far.
+
+Everything that crosses between the two sides goes through these methods, as token ids and small records, so that the
+draft can work on the same thread, on another one, or in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import torch
+from torch import Tensor
+
+from vsd.chance import Chance, Seeded
+from vsd.clock import Clock
+from vsd.drafters.base import Drafter
+from vsd.models.base import VideoLM
+from vsd.models.cache import State
+from vsd.types import Context, Draft, Grid, Prompt, Round, SampleError, Video
+
+CHANCE = 1  # the stream of a sample's randomness that drafts are drawn from; the verifier's is 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A draft and the seconds that it took."""
+
+    draft: Draft
+    seconds: float
+
+
+class DraftSide:
+    """Drafts for one sample at a time: `encode`, `prefill`, then `propose` once a round.
+
+    `model` is None for a drafter that asks none. `nodes` is the largest number of nodes behind the last token.
+    """
+
+    def __init__(
+        self, model: VideoLM | None, drafter: Drafter, *, gamma: int, max_new_tokens: int, positions: str = "original"
+    ) -> None:
+        self.model = model
+        self.drafter = drafter
+        self.max_new_tokens = max_new_tokens
+        self.positions = positions
+        self.spare = max_new_tokens + drafter.nodes(gamma) + 1
+        self._prompt: Prompt | None = None
+        self._state: State | None = None
+        self._words: tuple[int, ...] = ()
+        self._read: list[int] = []
+        self._rounds: list[Round] = []
+        self._chance: Chance = Seeded(0)
+
+    @torch.inference_mode()
+    def encode(self, video: Video, question: str, prompt: Prompt | None = None) -> tuple[Grid | None, float]:
+        """Begin a sample: read the video, or take over the target's own prompt of it. Returns the grid, and seconds."""
+        clock = self._clock()
+        self._prompt = self._state = None
+        if self.model is not None:
+            self._prompt = prompt or self.model.encode(video, question)
+        return (self._prompt.grid if self._prompt else None), clock.now() - clock.start
+
+    @torch.inference_mode()
+    def prefill(self, kept_K: Tensor | None, words: Sequence[int], chance: Chance | int) -> tuple[int, float]:
+        """Read the prompt with the visual tokens `kept_K` (None: all). Returns how many those are, and seconds.
+
+        `words` are the text tokens of the target's prompt, `chance` is the draft's, or its seed. Raises SampleError if
+        prompt and answer do not fit the context.
+        """
+        clock = self._clock()
+        self._words, self._read, self._rounds = tuple(words), [], []
+        self._chance = Seeded(chance, CHANCE) if isinstance(chance, int) else chance
+        if self.model is None or self._prompt is None:
+            return 0, 0.0
+        prompt = self._prompt
+        if kept_K is not None:
+            prompt = prompt.keep(kept_K.to(self.model.device))
+        if self.positions == "compact":
+            prompt = prompt.compact()
+        check_context(self.model, prompt, self.max_new_tokens)
+        self._state, _, _ = self.model.prefill(prompt, capacity=prompt.length + self.spare)
+        return len(prompt.visual_V), clock.now() - clock.start
+
+    @torch.inference_mode()
+    def propose(self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int) -> Window:
+        """A draft of at most `gamma` tokens behind `tokens`: the answer so far, with or without drafted tokens that the
+        target has not seen yet. `rounds` are those that ended since the last call."""
+        clock = self._clock()
+        self._rounds += rounds
+        if self._state is not None:
+            # A token that stands where it was read, behind the same tokens, has its right rows in the cache.
+            valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._read, tokens, strict=False)))
+            self._state.rollback(self._state.prompt + min(self._state.generated, valid, len(tokens) - 1))
+        context = Context(prompt=self._words, tokens=tokens, rounds=self._rounds)
+        draft = self.drafter.propose(context, self.model, self._state, gamma, self._chance)
+        self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache
+        return Window(draft=draft, seconds=clock.now() - clock.start)
+
+    def _clock(self) -> Clock:
+        return Clock(*([] if self.model is None else [self.model.device]))
+
+
+def check_context(model: VideoLM, prompt: Prompt, max_new_tokens: int) -> None:
+    """Raise SampleError unless the prompt and the answer fit the model's context."""
+    if prompt.length + max_new_tokens > model.context:
+        raise SampleError(
+            f"max_new_tokens: the prompt ({prompt.length} tokens) and the answer ({max_new_tokens}) must fit "
+            f"the context of {model.name}, which is {model.context} tokens"
+        )

@@ -1,0 +1,124 @@
+"""Draft and target at the same time: PEARL's schedule, and with it those of HIPPO and ParallelVLM."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from statistics import median
+from typing import ClassVar
+
+import torch
+
+from vsd.drafting import DraftSide, Window
+from vsd.fields import require, require_one_of
+from vsd.models.tree import chain
+from vsd.parallelism.base import NO_DRAFT, Parallelism, Session
+from vsd.parallelism.workers import Executor, Inline, Worker
+from vsd.types import Draft, Round
+
+LENGTHS = ("fixed", "measured")
+MEMORY = 64  # rounds that a measured length looks back on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parallel(Parallelism):
+    """While the target verifies the last window, the draft writes the next one, as if all of it will be accepted.
+
+    PEARL, arXiv 2408.11850. With nothing to verify, at the start and behind a rejection, the target makes its next token
+    meanwhile and tests the first drafted one with it (`pre_verify`, HIPPO's conservative mode); with a window to verify
+    it tests that and the first token of the next (`post_verify`, HIPPO's optimistic mode). A window that stands as a
+    whole brings no token of the target's own; a rejection throws away what was drafted behind it. Without either of the
+    two, the side that would have worked waits instead. `length` "measured" drafts as many tokens as the draft makes in
+    the target's time, by the last rounds, at most gamma (ParallelVLM, arXiv 2603.19610).
+
+    Differs from the paper in: an answer ends only with verified tokens, and exactly at its budget; any acceptance rule
+    may judge; each side draws from a random stream of its own.
+    """
+
+    chains: ClassVar[bool] = True
+
+    executor: Executor = field(default_factory=Inline)
+    overlap_prefill: bool = True
+    pre_verify: bool = True
+    post_verify: bool = True
+    length: str = "fixed"
+    seen: deque[Round] = field(default_factory=lambda: deque(maxlen=MEMORY), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        require("parallelism.executor", "an executor", self.executor, isinstance(self.executor, Executor))
+        for name in ("overlap_prefill", "pre_verify", "post_verify"):
+            value = getattr(self, name)
+            require(f"parallelism.{name}", "true or false", value, isinstance(value, bool))
+        require_one_of("parallelism.length", self.length, LENGTHS)
+
+    def hire(self, side: DraftSide) -> Worker:
+        return self.executor.hire(side)
+
+    def decode(self, session: Session) -> None:
+        pending = NO_DRAFT
+        while not session.answer.finish:
+            pending = self._round(session, pending)
+            self.seen.extend(session.answer.rounds[-1:])
+
+    def _round(self, session: Session, pending: Draft) -> Draft:
+        """One round. `pending` was drafted behind the answer and not verified; returns what is so afterwards."""
+        start = session.clock.now()
+        windows = list[Window]()
+        if not len(pending.tokens_N) and not self.pre_verify:  # the target waits for a window
+            windows += _done(session.ask(NO_DRAFT, min(self._gamma(session), session.answer.left - 1)))
+            pending = windows[0].draft if windows else NO_DRAFT
+        count = len(pending.tokens_N)
+        ahead = None
+        if (self.post_verify if count else self.pre_verify) and session.answer.left - count > 1:
+            ahead = session.ask(pending, min(self._gamma(session), session.answer.left - count))
+        reading = session.clock.now()
+        output = session.read(pending)
+        read = session.clock.now()
+        windows += _done(ahead)
+        new = windows[-1].draft if ahead else NO_DRAFT
+        judging = session.clock.now()
+        tested = _joined(pending, _part(new, 0, 1))
+        verdict = session.judge(tested, output)
+        now = session.clock.now()
+        session.answer.add(
+            tested,
+            verdict,
+            proposed=sum(len(window.draft.tokens_N) for window in windows),
+            unverified=len(new.tokens_N) - 1 if len(new.tokens_N) else 0,
+            draft_s=sum(window.seconds for window in windows),
+            verify_s=read - reading + now - judging,
+            wall_s=now - start,
+        )
+        return _part(new, 1, None) if verdict.bonus is None else NO_DRAFT
+
+    def _gamma(self, session: Session) -> int:
+        """The length of the next window."""
+        timed = [each for each in self.seen if each.proposed]
+        if self.length == "fixed" or not timed:
+            return session.gamma
+        token_s = median(each.draft_s / each.proposed for each in timed)
+        return max(1, min(session.gamma, round(median(each.verify_s for each in timed) / token_s)))
+
+
+def _done(job: Future[Window] | None) -> list[Window]:
+    return [job.result()] if job else []
+
+
+def _part(draft: Draft, start: int, stop: int | None) -> Draft:
+    """A stretch of a chain, as a chain."""
+    tokens_N = draft.tokens_N[start:stop]
+    probs_NW = None if draft.probs_NW is None else draft.probs_NW[start:stop]
+    return Draft(tokens_N=tokens_N, parents_N=torch.tensor(chain(len(tokens_N)), dtype=torch.long), probs_NW=probs_NW)
+
+
+def _joined(first: Draft, second: Draft) -> Draft:
+    """Two chains, the second behind the first."""
+    if not len(first.tokens_N) or not len(second.tokens_N):
+        return second if len(second.tokens_N) else first
+    probs = [each.probs_NW for each in (first, second) if each.probs_NW is not None]
+    return Draft(
+        tokens_N=torch.cat((first.tokens_N, second.tokens_N)),
+        parents_N=torch.tensor(chain(len(first.tokens_N) + len(second.tokens_N))),
+        probs_NW=torch.cat(probs) if probs else None,
+    )
