@@ -164,6 +164,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples."""
     check.check_dials(cfg)
     from vsd.data.base import select
+    from vsd.parallelism.base import check_form
 
     found = instantiate(cfg.data).samples()
     twice = [name for name, count in Counter(sample.id for sample in found).items() if count > 1]
@@ -175,6 +176,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     methods = {group: instantiate(cfg[group]) for group in METHODS}
     uses_draft = _uses_draft(methods)
     check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
+    check_form(methods["parallelism"], methods["drafter"])
     check.check_models(cfg, uses_draft=uses_draft, needs=_needs(cfg, methods))
     for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
         log.warning(warning)
@@ -225,6 +227,7 @@ def decode(
             logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
         _test(trainer, task, VideoData(samples, cfg.frames))
     finally:
+        engine.close()
         _finish(logger)
 
 

@@ -14,6 +14,7 @@ from vsd.drafters import Chain, Drafter
 from vsd.drafting import DraftSide, check_context
 from vsd.models import VideoLM
 from vsd.parallelism import NO_DRAFT, Answer, Autoregressive, Parallelism, Sequential, Session
+from vsd.parallelism.base import check_form
 from vsd.parallelism.workers import Worker
 from vsd.relevance import Relevance
 from vsd.types import Evidence, Grid, Output, Prompt, Trace, Video
@@ -61,12 +62,12 @@ class Engine:
         self.target = target
         if self.draft is not None:
             self.target, self.draft = _same_vocab(target, self.draft)
+        self._shares_prompt = self.draft is self.target  # self-speculation reads the target's own prompt, pruned
+        if self.draft is not None and self.draft.model is self.target.model and self.parallelism.concurrent:
+            self.draft = self.draft.twin()
         self.worker: Worker | None = None
         if self.drafter is not None:
-            if self.parallelism.chains and not self.drafter.chains:
-                raise ValueError(
-                    f"drafter: {type(self.parallelism).__name__} needs chains, got {type(self.drafter).__name__}"
-                )
+            check_form(self.parallelism, self.drafter)
             side = DraftSide(self.draft, self.drafter, gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
             self.worker = self.parallelism.hire(side)
         self.pruner = pruner
@@ -160,7 +161,7 @@ class Engine:
         """Let the draft read the video."""
         if self.worker is None:
             return None
-        shared = prompt if self.draft is self.target else None
+        shared = prompt if self._shares_prompt else None
         return self.worker.submit(self.worker.side.encode, video, question, shared)
 
     def _prefill_draft(

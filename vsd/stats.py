@@ -123,8 +123,9 @@ def ttft(s: Sums) -> float:
 
 @metric("speed/cost_ratio")
 def cost_ratio(s: Sums) -> float:
-    """c: the target's seconds per decode step, taken from the baseline, over the draft's seconds per drafted token."""
-    return (s["baseline/decode"] / s["baseline/forwards"]) / (s["draft_s"] / s["drafted"])
+    """c: the target's seconds per decode step, taken from the baseline, over the draft's per drafted token (of a tree:
+    per level)."""
+    return (s["baseline/decode"] / s["baseline/forwards"]) / (s["draft_s"] / s["steps"])
 
 
 @metric("speed/predicted")
@@ -143,6 +144,22 @@ def predicted(s: Sums) -> float:
 def measured_to_predicted(s: Sums) -> float:
     """speed/decode over speed/predicted: 1 means that nothing is lost to overheads."""
     return decode(s) / predicted(s)
+
+
+# Draft and target at once
+
+
+@metric("parallel/overlap")
+def overlap(s: Sums) -> float:
+    """Of the time that the two sides could have worked at once, the share in which they did: the seconds of both less
+    those of the round, over the smaller of the two, in the rounds that drafted ahead."""
+    return (s["ahead/draft_s"] + s["ahead/verify_s"] - s["ahead/wall_s"]) / s["ahead/smaller_s"]
+
+
+@metric("parallel/wasted")
+def wasted(s: Sums) -> float:
+    """Share of all drafted tokens that were thrown away, tested or not."""
+    return s["wasted"] / s["proposed"]
 
 
 # Pruning
@@ -235,6 +252,11 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
     sums |= {"rounds": len(rounds), "forwards": trace.target_forwards, "committed": sum(r.committed for r in rounds)}
     sums |= {"accepted": sum(r.accepted for r in rounds), "rejected": sum(r.rejected for r in rounds)}
     sums |= {"drafted": sum(r.drafted for r in rounds), "draft_s": sum(r.draft_s for r in rounds)}
+    ahead = [r for r in trace.rounds if r.ahead]
+    sums |= {"proposed": sum(r.proposed for r in trace.rounds), "wasted": sum(r.wasted for r in trace.rounds)}
+    sums |= {"steps": sums["proposed"] if ahead else sums["drafted"]}
+    sums |= {f"ahead/{name}": sum(getattr(r, name) for r in ahead) for name in ("draft_s", "verify_s", "wall_s")}
+    sums |= {"ahead": len(ahead), "ahead/smaller_s": sum(min(r.draft_s, r.verify_s) for r in ahead)}
     sums |= {"relaxed": sum(len(r.relaxed) for r in rounds), "gap": sum(sum(r.gaps) for r in rounds)}
     for r in rounds:
         for k in range(1, r.drafted + 1):

@@ -233,8 +233,9 @@ class Round:
     a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `relevance`: how much
     each committed token depends on the video, if it was computed.
 
-    `proposed`: tokens that were drafted in this round, for it or for the next; `wasted`: those that were thrown away in
-    it, drafted now or before. `draft_s` and `verify_s` are the seconds that either side worked, `wall_s` those of the
+    `proposed`: tokens that were drafted in this round; `ahead`: those of them that were drafted while the target
+    verified, of which only the first was tested in this round; `wasted`: tokens that were thrown away in it, drafted
+    now or before. `draft_s` and `verify_s` are the seconds that either side worked, `wall_s` those of the
     round: less than their sum where they worked at once.
     """
 
@@ -247,6 +248,7 @@ class Round:
     gaps: tuple[float, ...] = ()
     relevance: tuple[float, ...] = ()
     proposed: int = 0
+    ahead: int = 0
     wasted: int = 0
     draft_s: float = 0.0
     verify_s: float = 0.0

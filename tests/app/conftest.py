@@ -101,6 +101,9 @@ class FakeEngine:
     def pieces(self, trace: Trace) -> tuple[str, ...]:
         return tuple(f"{token} " for token in trace.tokens)
 
+    def close(self) -> None:
+        self.log.append("closed")
+
     def baseline(self) -> FakeEngine:
         return FakeEngine(alone=True, log=self.log)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
 from tests.branches import Branches, law_of
+from tests.small_model import SmallModel, distance, law_of_target
 from vsd.chance import Chance, Seeded
 from vsd.law import Law
 from vsd.models.tree import chain, children, depths
@@ -34,30 +32,6 @@ LAWS = [
     {"temperature": 1.3, "top_p": 0.8, "top_k": 3},
     {"temperature": 0.0},
 ]
-
-
-class SmallModel:
-    """Random logits for every sequence of words: a target or a draft with a law of its own."""
-
-    def __init__(self, seed: int, words: int) -> None:
-        self.seed, self.words = seed, words
-
-    def __call__(self, words: tuple[int, ...]) -> Tensor:
-        return _logits(self.seed, self.words, words)
-
-    def law(self, law: Law, words: tuple[int, ...]) -> Tensor:
-        return _law(law.temperature, law.top_p, law.top_k, self.seed, self.words, words)
-
-
-@cache
-def _logits(seed: int, count: int, words: tuple[int, ...]) -> Tensor:
-    rng = torch.Generator().manual_seed(hash((seed, count, *words)) % 2**32)
-    return 1.5 * torch.randn(count, generator=rng, dtype=torch.float64)
-
-
-@cache
-def _law(temperature: float, top_p: float, top_k: int, *where: Any) -> Tensor:
-    return Law(temperature=temperature, top_p=top_p, top_k=top_k).law(_logits(*where)[None])[0]
 
 
 def propose(model: SmallModel, parents: tuple[int, ...], law: Law, chance: Chance) -> Draft:
@@ -105,20 +79,6 @@ def law_of_answers(
         return words
 
     return law_of(answer)
-
-
-def law_of_target(verifier: Sampling, target: SmallModel, length: int) -> dict[tuple[int, ...], float]:
-    def answer(chance: Branches) -> tuple[int, ...]:
-        words: tuple[int, ...] = ()
-        for _ in range(length):
-            words = (*words, chance.pick(target.law(verifier, words)))
-        return words
-
-    return law_of(answer)
-
-
-def distance(ours: dict[tuple[int, ...], float], theirs: dict[tuple[int, ...], float]) -> float:
-    return max(abs(ours.get(words, 0.0) - theirs.get(words, 0.0)) for words in ours.keys() | theirs.keys())
 
 
 @pytest.mark.parametrize("settings", LAWS, ids=str)

@@ -188,6 +188,15 @@ class VideoLM(ABC):
             narrowed._words, narrowed._head_rows = narrowed._words[inside], narrowed._head_rows[inside]
         return narrowed
 
+    def twin(self) -> Self:
+        """The same model with modules of its own around the same weights, so that two threads can run it at once."""
+        twin = copy.copy(self)
+        weights = [*self.model.parameters(), *self.model.buffers()]
+        twin.model = copy.deepcopy(self.model, {id(weight): weight for weight in weights})
+        twin.text = twin.model.model.language_model
+        twin._embed = twin.text.embed_tokens
+        return twin
+
     def trim(self, words: Sequence[int]) -> Self:
         """The same model, sharing its weights, whose head computes these words only; all others get logit -inf.
 

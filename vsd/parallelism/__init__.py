@@ -4,17 +4,13 @@ from vsd.parallelism.autoregressive import Autoregressive
 from vsd.parallelism.base import NO_DRAFT, Answer, Parallelism, Session
 from vsd.parallelism.parallel import Parallel
 from vsd.parallelism.sequential import Sequential
-from vsd.parallelism.workers import Executor, Inline, Thread
 
 __all__ = [
     "NO_DRAFT",
     "Answer",
     "Autoregressive",
-    "Executor",
-    "Inline",
     "Parallel",
     "Parallelism",
     "Sequential",
     "Session",
-    "Thread",
 ]

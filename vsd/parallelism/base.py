@@ -11,6 +11,7 @@ import torch
 
 from vsd.chance import Chance
 from vsd.clock import Clock
+from vsd.drafters.base import Drafter
 from vsd.drafting import DraftSide, Window
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
@@ -60,14 +61,15 @@ class Answer:
         verdict: Verdict,
         *,
         proposed: int = 0,
-        unverified: int = 0,
+        ahead: int = 0,
         draft_s: float = 0.0,
         verify_s: float = 0.0,
         wall_s: float = 0.0,
     ) -> None:
         """Commit a round: the accepted nodes, then the target's own token if there is one; and record it.
 
-        `unverified` tokens were drafted behind the draft; they are lost unless all of it stands and the answer goes on.
+        The draft's last token is the first of those drafted `ahead`; the others are lost unless all of it stands and
+        the answer goes on.
         """
         tokens, parents = draft.tokens_N.tolist(), draft.parents_N.tolist()
         own = [] if verdict.bonus is None else [verdict.bonus]
@@ -87,7 +89,8 @@ class Answer:
                 gaps=tuple(verdict.gaps[place] for place in relaxed if place < len(verdict.gaps)),
                 relevance=verdict.relevance[:committed],
                 proposed=proposed,
-                wasted=len(parents) - accepted + (unverified if own or self.finish else 0),
+                ahead=ahead,
+                wasted=len(parents) - accepted + (max(ahead - 1, 0) if own or self.finish else 0),
                 draft_s=draft_s,
                 verify_s=verify_s,
                 wall_s=wall_s,
@@ -191,6 +194,11 @@ class Parallelism(ABC):
     overlap_prefill: bool = False
     """Whether the draft reads the video while the target prefills."""
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether both models may run at the same moment, so that they cannot be one object."""
+        return False
+
     def hire(self, side: DraftSide) -> Worker:
         """Who does the draft's work."""
         return SameThread(side)
@@ -198,3 +206,9 @@ class Parallelism(ABC):
     @abstractmethod
     def decode(self, session: Session) -> None:
         """Write `session.answer` to its end."""
+
+
+def check_form(parallelism: Parallelism, drafter: Drafter) -> None:
+    """Raise ValueError for a schedule of chains with a drafter of trees."""
+    if parallelism.chains and not drafter.chains:
+        raise ValueError(f"drafter: {type(parallelism).__name__} needs chains, got {type(drafter).__name__}")

@@ -1,4 +1,4 @@
-"""Draft and target at the same time: PEARL's schedule, and with it those of HIPPO and ParallelVLM."""
+"""Draft and target at the same time: the body of PEARL's, HIPPO's and ParallelVLM's schedules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsd.drafting import DraftSide, Window
 from vsd.fields import require, require_one_of
 from vsd.models.tree import chain
 from vsd.parallelism.base import NO_DRAFT, Parallelism, Session
-from vsd.parallelism.workers import Executor, Inline, Worker
+from vsd.parallelism.workers import EXECUTORS, Worker
 from vsd.types import Draft, Round
 
 LENGTHS = ("fixed", "measured")
@@ -23,37 +23,39 @@ MEMORY = 64  # rounds that a measured length looks back on
 
 @dataclass(frozen=True, kw_only=True)
 class Parallel(Parallelism):
-    """While the target verifies the last window, the draft writes the next one, as if all of it will be accepted.
+    """While the target verifies a window, the draft writes the next one, as if all of it will be accepted.
 
-    PEARL, arXiv 2408.11850. With nothing to verify, at the start and behind a rejection, the target makes its next token
-    meanwhile and tests the first drafted one with it (`pre_verify`, HIPPO's conservative mode); with a window to verify
-    it tests that and the first token of the next (`post_verify`, HIPPO's optimistic mode). A window that stands as a
-    whole brings no token of the target's own; a rejection throws away what was drafted behind it. Without either of the
-    two, the side that would have worked waits instead. `length` "measured" drafts as many tokens as the draft makes in
-    the target's time, by the last rounds, at most gamma (ParallelVLM, arXiv 2603.19610).
-
-    Differs from the paper in: an answer ends only with verified tokens, and exactly at its budget; any acceptance rule
-    may judge; each side draws from a random stream of its own.
+    With nothing to verify, at the start and behind a rejection, the target makes its next token meanwhile and tests the
+    first drafted one with it (`pre_verify`); with a window to verify it tests that and the first token of the next one
+    (`post_verify`). A window that stands as a whole brings no token of the target's own; a rejection throws away what
+    was drafted behind it. Without one of the two, the other side waits instead; without both this is the sequential
+    schedule. `length` "measured" drafts as many tokens as the draft makes while the target verifies, by the last
+    rounds, at most gamma. `overlap_prefill` lets the draft read the video while the target prefills. `executor` says
+    where drafts are made: "inline" (one thread, no gain), "thread" (another one, and on a GPU another stream).
     """
 
     chains: ClassVar[bool] = True
 
-    executor: Executor = field(default_factory=Inline)
-    overlap_prefill: bool = True
+    executor: str = "thread"
     pre_verify: bool = True
     post_verify: bool = True
+    overlap_prefill: bool = False
     length: str = "fixed"
     seen: deque[Round] = field(default_factory=lambda: deque(maxlen=MEMORY), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        require("parallelism.executor", "an executor", self.executor, isinstance(self.executor, Executor))
-        for name in ("overlap_prefill", "pre_verify", "post_verify"):
+        require_one_of("parallelism.executor", self.executor, tuple(EXECUTORS))
+        for name in ("pre_verify", "post_verify", "overlap_prefill"):
             value = getattr(self, name)
             require(f"parallelism.{name}", "true or false", value, isinstance(value, bool))
         require_one_of("parallelism.length", self.length, LENGTHS)
 
+    @property
+    def concurrent(self) -> bool:
+        return self.executor != "inline"
+
     def hire(self, side: DraftSide) -> Worker:
-        return self.executor.hire(side)
+        return EXECUTORS[self.executor](side)
 
     def decode(self, session: Session) -> None:
         pending = NO_DRAFT
@@ -85,7 +87,7 @@ class Parallel(Parallelism):
             tested,
             verdict,
             proposed=sum(len(window.draft.tokens_N) for window in windows),
-            unverified=len(new.tokens_N) - 1 if len(new.tokens_N) else 0,
+            ahead=len(new.tokens_N),
             draft_s=sum(window.seconds for window in windows),
             verify_s=read - reading + now - judging,
             wall_s=now - start,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -29,7 +28,7 @@ class Worker(ABC):
     def submit(self, work: Callable[..., T], *args: Any) -> Future[T]:
         """Begin `work`, a method of `side`; the future gives what it returns or raises."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing to stop
         """Stop; nothing can be submitted any more."""
 
 
@@ -65,25 +64,5 @@ class OtherThread(Worker):
             return work(*args)
 
 
-class Executor(ABC):
-    """Where a parallel schedule has its drafts made. Subclasses are frozen dataclasses."""
-
-    @abstractmethod
-    def hire(self, side: DraftSide) -> Worker:
-        """A worker for this side of the run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inline(Executor):
-    """One after the other on one thread: the tokens of a parallel schedule without its speed."""
-
-    def hire(self, side: DraftSide) -> Worker:
-        return SameThread(side)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thread(Executor):
-    """A thread for the draft, and on a GPU a stream: at once where two devices, or one with room for both, allow it."""
-
-    def hire(self, side: DraftSide) -> Worker:
-        return OtherThread(side)
+EXECUTORS: dict[str, type[Worker]] = {"inline": SameThread, "thread": OtherThread}
+"""By the name of `parallelism.executor`."""
