@@ -133,8 +133,11 @@ def predicted(s: Sums) -> float:
     """Theory for a sequential chain with i.i.d. acceptance (2211.17192): τ / (γ/c + 1), τ = (1 − α^(γ+1)) / (1 − α).
 
     α is accept/rate, γ the mean draft length per round, c speed/cost_ratio. It takes a verification of γ + 1 tokens
-    to cost one step of the target; what it costs more shows in speed/measured_to_predicted.
+    to cost one step of the target; what it costs more shows in speed/measured_to_predicted. Left out where the draft
+    works ahead: that is another schedule.
     """
+    if s["ahead"]:
+        raise ZeroDivisionError
     alpha, gamma = rate(s), s["drafted"] / s["rounds"]
     tau = gamma + 1 if alpha == 1 else (1 - alpha ** (gamma + 1)) / (1 - alpha)
     return tau / (gamma / cost_ratio(s) + 1)
