@@ -234,15 +234,19 @@ def decode(
 def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
     """Load the models and put the engine together. A draft of the target's path, device and dtype is the target."""
     from vsd.engine import Engine
-    from vsd.models import read_words
+    from vsd.models import Checkpoint, read_words
 
     with _usage_errors():
         target = instantiate(cfg.target, field="target")
         draft = None
         if _uses_draft(methods):
-            draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
-            if cfg.draft_words:
-                draft = draft.trim(read_words(cfg.draft_words))
+            words = read_words(cfg.draft_words) if cfg.draft_words else []
+            if methods["parallelism"].remote:
+                where = {name: cfg.draft[name] for name in ("path", "device", "dtype")}
+                draft = Checkpoint(**where, words=tuple(words))
+            else:
+                draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
+                draft = draft.trim(words) if words else draft
         return Engine(
             target=target,
             draft=draft,

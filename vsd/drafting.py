@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from vsd.clock import Clock
 from vsd.drafters.base import Drafter
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
+from vsd.models.checkpoint import Checkpoint
 from vsd.types import Context, Draft, Grid, Prompt, Round, SampleError, Video
 
 CHANCE = 1  # the stream of a sample's randomness that drafts are drawn from; the verifier's is 0
@@ -99,6 +101,11 @@ class DraftSide:
 
     def _clock(self) -> Clock:
         return Clock(*([] if self.model is None else [self.model.device]))
+
+
+def load_side(checkpoint: Checkpoint, drafter: Drafter, **options: Any) -> DraftSide:
+    """The same with a model that is loaded here and now."""
+    return DraftSide(checkpoint.load(), drafter, **options)
 
 
 def check_context(model: VideoLM, prompt: Prompt, max_new_tokens: int) -> None:

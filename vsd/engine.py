@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from vsd.chance import Seeded
 from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
-from vsd.drafting import DraftSide, check_context
-from vsd.models import VideoLM
+from vsd.drafting import DraftSide, check_context, load_side
+from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.parallelism import NO_DRAFT, Answer, Autoregressive, Parallelism, Sequential, Session
 from vsd.parallelism.base import check_form
 from vsd.parallelism.workers import Worker
@@ -31,7 +32,7 @@ class Engine:
         self,
         *,
         target: VideoLM,
-        draft: VideoLM | None = None,
+        draft: VideoLM | Checkpoint | None = None,
         pruner: Pruner | None = None,
         drafter: Drafter | None = None,
         verifier: Verifier | None = None,
@@ -43,7 +44,8 @@ class Engine:
     ) -> None:
         """Missing methods default to a chain drafter, greedy verification and the sequential schedule.
 
-        `draft` may be the target itself (self-speculation on the pruned prompt). `pruner` drops visual tokens from
+        `draft` may be the target itself (self-speculation on the pruned prompt), or a checkpoint that is loaded where
+        it will run. `pruner` drops visual tokens from
         the draft's prompt only; `positions` says whether its tokens keep their positions ("original") or are
         re-indexed after pruning ("compact"). `relevance` says how visual relevance is measured, for methods that need
         it and for the record. Raises ValueError for a value out of range and for a missing draft.
@@ -58,24 +60,33 @@ class Engine:
         self.drafter = (drafter or Chain()) if self.parallelism.drafts else None
         if self.drafter is not None and self.drafter.needs_model and draft is None:
             raise ValueError(f"draft: {type(self.drafter).__name__} drafts with a model, got none")
-        self.draft = draft if self.drafter is not None and self.drafter.needs_model else None
         self.target = target
+        self.draft = draft if self.drafter is not None and self.drafter.needs_model else None
         if self.draft is not None:
             self.target, self.draft = _same_vocab(target, self.draft)
         self._shares_prompt = self.draft is self.target  # self-speculation reads the target's own prompt, pruned
-        if self.draft is not None and self.draft.model is self.target.model and self.parallelism.concurrent:
-            self.draft = self.draft.twin()
-        self.worker: Worker | None = None
-        if self.drafter is not None:
-            check_form(self.parallelism, self.drafter)
-            side = DraftSide(self.draft, self.drafter, gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
-            self.worker = self.parallelism.hire(side)
+        self.worker = self._hire(gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
         self.pruner = pruner
         self.verifier = verifier or Greedy()
         self.relevance = self._relevance(relevance or Relevance())
         self.gamma = gamma
         self.max_new_tokens = max_new_tokens
         self.positions = positions
+
+    def _hire(self, **options: Any) -> Worker | None:
+        """Who drafts: here, or where the schedule wants it."""
+        if self.drafter is None:
+            return None
+        check_form(self.parallelism, self.drafter)
+        if isinstance(self.draft, Checkpoint) and self.parallelism.remote:
+            return self.parallelism.hire(partial(load_side, self.draft, self.drafter, **options))
+        if isinstance(self.draft, Checkpoint):
+            self.draft = self.draft.load()
+        if self.draft is not None and self.parallelism.remote:
+            raise ValueError("draft: a process of its own loads its own model, got one that is loaded (Checkpoint)")
+        if self.draft is not None and self.draft.model is self.target.model and self.parallelism.concurrent:
+            self.draft = self.draft.twin()
+        return self.parallelism.hire(partial(DraftSide, self.draft, self.drafter, **options))
 
     def baseline(self) -> Engine:
         """The same target decoding alone: what a speed-up is measured against."""
@@ -162,7 +173,7 @@ class Engine:
         if self.worker is None:
             return None
         shared = prompt if self._shares_prompt else None
-        return self.worker.submit(self.worker.side.encode, video, question, shared)
+        return self.worker.encode(video, question, shared)
 
     def _prefill_draft(
         self, encoding: Future[tuple[Grid | None, float]] | None, prompt: Prompt, evidence: Evidence, clock: Clock
@@ -180,7 +191,7 @@ class Engine:
                 "draft: target and draft must see the video on the same grid (t, h, w), "
                 f"got {tuple(prompt.grid)} and {tuple(grid)}"
             )
-        prefill = self.worker.submit(self.worker.side.prefill, kept_K, prompt.text_ids, evidence.seed)
+        prefill = self.worker.prefill(kept_K, prompt.text_ids, evidence.seed)
         kept, read_s = prefill.result()
         if self.draft is None:
             return prompt.grid.tokens
@@ -208,9 +219,12 @@ class Engine:
         return prompt.length + self.max_new_tokens + nodes + 1
 
 
-def _same_vocab(target: VideoLM, draft: VideoLM) -> tuple[VideoLM, VideoLM]:
+def _same_vocab(target: VideoLM, draft: VideoLM | Checkpoint) -> tuple[VideoLM, VideoLM | Checkpoint]:
     """Both models with the smaller of their vocabularies; the words beyond it are padding."""
-    if target.vocab == draft.vocab:
+    remote = isinstance(draft, Checkpoint)
+    theirs = inspect(draft.path, field=draft.field).vocab if isinstance(draft, Checkpoint) else draft.vocab
+    vocab = min(target.vocab, theirs)
+    if not remote and target.vocab == theirs:
         return target, draft
-    vocab = min(target.vocab, draft.vocab)
-    return target.narrow(vocab), draft.narrow(vocab)
+    narrowed = replace(draft, vocab=vocab) if isinstance(draft, Checkpoint) else draft.narrow(vocab)
+    return target.narrow(vocab), narrowed

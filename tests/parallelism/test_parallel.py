@@ -16,7 +16,6 @@ from vsd.drafters.dynamic_tree import DynamicTree
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
 from vsd.parallelism import Parallel
-from vsd.parallelism.workers import EXECUTORS
 from vsd.pruners.uniform import Uniform
 from vsd.relevance import Relevance
 from vsd.types import Draft, Round, Trace, Video
@@ -24,6 +23,7 @@ from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
+EXECUTORS = ("inline", "thread")
 CHOICES = [(True, True), (True, False), (False, True), (False, False)]
 
 

@@ -3,6 +3,7 @@
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.checkpoint import (
+    Checkpoint,
     ModelInfo,
     check_device,
     check_dtype,
@@ -15,6 +16,7 @@ from vsd.models.checkpoint import (
 )
 
 __all__ = [
+    "Checkpoint",
     "ModelInfo",
     "State",
     "VideoLM",

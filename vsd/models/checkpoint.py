@@ -134,6 +134,24 @@ def check_dtype(dtype: str, *, field: str = "dtype") -> torch.dtype:
     return _DTYPES[dtype]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model that is still to be loaded, by whoever will run it. `vocab` cuts its head to so many words, `words` to
+    these (see `VideoLM.narrow` and `VideoLM.trim`)."""
+
+    path: str
+    device: str = "cpu"
+    dtype: str = "float32"
+    field: str = "draft"
+    vocab: int | None = None
+    words: tuple[int, ...] = ()
+
+    def load(self) -> VideoLM:
+        """The model. Raises ValueError as `load` does."""
+        model = load(self.path, device=self.device, dtype=self.dtype, vocab=self.vocab, field=self.field)
+        return model.trim(self.words) if self.words else model
+
+
 def load(
     path: str, *, device: str = "cpu", dtype: str = "float32", vocab: int | None = None, field: str = "target"
 ) -> VideoLM:

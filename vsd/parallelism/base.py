@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -136,7 +137,7 @@ class Session:
             return None
         rounds, self._told = self.answer.rounds[self._told :], len(self.answer.rounds)
         tokens = [*self.answer.tokens, *pending.tokens_N.tolist()]
-        return self.worker.submit(self.worker.side.propose, tokens, rounds, gamma)
+        return self.worker.propose(tokens, rounds, gamma)
 
     def verify(self, draft: Draft) -> Verdict:
         """One target pass over the last committed token and the draft; keeps the accepted rows of its cache."""
@@ -199,9 +200,14 @@ class Parallelism(ABC):
         """Whether both models may run at the same moment, so that they cannot be one object."""
         return False
 
-    def hire(self, side: DraftSide) -> Worker:
-        """Who does the draft's work."""
-        return SameThread(side)
+    @property
+    def remote(self) -> bool:
+        """Whether the draft's model is loaded by a process of its own."""
+        return False
+
+    def hire(self, build: Callable[[], DraftSide]) -> Worker:
+        """Who does the draft's work, on a side that is built where the work is done."""
+        return SameThread(build())
 
     @abstractmethod
     def decode(self, session: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from statistics import median
@@ -11,12 +12,14 @@ from typing import ClassVar
 import torch
 
 from vsd.drafting import DraftSide, Window
-from vsd.fields import require, require_one_of
+from vsd.fields import is_number, require, require_one_of, require_whole
 from vsd.models.tree import chain
 from vsd.parallelism.base import NO_DRAFT, Parallelism, Session
-from vsd.parallelism.workers import EXECUTORS, Worker
+from vsd.parallelism.process import OtherProcess
+from vsd.parallelism.workers import OtherThread, SameThread, Worker
 from vsd.types import Draft, Round
 
+EXECUTORS = ("inline", "thread", "process")
 LENGTHS = ("fixed", "measured")
 MEMORY = 64  # rounds that a measured length looks back on
 
@@ -31,7 +34,9 @@ class Parallel(Parallelism):
     was drafted behind it. Without one of the two, the other side waits instead; without both this is the sequential
     schedule. `length` "measured" drafts as many tokens as the draft makes while the target verifies, by the last
     rounds, at most gamma. `overlap_prefill` lets the draft read the video while the target prefills. `executor` says
-    where drafts are made: "inline" (one thread, no gain), "thread" (another one, and on a GPU another stream).
+    where drafts are made: "inline" (one thread, no gain), "thread" (another one, and on a GPU another stream) or
+    "process" (a worker of its own, with its own Python; it computes with `threads` threads, 0 for as many as this
+    process, and has `timeout_s` seconds for an answer).
     """
 
     chains: ClassVar[bool] = True
@@ -41,10 +46,15 @@ class Parallel(Parallelism):
     post_verify: bool = True
     overlap_prefill: bool = False
     length: str = "fixed"
+    timeout_s: float = 60.0
+    threads: int = 0
     seen: deque[Round] = field(default_factory=lambda: deque(maxlen=MEMORY), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        require_one_of("parallelism.executor", self.executor, tuple(EXECUTORS))
+        require_one_of("parallelism.executor", self.executor, EXECUTORS)
+        holds = is_number(self.timeout_s) and self.timeout_s > 0
+        require("parallelism.timeout_s", "a number above 0", self.timeout_s, holds)
+        require_whole("parallelism.threads", self.threads, least=0)
         for name in ("pre_verify", "post_verify", "overlap_prefill"):
             value = getattr(self, name)
             require(f"parallelism.{name}", "true or false", value, isinstance(value, bool))
@@ -52,10 +62,17 @@ class Parallel(Parallelism):
 
     @property
     def concurrent(self) -> bool:
-        return self.executor != "inline"
+        return self.executor == "thread"
 
-    def hire(self, side: DraftSide) -> Worker:
-        return EXECUTORS[self.executor](side)
+    @property
+    def remote(self) -> bool:
+        return self.executor == "process"
+
+    def hire(self, build: Callable[[], DraftSide]) -> Worker:
+        if self.executor == "process":
+            threads = self.threads or torch.get_num_threads()
+            return OtherProcess(build, timeout_s=self.timeout_s, threads=threads)
+        return OtherThread(build()) if self.executor == "thread" else SameThread(build())
 
     def decode(self, session: Session) -> None:
         pending = NO_DRAFT

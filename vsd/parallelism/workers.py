@@ -1,44 +1,56 @@
-"""How the draft's work is done while the target works: on the same thread, or on one of its own.
+"""How the draft's work is done while the target works: on the same thread, on another one, or in another process.
 
-A schedule hands work over and asks for its result later; what is handed over does not depend on where it is done, so
+A schedule hands work over and asks for its result later. What is handed over does not depend on where it is done, so
 neither do the tokens.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from vsd.drafting import DraftSide
-
-T = TypeVar("T")
+from vsd.drafting import DraftSide, Window
+from vsd.types import Grid, Prompt, Round, Video
 
 
 class Worker(ABC):
-    """Does the draft's work, one piece after the other."""
+    """Does the draft's work, one piece after the other: the methods of `DraftSide`, each as a future."""
 
-    def __init__(self, side: DraftSide) -> None:
-        self.side = side
+    def encode(self, video: Video, question: str, prompt: Prompt | None) -> Future[tuple[Grid | None, float]]:
+        """See `DraftSide.encode`."""
+        return self._submit("encode", video, question, prompt)
 
-    @abstractmethod
-    def submit(self, work: Callable[..., T], *args: Any) -> Future[T]:
-        """Begin `work`, a method of `side`; the future gives what it returns or raises."""
+    def prefill(self, kept_K: Tensor | None, words: Sequence[int], seed: int) -> Future[tuple[int, float]]:
+        """See `DraftSide.prefill`."""
+        return self._submit("prefill", kept_K, words, seed)
+
+    def propose(self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int) -> Future[Window]:
+        """See `DraftSide.propose`."""
+        return self._submit("propose", tokens, rounds, gamma)
 
     def close(self) -> None:  # noqa: B027 - most have nothing to stop
-        """Stop; nothing can be submitted any more."""
+        """Stop; nothing can be handed over any more."""
+
+    @abstractmethod
+    def _submit(self, method: str, *args: Any) -> Future[Any]:
+        """Begin the work; the future gives what it returns or raises."""
 
 
 class SameThread(Worker):
-    """Does the work before `submit` returns."""
+    """Does the work before it is asked for."""
 
-    def submit(self, work: Callable[..., T], *args: Any) -> Future[T]:
-        future: Future[T] = Future()
+    def __init__(self, side: DraftSide) -> None:
+        self._side = side
+
+    def _submit(self, method: str, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
         try:
-            future.set_result(work(*args))
+            future.set_result(getattr(self._side, method)(*args))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -48,21 +60,17 @@ class OtherThread(Worker):
     """Does the work on a thread and, on a GPU, a stream of its own."""
 
     def __init__(self, side: DraftSide) -> None:
-        super().__init__(side)
+        self._side = side
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="draft")
         device = side.model.device if side.model is not None else torch.device("cpu")
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def submit(self, work: Callable[..., T], *args: Any) -> Future[T]:
-        return self._pool.submit(self._on_stream, work, *args)
-
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _on_stream(self, work: Callable[..., T], *args: Any) -> T:
+    def _submit(self, method: str, *args: Any) -> Future[Any]:
+        return self._pool.submit(self._on_stream, method, *args)
+
+    def _on_stream(self, method: str, *args: Any) -> Any:
         with torch.cuda.stream(self._stream):  # None: no stream to change to
-            return work(*args)
-
-
-EXECUTORS: dict[str, type[Worker]] = {"inline": SameThread, "thread": OtherThread}
-"""By the name of `parallelism.executor`."""
+            return getattr(self._side, method)(*args)

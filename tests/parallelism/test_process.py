@@ -1,0 +1,197 @@
+"""A draft worker in a process of its own: the same tokens, and what happens when it dies, hangs or has no room."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import Pair
+from vsd.chance import Chance
+from vsd.drafters import Chain, Drafter
+from vsd.engine import Engine
+from vsd.models import Checkpoint, VideoLM
+from vsd.models.cache import State
+from vsd.parallelism import Parallel
+from vsd.parallelism.process import OtherProcess
+from vsd.pruners.uniform import Uniform
+from vsd.types import Context, Draft, SampleError, Trace, Video
+from vsd.verifiers import Greedy, Verifier
+from vsd.verifiers.sampling import Sampling
+
+QUESTION = "What moves, and what moves?"
+TOKENS = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Troubled(Chain):
+    """A chain that gets into trouble once, when it has drafted this often: afterwards `mark` tells it not to."""
+
+    mark: str
+    trouble: str
+    after: int = 2
+
+    def propose(
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+    ) -> Draft:
+        if len(context.rounds) >= self.after and not os.path.exists(self.mark):
+            Path(self.mark).touch()
+            if self.trouble == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif self.trouble == "hung":
+                time.sleep(60)
+            elif self.trouble == "full":
+                raise torch.OutOfMemoryError("no room for a draft")
+        return super().propose(context, model, state, gamma, chance)
+
+
+def build(
+    pair: Pair, *, drafter: Drafter | None = None, verifier: Verifier | None = None, timeout_s: float = 60
+) -> Engine:
+    return Engine(
+        target=pair.target,
+        draft=Checkpoint(path=str(pair.draft_path), dtype="float64"),
+        pruner=Uniform(ratio=0.5),
+        drafter=drafter,
+        verifier=verifier,
+        parallelism=Parallel(executor="process", timeout_s=timeout_s, threads=1, overlap_prefill=True),
+        gamma=4,
+        max_new_tokens=TOKENS,
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(pair: Pair) -> Iterator[Engine]:
+    found = build(pair)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def expected(pair: Pair, video: Video) -> Trace:
+    return Engine(target=pair.target, draft=pair.draft, max_new_tokens=TOKENS).baseline().run(video, QUESTION)
+
+
+def pid(engine: Engine) -> int:
+    assert isinstance(engine.worker, OtherProcess)
+    assert engine.worker._process is not None
+    assert engine.worker._process.pid is not None
+    return engine.worker._process.pid
+
+
+def is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_the_tokens_are_the_targets_own_and_the_worker_stays(engine: Engine, video: Video, expected: Trace) -> None:
+    first = engine.run(video, QUESTION)
+    worker = pid(engine)
+    second = engine.run(video, QUESTION)
+    assert first.tokens == second.tokens == expected.tokens
+    assert pid(engine) == worker
+    assert {"draft_encode", "draft_prefill"} <= set(first.seconds)
+    assert first.kept == first.visual // 2
+
+
+def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: Video) -> None:
+    inline = Engine(
+        target=pair.target,
+        draft=pair.draft,
+        pruner=Uniform(ratio=0.5),
+        parallelism=Parallel(executor="inline"),
+        gamma=4,
+        max_new_tokens=TOKENS,
+    )
+    ours, theirs = (run.run(video, QUESTION).rounds for run in (engine, inline))
+    assert [(each.proposed, each.accepted, each.wasted) for each in ours] == [
+        (each.proposed, each.accepted, each.wasted) for each in theirs
+    ]
+
+
+def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> None:
+    law = {"temperature": 0.8, "top_p": 0.9}
+    drafter, verifier = Chain(**law), Sampling(**law)  # type: ignore[arg-type]
+    ours = build(pair, drafter=drafter, verifier=verifier)
+    theirs = Engine(
+        target=pair.target,
+        draft=pair.draft,
+        pruner=Uniform(ratio=0.5),
+        drafter=drafter,
+        verifier=verifier,
+        parallelism=Parallel(executor="inline"),
+        gamma=4,
+        max_new_tokens=TOKENS,
+    )
+    assert ours.run(video, QUESTION, seed=3).tokens == theirs.run(video, QUESTION, seed=3).tokens
+    ours.close()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error", "message"),
+    [
+        ("killed", SampleError, "draft: its worker must live through the sample, got exit code -9"),
+        ("hung", SampleError, "draft: its worker must answer within 3 s, got nothing"),
+        ("full", torch.OutOfMemoryError, "no room for a draft"),
+    ],
+)
+def test_trouble_ends_one_sample(
+    pair: Pair, video: Video, expected: Trace, tmp_path: Path, trouble: str, error: type[Exception], message: str
+) -> None:
+    engine = build(pair, drafter=Troubled(mark=str(tmp_path / "mark"), trouble=trouble), timeout_s=3)
+    engine.worker.start()  # type: ignore[union-attr]
+    first = pid(engine)
+    with pytest.raises(error, match=message):
+        engine.run(video, QUESTION)
+    assert is_gone(first)
+    assert engine.run(video, QUESTION).tokens == expected.tokens
+    second = pid(engine)
+    assert second != first
+    engine.close()
+    assert is_gone(second)
+
+
+def test_a_target_in_trouble_leaves_the_worker_ready(
+    engine: Engine, pair: Pair, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    verify = Greedy.verify
+
+    def failing(*args: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise torch.OutOfMemoryError("no room for the target")
+        return verify(*args)  # type: ignore[arg-type]
+
+    engine.run(video, QUESTION)
+    worker = pid(engine)
+    with monkeypatch.context() as patch:
+        patch.setattr(Greedy, "verify", failing)
+        with pytest.raises(torch.OutOfMemoryError, match="no room for the target"):
+            engine.run(video, QUESTION)
+    assert engine.run(video, QUESTION).tokens == expected.tokens
+    assert pid(engine) == worker
+
+
+def test_a_draft_that_cannot_be_loaded_is_told(pair: Pair, video: Video, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"draft\.path"):
+        Engine(
+            target=pair.target,
+            draft=Checkpoint(path=str(tmp_path / "nothing")),
+            parallelism=Parallel(executor="process"),
+        )
+
+
+def test_a_loaded_draft_is_refused(pair: Pair) -> None:
+    with pytest.raises(ValueError, match="draft: a process of its own loads its own model"):
+        Engine(target=pair.target, draft=pair.draft, parallelism=Parallel(executor="process"))

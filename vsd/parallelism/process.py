@@ -1,0 +1,180 @@
+"""A draft worker in a process of its own: its own Python, its own threads, its own device.
+
+Token ids, rounds and seconds cross a pipe, frames and kept indices once a sample; of probabilities only the rows that
+sampled drafts were drawn from.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import pickle
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsd.drafting import DraftSide, Window
+from vsd.parallelism.workers import Worker
+from vsd.types import Draft, SampleError
+
+START_S = 600.0  # to load the draft's weights
+READY = -1
+
+
+class OtherProcess(Worker):
+    """Does the work in a process that builds its own `DraftSide`; it is started with the first piece of work.
+
+    A worker that dies, does not answer within `timeout_s` or runs out of memory ends the sample with its reason
+    (SampleError, torch.OutOfMemoryError), and a fresh one takes the next sample. It ends with this process.
+    """
+
+    def __init__(self, build: Callable[[], DraftSide], *, timeout_s: float, threads: int) -> None:
+        self._build = build
+        self._timeout_s = timeout_s
+        self._threads = threads
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._asked = 0
+        atexit.register(self.close)
+
+    def start(self) -> None:
+        """Start the process, if it does not run, and wait until its model is loaded. Raises what the loading raised."""
+        if self._process is not None and self._process.is_alive():
+            return
+        self.close()
+        context = multiprocessing.get_context("spawn")  # a CUDA device does not survive a fork
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=serve, args=(theirs, self._build, self._threads), name="vsd-draft", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._receive(READY, START_S)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
+
+    def _submit(self, method: str, *args: Any) -> Future[Any]:
+        if method == "encode" or self._pipe is None:  # a sample begins: a worker that was lost is replaced
+            self.start()
+        self._asked += 1
+        try:
+            if self._pipe is not None:
+                self._pipe.send((self._asked, method, [_sent(each) for each in args]))
+        except OSError:
+            raise self._lost() from None
+        return _Reply(self, self._asked)
+
+    def _receive(self, number: int, timeout_s: float) -> Any:
+        """The result of this piece of work; those of earlier ones that nobody waited for are dropped."""
+        while True:
+            try:
+                if self._pipe is None or not self._pipe.poll(timeout_s):
+                    self.close()
+                    raise SampleError(f"draft: its worker must answer within {timeout_s:g} s, got nothing")
+                answered, result, error = self._pipe.recv()
+            except (EOFError, OSError):
+                raise self._lost() from None
+            if answered != number:
+                continue
+            if isinstance(error, torch.OutOfMemoryError):
+                self.close()  # what it holds would be missing in the next sample
+            if error is not None:
+                raise error
+            return _received(result)
+
+    def _lost(self) -> SampleError:
+        if self._process is not None:
+            self._process.join(1)
+        code = self._process.exitcode if self._process is not None else None
+        self.close()
+        return SampleError(f"draft: its worker must live through the sample, got exit code {code}")
+
+
+class _Reply(Future[Any]):
+    """The answer to one piece of work, read from the pipe when it is asked for."""
+
+    def __init__(self, worker: OtherProcess, number: int) -> None:
+        super().__init__()
+        self._worker = worker
+        self._number = number
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done():
+            try:
+                self.set_result(self._worker._receive(self._number, timeout or self._worker._timeout_s))
+            except Exception as error:
+                self.set_exception(error)
+        return super().result()
+
+
+def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> None:
+    """The worker's whole life: build, then answer until the other end of the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other process's to handle
+    torch.set_num_threads(threads)
+    try:
+        side = build()
+    except Exception as error:
+        pipe.send((READY, None, _told(error)))
+        return
+    pipe.send((READY, None, None))
+    while True:
+        try:
+            number, method, args = pipe.recv()
+        except (EOFError, OSError):
+            return
+        reply, failure = None, None
+        try:
+            reply = _sent(getattr(side, method)(*[_received(each) for each in args]))
+        except Exception as error:
+            failure = _told(error)
+        pipe.send((number, reply, failure))
+
+
+def _sent(value: Any) -> Any:
+    """The value with arrays in place of tensors, which would be sent through shared memory."""
+    if isinstance(value, Tensor):
+        return _Array(value.cpu().numpy())
+    return _mapped(value, _sent) if isinstance(value, Window) else value
+
+
+def _received(value: Any) -> Any:
+    """What `_sent` was given."""
+    if isinstance(value, _Array):
+        return torch.from_numpy(value.array)
+    return _mapped(value, _received) if isinstance(value, Window) else value
+
+
+def _mapped(window: Window, change: Callable[[Any], Any]) -> Window:
+    draft = window.draft
+    parts = {name: change(getattr(draft, name)) for name in ("tokens_N", "parents_N", "probs_NW")}
+    return replace(window, draft=Draft(**parts))
+
+
+class _Array:
+    """An array that was a tensor."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+
+def _told(error: Exception) -> Exception:
+    """The error itself if it can be sent, else its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
