@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import torch
 
 from tests.branches import Branches, law_of
+from tests.parallelism.small_sides import a_session
 from tests.small_model import SmallModel, distance, law_of_target
-from vsd.chance import Chance
-from vsd.clock import Clock
-from vsd.drafting import Window
 from vsd.law import Law
-from vsd.models.tree import chain
-from vsd.parallelism import Answer, Parallel, Session
-from vsd.parallelism.workers import SameThread
-from vsd.types import Draft, Evidence, Grid, Output
+from vsd.parallelism import Parallel
 from vsd.verifiers import sampling
 from vsd.verifiers.sampling import Sampling
 
@@ -25,69 +18,14 @@ WORDS = 3
 CHOICES = [(True, True), (True, False), (False, True), (False, False)]
 
 
-class Reader:
-    """The target: reads words behind those that are committed, as its cache would have it."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, model: SmallModel) -> None:
-        self.model = model
-        self.read: tuple[int, ...] = ()
-        self.offered: tuple[int, ...] = ()
-
-    def forward(self, ids_M: torch.Tensor, parents: Sequence[int], state: Reader, layer: str | None = None) -> Output:
-        self.offered = tuple(ids_M.tolist())
-        texts = [(*self.read, *self.offered[: count + 1])[1:] for count in range(len(self.offered))]
-        return Output(logits_MW=torch.stack([self.model(text) for text in texts]))
-
-    def commit(self, path: Sequence[int]) -> None:
-        assert list(path) == list(range(len(path)))
-        self.read += self.offered[: len(path)]
-
-
-class Writer:
-    """The draft: words drawn from its own law behind any text."""
-
-    def __init__(self, model: SmallModel, law: Law, chance: Chance) -> None:
-        self.model, self.law, self.chance = model, law, chance
-
-    def propose(self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int) -> Window:
-        text, laws = tuple(tokens[1:]), list[torch.Tensor]()
-        for _ in range(gamma):
-            laws.append(self.model.law(self.law, text))
-            text += (self.chance.pick(laws[-1]),)
-        words = torch.tensor(text[len(tokens) - 1 :])
-        return Window(
-            draft=Draft(
-                tokens_N=words,
-                parents_N=torch.tensor(chain(gamma)),
-                probs_NW=torch.stack(laws) if self.law.temperature else None,
-            ),
-            seconds=0.0,
-        )
-
-
 def law_of_answers(schedule: Parallel, verifier: Sampling, drawn: Law, seed: int, gamma: int, length: int) -> Any:
     """The law of the `length` words behind a first one, which no model looks at."""
 
     def answer(chance: Branches) -> tuple[int, ...]:
-        target = Reader(SmallModel(seed, WORDS))
-        found = Answer(limit=1 + length, eos=frozenset())
-        found.append([0])
-        session = Session(
-            target=target,  # type: ignore[arg-type]
-            state=target,  # type: ignore[arg-type]
-            worker=SameThread(Writer(SmallModel(100 + seed, WORDS), drawn, chance)),  # type: ignore[arg-type]
-            verifier=verifier,
-            relevance=None,
-            gamma=gamma,
-            evidence=Evidence(grid=Grid(1, 1, 1)),
-            answer=found,
-            clock=Clock(),
-            chance=chance,
-        )
+        target, draft = SmallModel(seed, WORDS), SmallModel(100 + seed, WORDS)
+        session = a_session(target, draft, verifier, chance, limit=1 + length, gamma=gamma, law=drawn)
         schedule.decode(session)
-        return tuple(found.tokens[1:])
+        return tuple(session.answer.tokens[1:])
 
     return law_of(answer)
 

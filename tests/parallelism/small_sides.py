@@ -1,0 +1,92 @@
+"""Both sides of a schedule with models of a few words: a target that reads, a draft that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsd.chance import Chance
+from vsd.clock import Clock
+from vsd.drafting import Window
+from vsd.law import Law
+from vsd.models.tree import chain
+from vsd.parallelism import Answer, Session
+from vsd.types import Draft, Evidence, Grid, Output
+from vsd.verifiers import Verifier
+
+Model = Callable[[tuple[int, ...]], Tensor]
+"""Logits behind a text. The first word of an answer is no part of it: nobody drafted it."""
+
+
+class Reader:
+    """The target and its cache: reads words behind those that are committed."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.read: tuple[int, ...] = ()
+        self.offered: tuple[int, ...] = ()
+
+    def forward(self, ids_M: Tensor, parents: Sequence[int], state: Reader, layer: str | None = None) -> Output:
+        assert list(parents) == list(chain(len(ids_M)))
+        self.offered = tuple(ids_M.tolist())
+        texts = [(*self.read, *self.offered[: count + 1])[1:] for count in range(len(self.offered))]
+        return Output(logits_MW=torch.stack([self.model(text) for text in texts]))
+
+    def commit(self, path: Sequence[int]) -> None:
+        assert list(path) == list(range(len(path)))
+        self.read += self.offered[: len(path)]
+
+
+class Writer:
+    """The draft as a worker: words of its own law behind any text."""
+
+    def __init__(self, model: Model, law: Law, chance: Chance) -> None:
+        self.model, self.law, self.chance = model, law, chance
+
+    def propose(self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int) -> Future[Window]:
+        text, laws = tuple(tokens[1:]), list[Tensor]()
+        for _ in range(gamma):
+            laws.append(self.law.law(self.model(text)[None])[0])
+            text += (self.chance.pick(laws[-1]) if self.law.temperature else int(laws[-1].argmax()),)
+        draft = Draft(
+            tokens_N=torch.tensor(text[len(tokens) - 1 :]),
+            parents_N=torch.tensor(chain(gamma)),
+            probs_NW=torch.stack(laws) if self.law.temperature else None,
+        )
+        future: Future[Window] = Future()
+        future.set_result(Window(draft=draft, seconds=0.0))
+        return future
+
+
+def a_session(
+    target: Model,
+    draft: Model,
+    verifier: Verifier,
+    chance: Chance,
+    *,
+    limit: int,
+    gamma: int,
+    law: Law | None = None,
+    eos: frozenset[int] = frozenset(),
+) -> Session:
+    """A session behind a first word, 0."""
+    answer, reader = Answer(limit=limit, eos=eos), Reader(target)
+    answer.append([0])
+    return Session(
+        target=reader,  # type: ignore[arg-type]
+        state=reader,  # type: ignore[arg-type]
+        worker=Writer(draft, law or Law(), chance),  # type: ignore[arg-type]
+        verifier=verifier,
+        relevance=None,
+        gamma=gamma,
+        evidence=Evidence(grid=Grid(1, 1, 1)),
+        answer=answer,
+        clock=Clock(),
+        chance=chance,
+    )

@@ -1,0 +1,87 @@
+"""A thousand small cases: any acceptance, any window, an end anywhere, and the answer is the target's own."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.parallelism.small_sides import a_session
+from vsd.chance import Seeded
+from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
+from vsd.types import Round
+from vsd.verifiers import Greedy
+
+WORDS = 6
+
+
+@cache
+def said(seed: int, text: tuple[int, ...]) -> int:
+    """The target's word behind a text."""
+    return int(torch.randint(WORDS, (), generator=_rng(seed, text)))
+
+
+@cache
+def agrees(seed: int, text: tuple[int, ...], rate: float) -> bool:
+    """Whether the draft says the same."""
+    return float(torch.rand((), generator=_rng(seed + 1, text))) < rate
+
+
+def _rng(seed: int, text: tuple[int, ...]) -> torch.Generator:
+    return torch.Generator().manual_seed(hash((seed, *text)) % 2**63)
+
+
+def logits_of(word: int) -> Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(word), WORDS).double()
+
+
+def decoded(
+    schedule: Parallelism, seed: int, rate: float, *, limit: int, gamma: int, eos: frozenset[int]
+) -> tuple[list[int], str, list[Round], int]:
+    def target(text: tuple[int, ...]) -> Tensor:
+        return logits_of(said(seed, text))
+
+    def draft(text: tuple[int, ...]) -> Tensor:
+        return logits_of((said(seed, text) + (not agrees(seed, text, rate))) % WORDS)
+
+    session = a_session(target, draft, Greedy(), Seeded(0), limit=limit, gamma=gamma, eos=eos)
+    schedule.decode(session)
+    return session.answer.tokens, session.answer.finish, session.answer.rounds, session.target_forwards
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    rate=st.sampled_from([0.0, 0.3, 0.7, 0.9, 1.0]),
+    limit=st.integers(2, 40),
+    gamma=st.integers(1, 9),
+    ends=st.booleans(),
+    pre=st.booleans(),
+    post=st.booleans(),
+)
+def test_any_case_gives_the_targets_own_answer(
+    seed: int, rate: float, limit: int, gamma: int, ends: bool, pre: bool, post: bool
+) -> None:
+    schedule = Parallel(executor="inline", pre_verify=pre, post_verify=post)
+    eos = frozenset({1}) if ends else frozenset[int]()
+    alone, finish, _, _ = decoded(Autoregressive(), seed, rate, limit=limit, gamma=gamma, eos=eos)
+    tokens, ended, rounds, forwards = decoded(schedule, seed, rate, limit=limit, gamma=gamma, eos=eos)
+    assert (tokens, ended) == (alone, finish)
+    assert sum(each.committed for each in rounds) == len(tokens) - 1
+    assert sum(each.proposed for each in rounds) == sum(each.accepted + each.wasted for each in rounds)
+    assert forwards == len(rounds) <= len(tokens) - 1
+    assert all(each.accepted <= each.drafted for each in rounds)
+
+
+def test_the_acceptance_of_a_run_does_not_depend_on_the_schedule() -> None:
+    lengths = []
+    for schedule in (Sequential(), Parallel(executor="inline")):
+        rounds = [
+            each for seed in range(20) for each in decoded(schedule, seed, 0.8, limit=100, gamma=4, eos=frozenset())[2]
+        ]
+        accepted, rejected = (sum(getattr(each, name) for each in rounds) for name in ("accepted", "rejected"))
+        lengths.append(accepted / (accepted + rejected))
+    assert all(abs(length - 0.8) < 0.02 for length in lengths)
