@@ -58,7 +58,7 @@ def test_every_option_of_every_group_composes(configure: Compose) -> None:
 
 
 def test_an_experiment_beats_the_defaults_and_a_dial_beats_it(configure: Compose) -> None:
-    assert configure("experiment=hippo_sequential").pruner._target_ == "vsd.pruners.hippo.Hippo"
+    assert configure("experiment=hippo").pruner._target_ == "vsd.pruners.hippo.Hippo"
     assert configure("experiment=specvlm", "ratio=0.5").pruner.ratio == 0.5
     assert configure("experiment=specvlm", "pruner=none").pruner._target_ == "vsd.pruners.none.NoPruner"
 

@@ -33,6 +33,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("accept/run_length", "accepted per run", "{:.2f}"),
     ("accept/rate", "accepted of tested", "{:.1%}"),
     ("accept/tokens_per_target_forward", "tokens per forward", "{:.2f}"),
+    ("parallel/overlap", "worked at once", "{:.1%}"),
+    ("parallel/wasted", "drafted for nothing", "{:.1%}"),
     ("relax/share", "relaxed of accepted", "{:.1%}"),
     ("relax/gap", "their probability gap", "{:.2f}"),
     ("quality/agreement", "tokens like target's", "{:.1%}"),
