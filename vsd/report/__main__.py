@@ -16,7 +16,7 @@ from vsd.report.numbers import numbers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rewrites metrics.json from all samples of the folder's last config, whatever their limit and shard, and prints the
+    """Rewrites metrics.json from all samples of a folder's last config, whatever their limit and shard, and prints the
     table; 2 for a folder that holds no run."""
     parser = argparse.ArgumentParser(prog="python -m vsd.report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
