@@ -46,9 +46,9 @@ def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: i
     for (name, _), values in zip(RULES, found, strict=True):
         speed, retention = values["speed/decode"], values["quality/retention"]
         interval = f"[{values['quality/retention_low']:.1f}, {values['quality/retention_high']:.1f}]"
-        at_random = float(np.interp(speed, speeds, kept, left=100.0, right=np.nan))
+        at_random = f"{np.interp(speed, speeds, kept):.1f}" if speed <= speeds[-1] else f"< {kept[-1]:.1f}"
         accepted = values["accept/draft_length"]
-        yield [name, f"{accepted:.2f}", f"{speed:.2f}", f"{retention:.1f} {interval}", f"{at_random:.1f}"]
+        yield [name, f"{accepted:.2f}", f"{speed:.2f}", f"{retention:.1f} {interval}", at_random]
 
 
 def main() -> None:
