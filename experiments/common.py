@@ -28,21 +28,31 @@ def clips(frames: int, limit: int | None = None) -> list[tuple[Sample, Video]]:
 def side_by_side(engines: Sequence[Engine], frames: int, limit: int | None = None) -> list[list[Record]]:
     """The records of every engine on the clips, with the first one's target alone beside them.
 
-    All decode a clip before the next one comes, forwards and backwards in turn: their speeds are of the same minutes.
+    All decode a clip before the next one comes, in an order that is turned round from clip to clip: their speeds are of
+    the same minutes.
     """
     alone = engines[0].baseline()
     found: list[list[Record]] = [[] for _ in engines]
+    everyone = [alone, *engines]
     for number, (sample, video) in enumerate(clips(frames, limit)):
         if not number:
-            for engine in (alone, *engines):
+            for engine in everyone:
                 engine.run(video, sample.question)  # warms up
-        baseline = alone.run(video, sample.question)
-        turns = list(enumerate(engines))
-        for place, engine in turns if number % 2 else reversed(turns):
-            trace = engine.run(video, sample.question, seed=number)
+        order = everyone if number % 2 else everyone[::-1]
+        traces = {id(engine): engine.run(video, sample.question, seed=number) for engine in order}
+        baseline = traces[id(alone)]
+        for engine, records in zip(engines, found, strict=True):
+            trace = traces[id(engine)]
             texts = {"text": engine.text(trace), "baseline_text": alone.text(baseline)}
-            found[place].append(Record(sample=sample, trace=trace, baseline=baseline, **texts))
+            records.append(Record(sample=sample, trace=trace, baseline=baseline, **texts))
     return found
+
+
+def shown(values: Mapping[str, float], errors: Mapping[str, float], name: str) -> str:
+    """A metric with its standard error, as far as they are defined."""
+    if name not in values:
+        return "–"
+    return f"{values[name]:.2f}" + (f" ± {errors[name]:.2f}" if name in errors else "")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

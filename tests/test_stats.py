@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -219,3 +220,12 @@ def test_rounds_that_overlap_say_how_much_and_what_was_for_nothing() -> None:
     assert found["parallel/wasted"] == pytest.approx(4 / 8)
     assert found["speed/cost_ratio"] == pytest.approx(1.0 / (4.0 / 8))  # drafted tokens, however many were tested
     assert "speed/predicted" not in found
+
+
+def test_questions_about_one_video_are_no_independent_samples(records: list[Record]) -> None:
+    def of(video: str, record: Record) -> Record:
+        return replace(record, sample=replace(record.sample, id=f"{record.sample.id} again", video=video))
+
+    twice = [*records, of("a.mp4", records[0]), of("b.mp4", records[1])]
+    assert standard_errors(twice) == pytest.approx(standard_errors(records))
+    assert standard_errors([records[0], of("a.mp4", records[0])]) == {}

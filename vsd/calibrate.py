@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words:
         print("error: FOLDER: must hold a finished sample, got none", file=sys.stderr)
         return 2
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(words) + "\n", encoding="utf-8")
     print(f"{len(words)} words -> {args.out}")
     return 0

@@ -89,7 +89,7 @@ class DraftSide:
         """A draft of at most `gamma` tokens behind `tokens`: the answer so far, with or without drafted tokens that the
         target has not seen yet. `rounds` are those that ended since the last call."""
         clock = self._clock()
-        self._rounds += rounds
+        self.tell(rounds)
         if self._state is not None:
             # A token that stands where it was read, behind the same tokens, has its right rows in the cache.
             valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._read, tokens, strict=False)))
@@ -98,6 +98,11 @@ class DraftSide:
         draft = self.drafter.propose(context, self.model, self._state, gamma, self._chance)
         self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache
         return Window(draft=draft, seconds=clock.now() - clock.start)
+
+    def tell(self, rounds: Sequence[Round]) -> None:
+        """Rounds that ended since the last call, when nothing is asked for."""
+        self._rounds += rounds
+        self.drafter.learn(rounds)
 
     def _clock(self) -> Clock:
         return Clock(*([] if self.model is None else [self.model.device]))

@@ -139,6 +139,7 @@ class Engine:
         with clock.span("decode"):
             self.parallelism.decode(session)
         clock.mark("total")
+        session.end()
         return Trace(
             tokens=tuple(answer.tokens),
             rounds=tuple(answer.rounds),

@@ -18,6 +18,9 @@ from vsd.record import Record
 from vsd.zoo import score
 
 CHOICES = "ABCDE"
+COMPARED = ("agreement", "first_divergence", "rouge_l", "bleu")  # with the target's own answer
+JUDGED = ("facts", "choice", "reference_rouge_l")  # by the reference; the first there is makes the retention
+NAMES = (*COMPARED, *JUDGED, "retention")
 RESAMPLES = 1000
 Sums = dict[str, float]
 
@@ -30,8 +33,8 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     `bleu` (smoothed, per sample), as means. Against the reference, of this run and (`baseline_...`) of the target
     alone: `reference_rouge_l`, `facts` (share right, where the data knows them), `choice` (share of multiple-choice
     answers that name the right letter). `retention`: the run's share of the baseline's in percent, of facts if there
-    are any, else of choices, else of ROUGE-L. `..._low` to `..._high` is a value's 95% bootstrap interval over the
-    videos, this run and the baseline drawn together.
+    are any, else of choices, else of ROUGE-L; left out where the baseline has none right. `..._low` to `..._high` is a
+    value's 95% bootstrap interval over the videos, this run and the baseline drawn together.
     """
     parts = _by_video(records)
     values = _ratios(_total(parts))
@@ -156,15 +159,14 @@ def _ratios(sums: Sums) -> dict[str, float]:
         if sums.get(under):
             values[f"quality/{name}"] = sums[over] / sums[under]
 
-    for name in ("agreement", "first_divergence", "rouge_l", "bleu"):
+    for name in COMPARED:
         add(name, name, "compared")
-    for name in ("facts", "choice", "reference_rouge_l"):
+    for name in JUDGED:
         side = "paired/" if f"paired/{name}_asked" in sums else ""
         add(name, f"{side}{name}", f"{side}{name}_asked")
         add(f"baseline_{name}", f"baseline/{name}", f"baseline/{name}_asked")
-    for name in ("facts", "choice", "reference_rouge_l"):
-        theirs = values.get(f"quality/baseline_{name}")
-        if theirs:
-            values["quality/retention"] = 100 * values[f"quality/{name}"] / theirs
-            break
+    judged = next((name for name in JUDGED if sums.get(f"baseline/{name}_asked")), None)
+    theirs = values.get(f"quality/baseline_{judged}")
+    if theirs:
+        values["quality/retention"] = 100 * values[f"quality/{judged}"] / theirs
     return values

@@ -201,10 +201,14 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
 
 
 def standard_errors(records: Sequence[Record]) -> dict[str, float]:
-    """The standard error of each pooled metric over the samples: delete-one jackknife, so rounds of one video (which
-    resemble each other) are never taken for independent. Empty for fewer than two samples; a metric that is undefined
-    without one of the samples is left out."""
-    parts = [_sums(record) for record in records if record.done]
+    """The standard error of each pooled metric over the videos: delete-one jackknife, so rounds and questions of one
+    video (which resemble each other) are never taken for independent. Empty for fewer than two videos; a metric that is
+    undefined without one of them is left out."""
+    videos: dict[str, list[Sums]] = defaultdict(list)
+    for record in records:
+        if record.done:
+            videos[record.sample.video].append(_sums(record))
+    parts = [_pool(sums) for sums in videos.values()]
     n = len(parts)
     if n < 2:
         return {}

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import torch
 
-from experiments.common import FAMILIES, setting, side_by_side, table
+from experiments.common import FAMILIES, setting, shown, side_by_side, table
 from vsd import stats
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM, load
@@ -36,6 +36,7 @@ SCHEDULES: tuple[tuple[str, Parallelism, bool], ...] = (
     ("sequential, nothing pruned", Sequential(), False),
     ("hippo on two threads of one process", Schedule(executor="thread"), True),
 )
+NAMES = ("speed/decode", "speed/end_to_end", "accept/run_length", "parallel/overlap", "parallel/wasted")
 
 
 def expected(rounds: Sequence[Round], gamma: int, step_s: float) -> float:
@@ -82,16 +83,14 @@ def measure(
 
 def row(name: str, schedule: Parallelism, records: list[Record], gamma: int) -> list[object]:
     values, errors = stats.summary(records), stats.standard_errors(records)
-    assert not values["exact/mismatched"], f"{name}: {values['exact/mismatched']} answers are not the target's own"
     step_s = 1 / values["speed/baseline_tokens_per_s"]
     rounds = [each for record in records if record.trace for each in record.trace.rounds]
     whole = (
         isinstance(schedule, Schedule) and schedule.pre_verify and schedule.post_verify and schedule.length == "fixed"
     )
     theory = expected(rounds, gamma, step_s) if whole else values.get("speed/predicted")
-    shown = ("speed/decode", "speed/end_to_end", "accept/run_length", "parallel/overlap", "parallel/wasted")
-    cells = [f"{values[each]:.2f} ± {errors.get(each, 0.0):.2f}" if each in values else "–" for each in shown]
-    return [name, *cells, "–" if theory is None else f"{theory:.2f}"]
+    cells = [shown(values, errors, each) for each in NAMES]
+    return [name, *cells, "–" if theory is None else f"{theory:.2f}", int(values["exact/mismatched"])]
 
 
 def main() -> None:
@@ -108,8 +107,7 @@ def main() -> None:
         target = load(f"zoo:{family}/target")
         rows = measure(target, f"zoo:{family}/draft", args.frames, args.ratio, args.gamma, args.limit)
         print(f"### {family}\n")
-        head = ["schedule", "speed/decode", "speed/end_to_end", "accept/run_length", "parallel/overlap"]
-        print(table([*head, "parallel/wasted", "expected"], rows), "\n", flush=True)
+        print(table(["schedule", *NAMES, "expected", "mismatched"], rows), "\n", flush=True)
 
 
 if __name__ == "__main__":

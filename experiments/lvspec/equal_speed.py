@@ -45,7 +45,8 @@ def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: i
     speeds, kept = zip(*points, strict=True)
     for (name, _), values in zip(RULES, found, strict=True):
         speed, retention = values["speed/decode"], values["quality/retention"]
-        interval = f"[{values['quality/retention_low']:.1f}, {values['quality/retention_high']:.1f}]"
+        low, high = (values.get(f"quality/retention_{end}", retention) for end in ("low", "high"))
+        interval = f"[{low:.1f}, {high:.1f}]"
         at_random = f"{np.interp(speed, speeds, kept):.1f}" if speed <= speeds[-1] else f"< {kept[-1]:.1f}"
         accepted = values["accept/draft_length"]
         yield [name, f"{accepted:.2f}", f"{speed:.2f}", f"{retention:.1f} {interval}", at_random]

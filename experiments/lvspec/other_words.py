@@ -28,7 +28,7 @@ def other_words(family: str, out: Path, *, steps: int, batch: int) -> None:
     processor = recipe.build_processor(family)
     prompt = train.Prompter(processor, family)
     model = AutoModelForImageTextToText.from_pretrained(WEIGHTS / family / "draft", dtype=torch.float32).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=PEAK, total_steps=steps + 1, pct_start=0.1)
     for step in range(steps):
         rng = np.random.default_rng([step, 13])

@@ -10,7 +10,6 @@ among the others can a rule relax without loss.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +28,9 @@ from vsd.zoo import texts
 from vsd.zoo.shapes import COLOURS, PLACES, SHAPES, SIZES, TEXTURES, TONES
 
 PHRASES = (*COLOURS, *PLACES, *SHAPES, *SIZES, *TEXTURES, *TONES, *texts.NUMBERS)
-FACTS = {word for phrase in PHRASES for word in phrase.split()} | {"still", "left", "right", "up", "down"}
+FACTS = {word for phrase in PHRASES for word in phrase.split()} | {"stays", "moves", "left", "right", "up", "down"}
 PLACES_OF_STATES = ("before", "at")
+RESAMPLES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +62,40 @@ def read_again(target: VideoLM, draft: VideoLM, video: Video, question: str, *, 
     pruned = draft.encode(video, question).keep(Uniform(ratio=ratio).keep(evidence))
     state, _, _ = draft.prefill(pruned, capacity=pruned.length + len(ids))
     guesses = draft.forward(ids, chain(len(ids)), state).logits_MW.argmax(-1)[:-1]
-    bare = [piece.strip(" .,") for piece in engine.pieces(trace)]
     return Words(
-        fact=np.array([word in FACTS for word in bare[1:]]),
+        fact=np.array(facts([piece.strip(" .,") for piece in engine.pieces(trace)])[1:]),
         missed=(guesses != ids[1:]).numpy(),
         relevance=relevance,
     )
 
 
-def pooled(found: list[Words]) -> Iterator[tuple[int, str, float, float]]:
-    """(layer, state, area over all words, area over the words that the draft missed)."""
-    fact, missed = (np.concatenate([getattr(words, name) for words in found]) for name in ("fact", "missed"))
-    for layer, state in sorted(found[0].relevance):
-        values = np.concatenate([words.relevance[layer, state] for words in found])
-        both = len(set(fact[missed])) > 1
-        among = float(roc_auc_score(fact[missed], values[missed])) if both else float("nan")
-        yield layer, state, float(roc_auc_score(fact, values)), among
+def facts(words: list[str]) -> list[bool]:
+    """Which words say something of the video: where another one would make another fact. "still" is none, since it
+    follows from "stays"; "to" is one behind "moves", which could go on with "up" or "down"."""
+    return [
+        word in FACTS or (word == "to" and before == "moves") for before, word in zip(["", *words], words, strict=False)
+    ]
+
+
+def area(found: list[Words], layer: int, state: str, *, missed: bool) -> str:
+    """The area under the ROC curve over all words, or those that the draft missed, with its bootstrap standard error
+    over the clips; a dash where there is only one kind of words."""
+    parts = [
+        (words.fact[chosen], words.relevance[layer, state][chosen])
+        for words in found
+        for chosen in [words.missed if missed else np.ones_like(words.missed)]
+    ]
+    rng = np.random.default_rng(0)
+    areas = [_area(parts)] + [
+        _area([parts[clip] for clip in rng.integers(len(parts), size=len(parts))]) for _ in range(RESAMPLES)
+    ]
+    known = [each for each in areas if each is not None]
+    return "–" if areas[0] is None else f"{areas[0]:.3f} ± {np.std(known):.3f}"
+
+
+def _area(parts: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    fact, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return float(roc_auc_score(fact, values)) if 0 < fact.sum() < len(fact) else None
 
 
 def main() -> None:
@@ -96,20 +114,19 @@ def main() -> None:
             read_again(target, draft, video, sample.question, ratio=args.ratio, top_n=args.top_n)
             for sample, video in clips(args.frames, args.limit)
         ]
-        words = sum(len(each.fact) for each in found)
-        facts = sum(int(each.fact.sum()) for each in found)
+        words, facts_said = (
+            sum(sizes) for sizes in zip(*((len(w.fact), int(w.fact.sum())) for w in found), strict=True)
+        )
         missed = sum(int(each.missed.sum()) for each in found)
         missed_facts = sum(int((each.missed & each.fact).sum()) for each in found)
         print(f"### {family}\n")
-        print(f"{facts} of {words} words are facts. The draft misses {missed}, {missed_facts} of them facts.\n")
-        rows = {(layer, state): [area, among] for layer, state, area, among in pooled(found)}
-        layers = sorted({layer for layer, _ in rows})
+        print(f"{facts_said} of {words} words are facts. The draft misses {missed}, {missed_facts} of them facts.\n")
         head = ["layer", "facts, state before", "state at", "facts among missed, state before", "state at"]
-        cells = [
-            [layer, *(rows[layer, state][column] for column in (0, 1) for state in PLACES_OF_STATES)]
-            for layer in layers
+        rows = [
+            [layer, *(area(found, layer, state, missed=only) for only in (False, True) for state in PLACES_OF_STATES)]
+            for layer in range(target.depth + 1)
         ]
-        print(table(head, cells), "\n")
+        print(table(head, rows), "\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ class Job:
     agreement: float
     relaxed: float
     gap: float
-    clips: int
     setting: str
 
 
@@ -63,7 +62,6 @@ def jobs(folder: Path) -> Iterator[Job]:
             agreement=values["quality/agreement"],
             relaxed=values["relax/share"],
             gap=values.get("relax/gap", 0.0),
-            clips=int(values["samples/done"]),
             setting=setting,
         )
 
@@ -74,6 +72,8 @@ def kept_at_random(found: Sequence[Job], accepted: float) -> float:
     ends = [job for job in found if job.rule == "LVSpec" and job.dials in ("looseness=0", "looseness=1")]
     line = [job for job in found if job.rule == "RandomRelax"] + ends
     points = sorted((job.accepted, job.retention) for job in line)
+    if not points:
+        return float("nan")
     places, values = zip(*points, strict=True)
     return float(np.interp(accepted, places, values, left=np.nan, right=np.nan))
 

@@ -35,7 +35,7 @@ def rows(tmp_path: Path) -> list[dict[str, str]]:
 
 def distributions(*overrides: str) -> dict[str, Any]:
     trial = optuna.create_study().ask()
-    for override in study.searched(overrides, {"x": "maximize"}):
+    for override in study.searched(overrides):
         study.suggest(trial, override)
     return dict(trial.distributions)
 
@@ -63,7 +63,7 @@ def test_a_study_leaves_its_trials_and_its_front(call: Any, tmp_path: Path, caps
     assert len(list((tmp_path / "study").glob("*/metrics.json"))) == 3
     shown = capsys.readouterr().out
     assert "The front" in shown
-    assert "ratio=0." in shown
+    assert "pruner=" in shown
 
 
 def test_it_goes_on_where_it_stopped(call: Any, tmp_path: Path, fake: FakeEngine) -> None:
@@ -73,8 +73,9 @@ def test_it_goes_on_where_it_stopped(call: Any, tmp_path: Path, fake: FakeEngine
     assert call("--trials", "2") == 0
     assert fake.calls == calls
     assert call("--trials", "3") == 0
-    assert rows(tmp_path)[:2] == first
-    assert len(rows(tmp_path)) == 3
+    found = rows(tmp_path)
+    assert [row["ratio"] for row in found[:2]] == [row["ratio"] for row in first]
+    assert len({row["ratio"] for row in found}) == len(found) == 3  # the same seed does not say the same again
 
 
 def test_an_interrupted_trial_is_begun_anew_with_its_finished_samples(
@@ -101,12 +102,19 @@ def test_a_trial_that_decodes_nothing_is_a_failed_one(call: Any, tmp_path: Path,
     ("arguments", "message"),
     [
         ({"goals": []}, "--maximize: must name a metric"),
-        ({"goals": ["--maximize", "speed"]}, "got 'speed'"),
+        ({"goals": ["--maximize", "speed"]}, "must be a metric of metrics.json, got 'speed'"),
+        ({"goals": ["--maximize", "accept/length", "--minimize", "accept/length"]}, "must name each metric once"),
         ({"space": ("ratio=0.5",)}, "one must leave a choice"),
         ({"space": ("pruner=glob(*)",)}, "pruner: must list its options"),
         ({"space": ("ratio=interval(1,2)",)}, "ratio: must be a number in [0, 1)"),
         ({"space": ("ratio=interval(",)}, "'interval('"),
+        ({"space": ("ratio=interval(0.9,0.1)",)}, "ratio: must be a choice, a range or an interval"),
+        ({"space": ("ratio=tag(log,interval(0,0.9))",)}, "ratio: must be a choice, a range or an interval"),
+        ({"space": ("gamma=range(5,5)",)}, "gamma: must be a choice, a range or an interval"),
+        ({"space": ("gamma=tag(log,choice(1,2))",)}, "gamma: must be a choice, a range or an interval"),
         ({"space": ("rati=1,2",)}, "rati"),
+        ({"space": ("ratio=0.1,0.2", "out=x")}, "out: must be left to the study"),
+        ({"space": ("ratio=0.1,0.2", "gamma=1", "gamma=2,3")}, "each dial must be set once"),
     ],
 )
 def test_what_cannot_run_is_refused(
@@ -116,19 +124,47 @@ def test_what_cannot_run_is_refused(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("option", "value"), [("--trials", "0"), ("--seed", "-1")])
+def test_numbers_out_of_range_are_refused(
+    call: Any, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert call(option, value) == 2
+    assert f"{option}: must be at least" in capsys.readouterr().err
+
+
 def test_a_folder_holds_one_study(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    goals = ["--maximize", "accept/length", "--maximize", "prune/kept"]
+    assert call("--trials", "1", goals=goals) == 0
+    for others in (goals[:2], goals[2:] + goals[:2], GOALS):
+        assert call("--trials", "2", goals=others) == 2
+        assert "of the same goals, got one of accept/length maximize prune/kept" in capsys.readouterr().err
+    assert call("--trials", "2", goals=goals, space=("ratio=interval(0.1,0.8)",)) == 2
+    assert "of the same overrides, got one of baseline=false" in capsys.readouterr().err
+
+
+def test_a_study_that_has_finished_nothing_can_be_begun_otherwise(call: Any, fake: FakeEngine) -> None:
+    fake.trouble[1] = KeyboardInterrupt()
+    assert call("--trials", "1", goals=["--maximize", "accept/rate", "--minimize", "prune/kept"]) == 130
     assert call("--trials", "1") == 0
-    assert call("--trials", "2", goals=["--maximize", "accept/length"]) == 2
-    assert "of the same goals" in capsys.readouterr().err
+
+
+def test_a_metric_without_a_value_fails_its_trial(call: Any, tmp_path: Path) -> None:
+    assert call("--trials", "2", goals=["--maximize", "relax/gap"]) == 1  # nothing is relaxed
+    assert [row["state"] for row in rows(tmp_path)] == ["fail", "fail"]
 
 
 def test_the_folder_of_a_trial_is_named_by_its_settings() -> None:
-    trial = optuna.trial.create_trial(
-        params={"gamma": 3, "a/b": 1},
-        distributions={name: optuna.distributions.IntDistribution(1, 9) for name in ("gamma", "a/b")},
-        value=1.0,
+    trial, other = (
+        optuna.trial.create_trial(
+            params={"gamma": 3, name: 1},
+            distributions={each: optuna.distributions.IntDistribution(1, 9) for each in ("gamma", name)},
+            value=1.0,
+        )
+        for name in ("a/b", "語" * 100)
     )
-    assert study.name_of(trial) == "a_b=1,gamma=3"
+    assert "/" not in study.name_of(trial)
+    assert study.name_of(trial) != study.name_of(other)
+    assert len(study.name_of(trial).encode()) <= study.LONGEST_NAME
 
 
 def test_only_the_repository_s_folder_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

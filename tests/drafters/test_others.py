@@ -14,7 +14,9 @@ from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import PROBES, Adaptive, Pace, best_gamma
 from vsd.drafters.prompt_lookup import PromptLookup, continuation
 from vsd.drafters.viskip import ViSkip
+from vsd.engine import Engine
 from vsd.models import State, VideoLM
+from vsd.parallelism import Parallel, Parallelism, Sequential
 from vsd.types import Context, Draft, Round, Video
 
 
@@ -98,21 +100,12 @@ def test_one_slow_round_does_not_change_the_pace() -> None:
 
 
 def test_adaptive_tries_both_ends_and_then_what_pays() -> None:
-    drafter, rounds = Adaptive(inner=Sevens()), list[Round]()
-
-    def next_length() -> int:
-        return len(drafted(drafter, Context(prompt=(), tokens=[1], rounds=rounds)))
-
-    lengths = list[int]()
+    drafter, lengths = Adaptive(inner=Sevens()), list[int]()
     for _ in range(PROBES + 4):
-        lengths.append(next_length())
-        rounds.append(
-            a_round(drafted=lengths[-1], accepted=0, committed=1, rejected=True, draft_s=lengths[-1], verify_s=1.0)
-        )
+        lengths.append(len(drafted(drafter, Context(prompt=(), tokens=[1]))))
+        round = a_round(drafted=lengths[-1], accepted=0, committed=1, rejected=True, draft_s=lengths[-1], verify_s=1.0)
+        drafter.learn([round])
     assert lengths == [5, 1] * (PROBES // 2) + [1] * 4
-    rounds.clear()  # another answer: what was learnt stays
-    assert next_length() == 1
-    assert drafter.pace.rounds == PROBES + 3  # nobody has asked since the last round
 
 
 def test_adaptive_notices_when_drafts_get_better() -> None:
@@ -120,13 +113,23 @@ def test_adaptive_notices_when_drafts_get_better() -> None:
     for accepted in (0, 5):
         rounds = [
             a_round(
-                drafted=gamma, accepted=accepted and gamma, rejected=not accepted, draft_s=gamma * 0.1, verify_s=1.0
+                drafted=gamma, accepted=accepted and gamma, rejected=not accepted, draft_s=0.1 * gamma, verify_s=1.0
             )
-            for gamma in (1, 5) * 301
+            for gamma in (1, 5) * 300
         ]
-        length = len(drafted(drafter, Context(prompt=(), tokens=[1], rounds=rounds[: 301 if accepted else 99])))
-        assert length == (5 if accepted else 1)
-        drafter.place[0] = 0
+        drafter.learn(rounds[:599])
+        assert len(drafted(drafter, Context(prompt=(), tokens=[1]))) == (5 if accepted else 1)
+
+
+@pytest.mark.parametrize("schedule", [Sequential(), Parallel(executor="thread")], ids=["sequential", "parallel"])
+def test_every_round_is_learnt_from_once(pair: Pair, video: Video, schedule: Parallelism) -> None:
+    drafter = Adaptive(inner=ViSkip(inner=Chain()))
+    drafter = Adaptive(inner=drafter)  # whatever stands between
+    run = Engine(target=pair.target, draft=pair.draft, drafter=drafter, parallelism=schedule, gamma=3, max_new_tokens=3)
+    rounds = [each for _ in range(4) for each in run.run(video, "What?").rounds]
+    run.close()
+    drafts = sum(each.drafted > 0 for each in rounds)
+    assert drafter.pace.rounds == drafter.inner.pace.rounds == drafts > 0  # type: ignore[attr-defined]
 
 
 def test_a_chain_stops_where_it_is_unsure(pair: Pair, video: Video) -> None:

@@ -67,7 +67,7 @@ def test_relaxed_tokens_and_their_relevance_are_seen() -> None:
     record = replace(record, trace=trace, text="a red box", pieces=("a", " red", " box"))
     text = shown([record])
     assert "a ⟦red⟧ box" in text
-    assert "(⟦relaxed⟧, blue to red" in text
+    assert "(in ⟦⟧: relaxed, colour:" in text
     found = terminal._ours(record)
     styles = {found.plain[span.start : span.end].strip(): str(span.style) for span in found.spans}
     assert (styles["⟦red⟧"], styles["box"]) == ("bright_blue", "bright_red")

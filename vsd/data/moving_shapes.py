@@ -53,7 +53,7 @@ def _samples(folder: Path, listing: Path, number: int, line: str, ask: str) -> l
     try:
         return list(_asked(folder, json.loads(line), ask))
     except (ValueError, KeyError, TypeError) as error:
-        rule = "each line must be a JSON object with id, video and question"
+        rule = "each line must be a JSON object with id, video and question (questions: text and answer)"
         raise ValueError(f"data.path: {rule}, got line {number} of {str(listing)!r}") from error
 
 

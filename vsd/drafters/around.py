@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsd.drafters.base import Drafter
 from vsd.fields import require
+from vsd.types import Round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,9 @@ class Around(Drafter):
     @property
     def needs(self) -> frozenset[str]:
         return self.inner.needs
+
+    def learn(self, rounds: Sequence[Round]) -> None:
+        self.inner.learn(rounds)
 
     def nodes(self, gamma: int) -> int:
         return self.inner.nodes(gamma)

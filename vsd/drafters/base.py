@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from vsd.chance import Chance
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
-from vsd.types import Context, Draft
+from vsd.types import Context, Draft, Round
 
 
 class Drafter(ABC):
@@ -34,6 +35,9 @@ class Drafter(ABC):
         still to be read. The drafter may commit context and nodes 0, 1, 2, ... of a chain; nodes of a tree it leaves
         uncommitted. The schedule rolls the state back to what the target accepted. A draft may have no nodes.
         """
+
+    def learn(self, rounds: Sequence[Round]) -> None:  # noqa: B027 - most learn nothing
+        """Take in rounds that ended: each of a run is told once, before the next draft or at the end of its answer."""
 
     def nodes(self, gamma: int) -> int:
         """The largest number of nodes a draft of depth `gamma` can have, or of nodes the draft model reads for it."""

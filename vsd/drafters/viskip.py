@@ -17,8 +17,10 @@ class ViSkip(Around):
     """Asks another drafter, but for one token only behind a token that depends on the video.
 
     Visual relevance is LVSpec's (arXiv 2604.05650). A draft is cut if the last committed token is among the `share` of
-    this answer's tokens so far that depend most on the video. The answer stays lossless; only the cost of tokens that
-    would be refused is spared.
+    this answer's tokens so far that depend most on the video: what follows such a token is more often refused, so that
+    less is drafted for nothing. The answer is as exact as ever.
+
+    Differs from the paper in: that has only the score; drafting by it is not taken from a paper.
     """
 
     share: float = 0.2

@@ -135,9 +135,17 @@ class Session:
         drafts."""
         if self.worker is None or gamma < 1:
             return None
-        rounds, self._told = self.answer.rounds[self._told :], len(self.answer.rounds)
         tokens = [*self.answer.tokens, *pending.tokens_N.tolist()]
-        return self.worker.propose(tokens, rounds, gamma)
+        return self.worker.propose(tokens, self._untold(), gamma)
+
+    def end(self) -> None:
+        """Tell the draft of the last rounds."""
+        if self.worker is not None:
+            self.worker.tell(self._untold())
+
+    def _untold(self) -> list[Round]:
+        rounds, self._told = self.answer.rounds[self._told :], len(self.answer.rounds)
+        return rounds
 
     def verify(self, draft: Draft) -> Verdict:
         """One target pass over the last committed token and the draft; keeps the accepted rows of its cache."""

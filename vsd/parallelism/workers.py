@@ -33,6 +33,10 @@ class Worker(ABC):
         """See `DraftSide.propose`."""
         return self._submit("propose", tokens, rounds, gamma)
 
+    def tell(self, rounds: Sequence[Round]) -> None:
+        """See `DraftSide.tell`; nobody waits for it."""
+        self._submit("tell", rounds)
+
     def close(self) -> None:  # noqa: B027 - most have nothing to stop
         """Stop; nothing can be handed over any more."""
 
@@ -66,7 +70,7 @@ class OtherThread(Worker):
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown()
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
         return self._pool.submit(self._on_stream, method, *args)

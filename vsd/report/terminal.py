@@ -125,8 +125,8 @@ def _ours(record: Record) -> Text:
     """This run's text: relaxed tokens in brackets, each in the colour of its visual relevance if that was computed."""
     found = marks(record.trace) if record.trace else []
     shares = heats(found)
-    notes = ["⟦relaxed⟧"] if any(mark.relaxed for mark in found) else []
-    notes += ["blue to red: depends on the video"] if any(share is not None for share in shares) else []
+    notes = ["in ⟦⟧: relaxed"] if any(mark.relaxed for mark in found) else []
+    notes += ["colour: blue, least, to red, most dependent on the video"] if set(shares) != {None} else []
     if not notes:
         return Text(record.text)
     text = Text()
