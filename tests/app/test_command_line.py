@@ -57,13 +57,14 @@ def test_multirun_one_table_and_a_failing_job_stops_no_other(pair: list[str], cl
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent differently there")
-def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("schedule", [[], ["parallelism=pearl", "parallelism.executor=process"]], ids=["one", "two"])
+def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path, schedule: list[str]) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     for index in range(400):
         (clips / f"{index:03}.mp4").symlink_to(tmp_path / "clip.mp4")
     write_video(tmp_path / "clip.mp4", frames=6)
-    arguments = [*pair, "max_new_tokens=64", "data=folder", f"data.path={clips}", "out=run"]
+    arguments = [*pair, *schedule, "max_new_tokens=64", "data=folder", f"data.path={clips}", "out=run"]
     log = (tmp_path / "log.txt").open("w+")
     # A shell starts background jobs with Ctrl-C ignored, and children inherit that from the tests.
     process = subprocess.Popen(
@@ -72,13 +73,16 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path)
         stdout=log,
         stderr=log,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     )
     samples = tmp_path / "run" / "samples.jsonl"
     deadline = time.monotonic() + 120
     while not (samples.exists() and samples.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to all processes of the run
     code = process.wait(timeout=60)
+    with pytest.raises(ProcessLookupError):  # none of them is left
+        os.killpg(process.pid, 0)
     log.seek(0)
     said = log.read()
     log.close()
