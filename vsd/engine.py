@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class Engine:
-    """Decodes one video and question at a time. It holds models and methods, and no state of a sample."""
+    """Decodes one video and question at a time. It holds models and methods; of a sample only the draft's worker holds
+    anything, until the next one begins. `close` it if the schedule has a thread or process of its own."""
 
     def __init__(
         self,
@@ -45,10 +46,10 @@ class Engine:
         """Missing methods default to a chain drafter, greedy verification and the sequential schedule.
 
         `draft` may be the target itself (self-speculation on the pruned prompt), or a checkpoint that is loaded where
-        it will run. `pruner` drops visual tokens from
-        the draft's prompt only; `positions` says whether its tokens keep their positions ("original") or are
-        re-indexed after pruning ("compact"). `relevance` says how visual relevance is measured, for methods that need
-        it and for the record. Raises ValueError for a value out of range and for a missing draft.
+        it will run. `pruner` drops visual tokens from the draft's prompt only; `positions` says whether its tokens keep
+        their positions ("original") or are re-indexed after pruning ("compact"). `relevance` says how visual relevance
+        is measured, for methods that need it and for the record. Raises ValueError for a value out of range and for a
+        missing draft.
         """
         if gamma < 1:
             raise ValueError(f"gamma: at least one token must be drafted per round, got {gamma}")

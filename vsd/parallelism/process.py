@@ -43,7 +43,6 @@ class OtherProcess(Worker):
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._asked = 0
-        atexit.register(self.close)
 
     def start(self) -> None:
         """Start the process, if it does not run, and wait until its model is loaded. Raises what the loading raised."""
@@ -57,6 +56,7 @@ class OtherProcess(Worker):
         )
         self._process.start()
         theirs.close()
+        atexit.register(self.close)
         self._receive(READY, START_S)
 
     def close(self) -> None:
@@ -65,6 +65,7 @@ class OtherProcess(Worker):
             self._process.join()
         if self._pipe is not None:
             self._pipe.close()
+        atexit.unregister(self.close)
         self._process = self._pipe = None
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
