@@ -211,7 +211,7 @@ def test_another_setting_is_another_baseline(
 
 def test_both_engines_warm_up_and_take_turns(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
     app.run(on_clips("limit=3"), tmp_path / "run")
-    assert fake.log == ["alone", "alone", "pair", "pair", "pair", "alone", "alone", "pair"]
+    assert fake.log == ["alone", "alone", "pair", "pair", "pair", "alone", "alone", "pair", "closed"]
 
 
 def test_what_changed_under_a_samples_id_is_decoded_again(
