@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vsd.data.moving_shapes import MovingShapes
 from vsd.engine import Engine
+from vsd.models import VideoLM, load
 from vsd.provenance import provenance
 from vsd.record import Record
 from vsd.report.folder import last_run
@@ -18,6 +20,23 @@ from vsd.types import Sample, Video
 from vsd.video import read
 
 FAMILIES = ("qwen2_5_vl", "llava_onevision")
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """The options that all measurements on the bundled pairs have."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--ratio", type=float, default=0.9)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--drafts", metavar="FOLDER", help="holds FAMILY for each pair; default: the bundled ones")
+    return parser
+
+
+def pairs(args: argparse.Namespace) -> Iterator[tuple[str, VideoLM, str]]:
+    """Each family asked for, its target, and the path of its draft."""
+    for name in args.family or FAMILIES:
+        yield name, load(f"zoo:{name}/target"), f"{args.drafts}/{name}" if args.drafts else f"zoo:{name}/draft"
 
 
 def clips(frames: int, limit: int | None = None) -> list[tuple[Sample, Video]]:

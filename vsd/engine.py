@@ -223,10 +223,10 @@ class Engine:
 
 def _same_vocab(target: VideoLM, draft: VideoLM | Checkpoint) -> tuple[VideoLM, VideoLM | Checkpoint]:
     """Both models with the smaller of their vocabularies; the words beyond it are padding."""
-    remote = isinstance(draft, Checkpoint)
-    theirs = inspect(draft.path, field=draft.field).vocab if isinstance(draft, Checkpoint) else draft.vocab
-    vocab = min(target.vocab, theirs)
-    if not remote and target.vocab == theirs:
+    if isinstance(draft, Checkpoint):
+        vocab = min(target.vocab, inspect(draft.path, field=draft.field).vocab)
+        return target.narrow(vocab), replace(draft, vocab=vocab)
+    if target.vocab == draft.vocab:
         return target, draft
-    narrowed = replace(draft, vocab=vocab) if isinstance(draft, Checkpoint) else draft.narrow(vocab)
-    return target.narrow(vocab), narrowed
+    vocab = min(target.vocab, draft.vocab)
+    return target.narrow(vocab), draft.narrow(vocab)

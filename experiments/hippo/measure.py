@@ -8,13 +8,12 @@ rate, with the measured times of a drafted token and of a verification, if nothi
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from statistics import fmean
 
 import torch
 
-from experiments.common import FAMILIES, setting, shown, side_by_side, table
+from experiments.common import arguments, pairs, setting, shown, side_by_side, table
 from vsd import stats
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM, load
@@ -94,18 +93,13 @@ def row(name: str, schedule: Parallelism, records: list[Record], gamma: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--ratio", type=float, default=0.9)
+    parser = arguments(__doc__)
     parser.add_argument("--gamma", type=int, default=5)
-    parser.add_argument("--limit", type=int)
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(setting(), f"{args.frames} frames, ratio {args.ratio:g}, gamma {args.gamma}.\n")
-    for family in args.family or FAMILIES:
-        target = load(f"zoo:{family}/target")
-        rows = measure(target, f"zoo:{family}/draft", args.frames, args.ratio, args.gamma, args.limit)
+    for family, target, draft in pairs(args):
+        rows = measure(target, draft, args.frames, args.ratio, args.gamma, args.limit)
         print(f"### {family}\n")
         print(table(["schedule", *NAMES, "expected", "mismatched"], rows), "\n", flush=True)
 

@@ -7,12 +7,11 @@ lies on a straight line between its two nearest settings.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 
 import numpy as np
 
-from experiments.common import FAMILIES, setting, side_by_side, table
+from experiments.common import arguments, pairs, setting, side_by_side, table
 from vsd import quality, stats
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
@@ -53,17 +52,10 @@ def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--ratio", type=float, default=0.9)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--drafts", metavar="FOLDER", help="holds FAMILY for each pair; default: the bundled ones")
-    args = parser.parse_args()
+    args = arguments(__doc__).parse_args()
     print(setting(), f"{args.frames} frames, ratio {args.ratio:g}.\n")
-    for family in args.family or FAMILIES:
-        draft = load(f"{args.drafts}/{family}" if args.drafts else f"zoo:{family}/draft")
-        rows = list(measure(load(f"zoo:{family}/target"), draft, args.frames, args.ratio, args.limit))
+    for family, target, draft in pairs(args):
+        rows = list(measure(target, load(draft), args.frames, args.ratio, args.limit))
         print(f"### {family}\n")
         head = ["rule", "accept/draft_length", "speed/decode", "quality kept %", "at random, as fast"]
         print(table(head, rows), "\n", flush=True)

@@ -9,14 +9,13 @@ among the others can a rule relax without loss.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from experiments.common import FAMILIES, clips, setting, table
+from experiments.common import arguments, clips, pairs, setting, table
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
 from vsd.models.tree import chain
@@ -99,17 +98,12 @@ def _area(parts: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--ratio", type=float, default=0.9)
+    parser = arguments(__doc__)
     parser.add_argument("--top-n", type=int, default=10)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--drafts", metavar="FOLDER", help="holds FAMILY for each pair; default: the bundled ones")
     args = parser.parse_args()
     print(setting(), f"{args.frames} frames, ratio {args.ratio:g}, N {args.top_n}.\n")
-    for family in FAMILIES:
-        target = load(f"zoo:{family}/target")
-        draft = load(f"{args.drafts}/{family}" if args.drafts else f"zoo:{family}/draft")
+    for family, target, path in pairs(args):
+        draft = load(path)
         found = [
             read_again(target, draft, video, sample.question, ratio=args.ratio, top_n=args.top_n)
             for sample, video in clips(args.frames, args.limit)

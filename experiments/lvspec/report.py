@@ -87,9 +87,8 @@ def draw(found: list[Job], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     pairs = sorted({job.pair for job in found}, key=lambda pair: ("other" in pair, pair))
-    figure, grid = plt.subplots(
-        2, -(-(len(pairs) + 1) // 2), figsize=(4.6 * -(-(len(pairs) + 1) // 2), 8), squeeze=False
-    )
+    columns = -(-(len(pairs) + 1) // 2)
+    figure, grid = plt.subplots(2, columns, figsize=(4.6 * columns, 8), squeeze=False)
     axes = grid.flatten().tolist()
     for axis, pair in zip(axes, pairs, strict=False):
         for rule in sorted({job.rule for job in found}):
@@ -130,13 +129,14 @@ def main() -> None:
                 job.dials,
                 f"{job.accepted:.2f} ± {job.error:.2f}",
                 f"{job.retention:.1f} [{job.interval[0]:.1f}, {job.interval[1]:.1f}]",
-                f"{kept_at_random(mine, job.accepted):.1f}",
-                f"{job.retention - kept_at_random(mine, job.accepted):+.1f}",
+                f"{at_random:.1f}",
+                f"{job.retention - at_random:+.1f}",
                 job.relaxed,
                 job.gap,
                 job.agreement,
             ]
             for job in mine
+            for at_random in [kept_at_random(mine, job.accepted)]
         ]
         head = ["rule", "setting", "accept/draft_length", "quality kept %", "at random", "more", "relaxed", "gap"]
         print(table([*head, "agreement"], rows), "\n")

@@ -10,10 +10,10 @@ from typing import Any
 
 from vsd.fields import require, require_one_of
 from vsd.types import Sample
-from vsd.zoo import CLIPS
+from vsd.zoo import CLIPS, texts
 
 ASKED = ("description", "open", "choice")
-LETTERS = ("A", "B", "C", "D")
+LETTERS = tuple(texts.LETTERS)
 
 
 @dataclass(frozen=True, kw_only=True)
