@@ -106,7 +106,7 @@ def test_metric_is_what_the_hand_says(name: str, records: list[Record]) -> None:
 
 
 def test_no_metric_is_missing_and_none_is_extra(records: list[Record]) -> None:
-    only_parallel = {name for name in METRICS if name.startswith("parallel/")}
+    only_parallel = {name for name in METRICS if name.startswith("parallel/")} | {"speed/equal_devices"}
     assert set(summary(records)) == {*EXPECTED, *METRICS} - only_parallel
 
 
@@ -155,7 +155,7 @@ def test_autoregressive_has_no_acceptance_and_speed_one(records: list[Record]) -
 
 def test_without_a_baseline_there_is_no_speed_up(records: list[Record]) -> None:
     values = summary([Record(sample=records[0].sample, trace=records[0].trace)])
-    assert {name for name in values if name.startswith("speed/")} == {"speed/tokens_per_s"}
+    assert {name for name in values if name.startswith("speed/")} == {"speed/tokens_per_s", "speed/device_s_per_token"}
     assert "exact/mismatched" not in values
 
 
@@ -203,21 +203,27 @@ def test_records_survive_json(records: list[Record]) -> None:
 def test_rounds_that_overlap_say_how_much_and_what_was_for_nothing() -> None:
     def ahead(accepted: int, wasted: int, wall_s: float) -> Round:
         return Round(drafted=3, nodes=3, accepted=accepted, committed=3, rejected=accepted < 3, proposed=4, ahead=4,
-                     wasted=wasted, draft_s=2.0, verify_s=3.0, wall_s=wall_s)  # fmt: skip
+                     wasted=wasted, draft_s=2.0, verify_s=3.0, wait_s=0.25, wall_s=wall_s)  # fmt: skip
 
+    first = Round(drafted=1, nodes=1, accepted=1, committed=1, rejected=False, proposed=0, ahead=4, draft_s=0.0)
     last = Round(drafted=3, nodes=3, accepted=3, committed=4, rejected=False, verify_s=3.0, wall_s=3.0)
+    rounds = [first, ahead(3, 0, 3.5), ahead(2, 4, 4.0), last]
     seconds = {"decode": 10.5, "first_token": 2.0, "total": 13.0}
     found = summary(
         [
             Record(
                 sample=Sample(id="a", video="a.mp4", question="?"),
-                trace=trace([ahead(3, 0, 3.5), ahead(2, 4, 4.0), last], seconds, tokens=11, forwards=3),
+                trace=replace(trace(rounds, seconds, tokens=11, forwards=3), devices=2),
                 baseline=baseline(11),
             )
         ]
     )
     assert found["parallel/overlap"] == pytest.approx((1.5 + 1.0) / (2.0 + 2.0))
     assert found["parallel/wasted"] == pytest.approx(4 / 8)
+    assert found["parallel/target_wait"] == pytest.approx(0.5 / 7.5)
+    assert found["parallel/draft_wait"] == pytest.approx(1 - 4.0 / 7.5)
+    assert found["speed/device_s_per_token"] == pytest.approx(2 * 10.5 / 10)
+    assert found["speed/equal_devices"] == pytest.approx(found["speed/decode"] / 2)
     assert found["speed/cost_ratio"] == pytest.approx(1.0 / (4.0 / 8))  # drafted tokens, however many were tested
     assert "speed/predicted" not in found
 

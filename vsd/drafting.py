@@ -55,20 +55,23 @@ class DraftSide:
         self._chance: Chance = Seeded(0)
 
     @torch.inference_mode()
-    def encode(self, video: Video, question: str, prompt: Prompt | None = None) -> tuple[Grid | None, float]:
-        """Begin a sample: read the video, or take over the target's own prompt of it. Returns the grid, and seconds."""
+    def encode(self, video: Video, question: str, prompt: Prompt | None = None) -> float:
+        """Begin a sample: read the video, or take over the target's own prompt of it. Returns seconds."""
         clock = self._clock()
         self._prompt = self._state = None
         if self.model is not None:
             self._prompt = prompt or self.model.encode(video, question)
-        return (self._prompt.grid if self._prompt else None), clock.now() - clock.start
+        return clock.now() - clock.start
 
     @torch.inference_mode()
-    def prefill(self, kept_K: Tensor | None, words: Sequence[int], chance: Chance | int) -> tuple[int, float]:
+    def prefill(
+        self, kept_K: Tensor | None, grid: Grid, words: Sequence[int], chance: Chance | int
+    ) -> tuple[int, float]:
         """Read the prompt with the visual tokens `kept_K` (None: all). Returns how many those are, and seconds.
 
-        `words` are the text tokens of the target's prompt, `chance` is the draft's, or its seed. Raises SampleError if
-        prompt and answer do not fit the context.
+        `grid` and `words` are the visual grid and the text tokens of the target's prompt, `chance` is the draft's, or
+        its seed. Raises ValueError if the draft sees the video on another grid, SampleError if prompt and answer do not
+        fit the context.
         """
         clock = self._clock()
         self._words, self._read, self._rounds = tuple(words), [], []
@@ -76,24 +79,31 @@ class DraftSide:
         if self.model is None or self._prompt is None:
             return 0, 0.0
         prompt = self._prompt
+        if prompt.grid != grid:
+            raise ValueError(
+                "draft: target and draft must see the video on the same grid (t, h, w), "
+                f"got {tuple(grid)} and {tuple(prompt.grid)}"
+            )
         if kept_K is not None:
             prompt = prompt.keep(kept_K.to(self.model.device))
         if self.positions == "compact":
             prompt = prompt.compact()
         check_context(self.model, prompt, self.max_new_tokens)
-        self._state, _, _ = self.model.prefill(prompt, capacity=prompt.length + self.spare)
+        self._state, logits_W, _ = self.model.prefill(prompt, capacity=prompt.length + self.spare)
+        self._state.prompt_1W = logits_W[None]
         return len(prompt.visual_V), clock.now() - clock.start
 
     @torch.inference_mode()
     def propose(self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int) -> Window:
         """A draft of at most `gamma` tokens behind `tokens`: the answer so far, with or without drafted tokens that the
-        target has not seen yet. `rounds` are those that ended since the last call."""
+        target has not seen yet; none yet while the target prefills. `rounds` are those that ended since the last
+        call."""
         clock = self._clock()
         self.tell(rounds)
         if self._state is not None:
             # A token that stands where it was read, behind the same tokens, has its right rows in the cache.
             valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._read, tokens, strict=False)))
-            self._state.rollback(self._state.prompt + min(self._state.generated, valid, len(tokens) - 1))
+            self._state.rollback(self._state.prompt + min(self._state.generated, valid, max(len(tokens) - 1, 0)))
         context = Context(prompt=self._words, tokens=tokens, rounds=self._rounds)
         draft = self.drafter.propose(context, self.model, self._state, gamma, self._chance)
         self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,12 @@ from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
 from vsd.drafting import DraftSide, check_context, load_side
 from vsd.models import Checkpoint, VideoLM, inspect
-from vsd.parallelism import NO_DRAFT, Answer, Autoregressive, Parallelism, Sequential, Session
+from vsd.opening import Opening
+from vsd.parallelism import Answer, Autoregressive, Parallelism, Sequential, Session
 from vsd.parallelism.base import check_form
 from vsd.parallelism.workers import Worker
 from vsd.relevance import Relevance
-from vsd.types import Evidence, Grid, Output, Prompt, Trace, Video
+from vsd.types import Prompt, Trace, Video
 from vsd.verifiers import Greedy, Verifier
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Engine:
         """Answer one question. `seed` is this sample's only source of randomness.
 
         Raises SampleError if the prompt and `max_new_tokens` do not fit the context, ValueError if target and draft
-        see the video on different grids.
+        see the video on different grids, and whatever the draft's worker raised.
         """
         clock = Clock(self.target.device)
         chance, verifier = Seeded(seed), self.verifier.for_sample()
@@ -111,20 +111,16 @@ class Engine:
         with clock.span("encode"):
             prompt = self.target.encode(video, question)
         check_context(self.target, prompt, self.max_new_tokens)
-        encoding = self._encode_draft(video, question, prompt) if self.parallelism.overlap_prefill else None
+        opening = self._opening(video, question, prompt, seed, clock)
+        if opening and self.parallelism.overlap_prefill:
+            opening.encode()
         with clock.span("prefill"):
             state, logits_W, evidence = self.target.prefill(
-                prompt, want=self._wanted(), capacity=self._capacity(prompt)
+                prompt,
+                want=self._wanted(),
+                capacity=self._capacity(prompt),
+                early=opening.early if opening and self.parallelism.early_draft else None,
             )
-            evidence = replace(evidence, seed=seed)
-            answer = Answer(limit=self.max_new_tokens, eos=self.target.eos)
-            first = verifier.verify(NO_DRAFT, Output(logits_MW=logits_W[None]), evidence, chance)
-            assert first.bonus is not None  # without a draft there always is a token of the target's own
-            answer.append([first.bonus])
-        clock.mark("first_token")
-
-        encoding = encoding or self._encode_draft(video, question, prompt)
-        kept = self._prefill_draft(encoding, prompt, evidence, clock)
         session = Session(
             target=self.target,
             state=state,
@@ -132,24 +128,30 @@ class Engine:
             verifier=verifier,
             relevance=self.relevance,
             gamma=self.gamma,
-            evidence=evidence,
-            answer=answer,
+            evidence=replace(evidence, seed=seed),
+            answer=Answer(limit=self.max_new_tokens, eos=self.target.eos),
             clock=clock,
             chance=chance,
         )
+        session.begin(logits_W, opening.window(session.evidence) if opening else None)
+        clock.mark("first_token")
+
+        kept = opening.finish(session.evidence) if opening else 0
         with clock.span("decode"):
             self.parallelism.decode(session)
         clock.mark("total")
         session.end()
+        answer = session.answer
         return Trace(
             tokens=tuple(answer.tokens),
             rounds=tuple(answer.rounds),
             seconds=clock.seconds,
             target_forwards=session.target_forwards,
             visual=prompt.grid.tokens,
-            kept=kept,
+            kept=kept or prompt.grid.tokens,
             prompt=prompt.length,
             finish=answer.finish,
+            devices=self._devices(),
         )
 
     def text(self, trace: Trace) -> str:
@@ -170,35 +172,20 @@ class Engine:
                 first, read = read, count
         return tuple(found)
 
-    def _encode_draft(self, video: Video, question: str, prompt: Prompt) -> Future[tuple[Grid | None, float]] | None:
-        """Let the draft read the video."""
+    def _opening(self, video: Video, question: str, prompt: Prompt, seed: int, clock: Clock) -> Opening | None:
+        """What the draft has to do for this sample before it can draft; None if nobody drafts."""
         if self.worker is None:
             return None
         shared = prompt if self._shares_prompt else None
-        return self.worker.encode(video, question, shared)
-
-    def _prefill_draft(
-        self, encoding: Future[tuple[Grid | None, float]] | None, prompt: Prompt, evidence: Evidence, clock: Clock
-    ) -> int:
-        """Prune, and let the draft read what is kept; returns the number of visual tokens kept."""
-        if self.worker is None or encoding is None:
-            return prompt.grid.tokens
-        kept_K = None
-        if self.draft is not None and self.pruner is not None:
-            with clock.span("prune"):
-                kept_K = self.pruner.keep(evidence)
-        grid, encoded_s = encoding.result()
-        if grid is not None and grid != prompt.grid:
-            raise ValueError(
-                "draft: target and draft must see the video on the same grid (t, h, w), "
-                f"got {tuple(prompt.grid)} and {tuple(grid)}"
-            )
-        prefill = self.worker.prefill(kept_K, prompt.text_ids, evidence.seed)
-        kept, read_s = prefill.result()
-        if self.draft is None:
-            return prompt.grid.tokens
-        clock.seconds |= {"draft_encode": encoded_s, "draft_prefill": read_s}
-        return kept
+        return Opening(
+            self.worker,
+            self.pruner if self.draft is not None else None,
+            clock,
+            prompt=prompt,
+            seed=seed,
+            window=min(self.parallelism.window(self.gamma), self.max_new_tokens),
+            encode_draft=partial(self.worker.encode, video, question, shared),
+        )
 
     def close(self) -> None:
         """Let the draft's worker go; the engine cannot run any more."""
@@ -214,6 +201,15 @@ class Engine:
     def _relevance(self, relevance: Relevance) -> Relevance | None:
         needs = self.verifier.needs | (self.drafter.needs if self.drafter is not None else frozenset())
         return relevance if relevance.always or "relevance" in needs else None
+
+    def _devices(self) -> int:
+        """How many devices a run holds. A CPU, which both sides share, counts once for each that works at the time."""
+        places = {str(device) for device in self.target.devices}
+        if self.draft is not None:
+            theirs = {self.draft.device} if isinstance(self.draft, Checkpoint) else self.draft.devices
+            apart = self.parallelism.at_once
+            places |= {f"{device}, draft" if apart and str(device) == "cpu" else str(device) for device in theirs}
+        return len(places)
 
     def _capacity(self, prompt: Prompt) -> int:
         """Cache rows: the prompt, the answer, and the largest draft that may hang behind its last token."""

@@ -149,6 +149,22 @@ def measured_to_predicted(s: Sums) -> float:
     return decode(s) / predicted(s)
 
 
+@metric("speed/device_s_per_token")
+def device_s_per_token(s: Sums) -> float:
+    """Seconds of a device per token on the decode clock: a run on two devices spends two in each second."""
+    return s["device/decode"] / s["decoded"]
+
+
+@metric("speed/equal_devices")
+def equal_devices(s: Sums) -> float:
+    """Speed-up on the decode clock over the target alone on as many devices: a copy on each, with samples of its own.
+    Left out where the run holds no more devices than the baseline."""
+    more = s["paired/device_decode"] / s["paired/decode"] / (s["baseline/device_decode"] / s["baseline/decode"])
+    if more < 1 + 1e-9:
+        raise ZeroDivisionError
+    return decode(s) / more
+
+
 # Draft and target at once
 
 
@@ -157,6 +173,18 @@ def overlap(s: Sums) -> float:
     """Of the time that the two sides could have worked at once, the share in which they did: the seconds of both less
     those of the round, over the smaller of the two, in the rounds that drafted ahead."""
     return (s["ahead/draft_s"] + s["ahead/verify_s"] - s["ahead/wall_s"]) / s["ahead/smaller_s"]
+
+
+@metric("parallel/target_wait")
+def target_wait(s: Sums) -> float:
+    """Of the time of the rounds that drafted ahead, the share in which the target waited for the draft."""
+    return s["ahead/wait_s"] / s["ahead/wall_s"]
+
+
+@metric("parallel/draft_wait")
+def draft_wait(s: Sums) -> float:
+    """The share in which the draft had nothing to do."""
+    return 1 - s["ahead/draft_s"] / s["ahead/wall_s"]
 
 
 @metric("parallel/wasted")
@@ -248,6 +276,8 @@ def _sums(record: Record) -> dict[str, float]:
         sums |= {"paired/tokens": len(trace.tokens), "baseline/tokens": len(base.tokens)}
         sums |= {"paired/decoded": _decoded(trace), "baseline/decoded": _decoded(base)}
         sums["baseline/forwards"] = base.target_forwards
+        sums["paired/device_decode"] = sums["device/decode"]
+        sums["baseline/device_decode"] = base.devices * base.seconds["decode"]
     return sums
 
 
@@ -259,10 +289,12 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
     sums |= {"rounds": len(rounds), "forwards": trace.target_forwards, "committed": sum(r.committed for r in rounds)}
     sums |= {"accepted": sum(r.accepted for r in rounds), "rejected": sum(r.rejected for r in rounds)}
     sums |= {"drafted": sum(r.drafted for r in rounds), "draft_s": sum(r.draft_s for r in rounds)}
-    ahead = [r for r in trace.rounds if r.ahead]
+    sums["device/decode"] = trace.devices * trace.seconds["decode"]
+    ahead = [r for r in trace.rounds if r.ahead and r.wall_s]  # not the one that the prefill's logits tested
     sums |= {"proposed": sum(r.proposed for r in trace.rounds), "wasted": sum(r.wasted for r in trace.rounds)}
     sums |= {"steps": sums["proposed"] if ahead else sums["drafted"]}
-    sums |= {f"ahead/{name}": sum(getattr(r, name) for r in ahead) for name in ("draft_s", "verify_s", "wall_s")}
+    spans = ("draft_s", "verify_s", "wait_s", "wall_s")
+    sums |= {f"ahead/{name}": sum(getattr(r, name) for r in ahead) for name in spans}
     sums |= {"ahead": len(ahead), "ahead/smaller_s": sum(min(r.draft_s, r.verify_s) for r in ahead)}
     sums |= {"relaxed": sum(len(r.relaxed) for r in rounds), "gap": sum(sum(r.gaps) for r in rounds)}
     for r in rounds:

@@ -236,7 +236,9 @@ class Round:
     `proposed`: tokens that were drafted in this round; `ahead`: those of them that were drafted while the target
     verified, of which only the first was tested in this round; `wasted`: tokens that were thrown away in it, drafted
     now or before. `draft_s` and `verify_s` are the seconds that either side worked, `wall_s` those of the
-    round: less than their sum where they worked at once.
+    round: less than their sum where they worked at once; `wait_s` are those that the target waited for the draft. A
+    window that was drafted during the prefill is tested with the prefill's logits, in a first round without seconds of
+    the target's and of its own.
     """
 
     drafted: int
@@ -252,6 +254,7 @@ class Round:
     wasted: int = 0
     draft_s: float = 0.0
     verify_s: float = 0.0
+    wait_s: float = 0.0
     wall_s: float = 0.0
 
 
@@ -261,7 +264,9 @@ class Trace:
 
     Spans: encode, prefill, prune, draft_encode, draft_prefill, decode (the papers' clock: all after the prefills and
     the pruning), first_token (from the start to the first committed token), total (everything after the video was
-    decoded to frames). `finish` is "eos" or "length"; `target_forwards` counts decode-time forwards of the target.
+    decoded to frames). Those of draft and pruning lie within prefill where the schedule overlaps them. `finish` is
+    "eos" or "length"; `target_forwards` counts decode-time forwards of the target; `devices` is how many devices the
+    run held, a CPU once for each side that worked on it at the same time.
     """
 
     tokens: tuple[int, ...]
@@ -272,3 +277,4 @@ class Trace:
     kept: int
     prompt: int
     finish: str
+    devices: int = 1

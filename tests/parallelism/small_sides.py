@@ -19,7 +19,7 @@ from vsd.types import Draft, Evidence, Grid, Output
 from vsd.verifiers import Verifier
 
 Model = Callable[[tuple[int, ...]], Tensor]
-"""Logits behind a text. The first word of an answer is no part of it: nobody drafted it."""
+"""Logits behind a text. A first word of an answer that nobody drafted is no part of it."""
 
 
 class Reader:
@@ -27,15 +27,15 @@ class Reader:
 
     device = torch.device("cpu")
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, first: int) -> None:
+        self.model, self.first = model, first
         self.read: tuple[int, ...] = ()
         self.offered: tuple[int, ...] = ()
 
     def forward(self, ids_M: Tensor, parents: Sequence[int], state: Reader, layer: str | None = None) -> Output:
         assert list(parents) == list(chain(len(ids_M)))
         self.offered = tuple(ids_M.tolist())
-        texts = [(*self.read, *self.offered[: count + 1])[1:] for count in range(len(self.offered))]
+        texts = [(*self.read, *self.offered[: count + 1])[self.first :] for count in range(len(self.offered))]
         return Output(logits_MW=torch.stack([self.model(text) for text in texts]))
 
     def commit(self, path: Sequence[int]) -> None:
@@ -46,16 +46,17 @@ class Reader:
 class Writer:
     """The draft as a worker: words of its own law behind any text."""
 
-    def __init__(self, model: Model, law: Law, chance: Chance) -> None:
-        self.model, self.law, self.chance = model, law, chance
+    def __init__(self, model: Model, law: Law, chance: Chance, first: int) -> None:
+        self.model, self.law, self.chance, self.first = model, law, chance, first
 
     def propose(self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int) -> Future[Window]:
-        text, laws = tuple(tokens[1:]), list[Tensor]()
+        text, laws = tuple(tokens[self.first :]), list[Tensor]()
+        before = len(text)
         for _ in range(gamma):
             laws.append(self.law.law(self.model(text)[None])[0])
             text += (self.chance.pick(laws[-1]) if self.law.temperature else int(laws[-1].argmax()),)
         draft = Draft(
-            tokens_N=torch.tensor(text[len(tokens) - 1 :]),
+            tokens_N=torch.tensor(text[before:]),
             parents_N=torch.tensor(chain(gamma)),
             probs_NW=torch.stack(laws) if self.law.temperature else None,
         )
@@ -74,14 +75,17 @@ def a_session(
     gamma: int,
     law: Law | None = None,
     eos: frozenset[int] = frozenset(),
+    first: str = "given",
 ) -> Session:
-    """A session behind a first word, 0."""
-    answer, reader = Answer(limit=limit, eos=eos), Reader(target)
-    answer.append([0])
-    return Session(
+    """A session behind a first word: 0 ("given"), the target's ("own"), or one that was drafted with the rest of a
+    window ("drafted")."""
+    given = int(first == "given")
+    answer, reader = Answer(limit=limit, eos=eos), Reader(target, given)
+    writer = Writer(draft, law or Law(), chance, given)
+    session = Session(
         target=reader,  # type: ignore[arg-type]
         state=reader,  # type: ignore[arg-type]
-        worker=Writer(draft, law or Law(), chance),  # type: ignore[arg-type]
+        worker=writer,  # type: ignore[arg-type]
         verifier=verifier,
         relevance=None,
         gamma=gamma,
@@ -90,3 +94,9 @@ def a_session(
         clock=Clock(),
         chance=chance,
     )
+    if given:
+        answer.append([0])
+    else:
+        window = writer.propose([], [], min(gamma, limit)).result() if first == "drafted" else None
+        session.begin(target(()), window)
+    return session

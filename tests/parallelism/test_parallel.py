@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -136,11 +135,10 @@ def test_a_measured_length_follows_the_times(pair: Pair, video: Video) -> None:
     schedule = Parallel(executor="inline", length="measured")
     run = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, gamma=9, max_new_tokens=TOKENS)
     run.run(video, QUESTION)
-    session = SimpleNamespace(gamma=9)
     for verify_s, length in ((0.5, 5), (0.1, 1), (0.01, 1), (3.0, 9)):
         schedule.seen.clear()
         schedule.seen.extend([a_round(draft_s=0.4, verify_s=verify_s)] * 3)
-        assert schedule._gamma(session) == length  # type: ignore[arg-type]
+        assert schedule.window(9) == length
 
 
 def a_round(**seconds: float) -> Round:

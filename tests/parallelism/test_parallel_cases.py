@@ -39,7 +39,7 @@ def logits_of(word: int) -> Tensor:
 
 
 def decoded(
-    schedule: Parallelism, seed: int, rate: float, *, limit: int, gamma: int, eos: frozenset[int]
+    schedule: Parallelism, seed: int, rate: float, *, limit: int, gamma: int, eos: frozenset[int], first: str = "given"
 ) -> tuple[list[int], str, list[Round], int]:
     def target(text: tuple[int, ...]) -> Tensor:
         return logits_of(said(seed, text))
@@ -47,7 +47,7 @@ def decoded(
     def draft(text: tuple[int, ...]) -> Tensor:
         return logits_of((said(seed, text) + (not agrees(seed, text, rate))) % WORDS)
 
-    session = a_session(target, draft, Greedy(), Seeded(0), limit=limit, gamma=gamma, eos=eos)
+    session = a_session(target, draft, Greedy(), Seeded(0), limit=limit, gamma=gamma, eos=eos, first=first)
     schedule.decode(session)
     return session.answer.tokens, session.answer.finish, session.answer.rounds, session.target_forwards
 
@@ -61,18 +61,23 @@ def decoded(
     ends=st.booleans(),
     pre=st.booleans(),
     post=st.booleans(),
+    early=st.booleans(),
 )
 def test_any_case_gives_the_targets_own_answer(
-    seed: int, rate: float, limit: int, gamma: int, ends: bool, pre: bool, post: bool
+    seed: int, rate: float, limit: int, gamma: int, ends: bool, pre: bool, post: bool, early: bool
 ) -> None:
     schedule = Parallel(executor="inline", pre_verify=pre, post_verify=post)
     eos = frozenset({1}) if ends else frozenset[int]()
-    alone, finish, _, _ = decoded(Autoregressive(), seed, rate, limit=limit, gamma=gamma, eos=eos)
-    tokens, ended, rounds, forwards = decoded(schedule, seed, rate, limit=limit, gamma=gamma, eos=eos)
+    alone, finish, _, _ = decoded(
+        Autoregressive(), seed, rate, limit=limit, gamma=gamma, eos=eos, first="own" if early else "given"
+    )
+    tokens, ended, rounds, forwards = decoded(
+        schedule, seed, rate, limit=limit, gamma=gamma, eos=eos, first="drafted" if early else "given"
+    )
     assert (tokens, ended) == (alone, finish)
-    assert sum(each.committed for each in rounds) == len(tokens) - 1
+    assert sum(each.committed for each in rounds) == len(tokens) - (not early)
     assert sum(each.proposed for each in rounds) == sum(each.accepted + each.wasted for each in rounds)
-    assert forwards == len(rounds) <= len(tokens) - 1
+    assert forwards == len(rounds) - early <= len(tokens) - 1
     assert all(each.accepted <= each.drafted for each in rounds)
 
 

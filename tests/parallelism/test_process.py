@@ -27,6 +27,7 @@ from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
+EARLY = {"overlap_prefill": True, "early_draft": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ def build(
         pruner=Uniform(ratio=0.5),
         drafter=drafter,
         verifier=verifier,
-        parallelism=Parallel(executor="process", timeout_s=timeout_s, threads=1, overlap_prefill=True),
+        parallelism=Parallel(executor="process", timeout_s=timeout_s, threads=1, **EARLY),
         gamma=4,
         max_new_tokens=TOKENS,
     )
@@ -108,7 +109,7 @@ def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: V
         target=pair.target,
         draft=pair.draft,
         pruner=Uniform(ratio=0.5),
-        parallelism=Parallel(executor="inline"),
+        parallelism=Parallel(executor="inline", **EARLY),
         gamma=4,
         max_new_tokens=TOKENS,
     )
@@ -128,7 +129,7 @@ def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> 
         pruner=Uniform(ratio=0.5),
         drafter=drafter,
         verifier=verifier,
-        parallelism=Parallel(executor="inline"),
+        parallelism=Parallel(executor="inline", **EARLY),
         gamma=4,
         max_new_tokens=TOKENS,
     )

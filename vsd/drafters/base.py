@@ -32,8 +32,9 @@ class Drafter(ABC):
         """A draft of depth at most `gamma` that continues `context.tokens`.
 
         `state` holds the draft's prompt and the first `state.generated` tokens of the context; at least the last one is
-        still to be read. The drafter may commit context and nodes 0, 1, 2, ... of a chain; nodes of a tree it leaves
-        uncommitted. The schedule rolls the state back to what the target accepted. A draft may have no nodes.
+        still to be read. If there is none yet, `state.prompt_1W` are the logits behind the prompt. The drafter may
+        commit context and nodes 0, 1, 2, ... of a chain; nodes of a tree it leaves uncommitted. The schedule rolls the
+        state back to what the target accepted. A draft may have no nodes.
         """
 
     def learn(self, rounds: Sequence[Round]) -> None:  # noqa: B027 - most learn nothing

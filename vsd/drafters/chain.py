@@ -37,9 +37,7 @@ class Chain(Law, Drafter):
         ids_M = torch.tensor(context.tokens[state.generated :], device=model.device)
         tokens, laws = list[torch.Tensor](), list[torch.Tensor]()
         for _ in range(gamma):
-            count = ids_M.shape[0]
-            logits_1W = model.forward(ids_M, chain(count), state).logits_MW[-1:]
-            state.commit(range(count))
+            logits_1W = _read(ids_M, model, state)
             if self.temperature:
                 laws.append(self.law(logits_1W))
                 ids_M = torch.tensor([chance.pick(laws[-1][0])], device=model.device)
@@ -53,3 +51,13 @@ class Chain(Law, Drafter):
             parents_N=torch.tensor(chain(len(tokens))),
             probs_NW=torch.cat(laws) if laws else None,
         )
+
+
+def _read(ids_M: torch.Tensor, model: VideoLM, state: State) -> torch.Tensor:
+    """The logits behind these tokens, which are committed; with none yet, those behind the prompt."""
+    count = ids_M.shape[0]
+    if not count and state.prompt_1W is not None:
+        return state.prompt_1W
+    logits_1W = model.forward(ids_M, chain(count), state).logits_MW[-1:]
+    state.commit(range(count))
+    return logits_1W

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -22,9 +23,24 @@ from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
 
-_PLAIN_NEEDS = frozenset({"features", "attention", "video_attention"})
+_ATTENTION = frozenset({"attention", "video_attention"})
+_PLAIN_NEEDS = _ATTENTION | {"features"}
 _SUFFIX_PIECE = 64
 _SPARE_ROWS = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Early:
+    """Somebody who does not want to wait for the end of a prefill: `call` is called in the midst of it, with the
+    evidence that `needs` names, as soon as that is there. Attention is there at the end only: then nobody is called."""
+
+    needs: frozenset[str]
+    call: Callable[[Evidence], None]
+
+    @property
+    def served(self) -> bool:
+        """Whether the call will come."""
+        return not self.needs & _ATTENTION
 
 
 class VideoLM(ABC):
@@ -79,6 +95,11 @@ class VideoLM(ABC):
     def device(self) -> torch.device:
         return self._embed.weight.device
 
+    @property
+    def devices(self) -> frozenset[torch.device]:
+        """All devices that hold a part of the model."""
+        return frozenset(weight.device for weight in self.model.parameters())
+
     @torch.inference_mode()
     def encode(self, video: Video, question: str) -> Prompt:
         """Apply the chat template, run the vision tower, and put its features in place.
@@ -109,22 +130,31 @@ class VideoLM(ABC):
 
     @torch.inference_mode()
     def prefill(
-        self, prompt: Prompt, *, want: Iterable[str] = frozenset(), capacity: int | None = None
+        self,
+        prompt: Prompt,
+        *,
+        want: Iterable[str] = frozenset(),
+        capacity: int | None = None,
+        early: Early | None = None,
     ) -> tuple[State, Tensor, Evidence]:
         """Read the prompt. Returns the state, the logits_W after its last token, and the evidence wanted.
 
         `want` names evidence as in `vsd.types.Evidence`; what is not wanted is not computed. With attention wanted
         the prompt is read in two passes, cut after the last visual placeholder, and only rows of the second are
         formed (SpecVLM, arXiv 2508.16201). `capacity` is the number of cache rows to allocate (default: the prompt
-        and 512 more). Raises ValueError for an unknown evidence name.
+        and 512 more); `early` is called meanwhile. Raises ValueError for an unknown evidence name.
         """
-        want = frozenset(want)
+        want = frozenset(want) | (early.needs if early else frozenset())
         layers = {name: layer_number(name, self.depth) for name in _hidden_names(want)}
         state = self._state(prompt, capacity)
         probe = None
-        if want & {"attention", "video_attention"}:
+        if want & _ATTENTION:
             probe = SuffixAttention(prompt.visual_V, context="attention" in want, video="video_attention" in want)
-        with HiddenTaps(self.text, layers, prompt) as taps:
+        taps = HiddenTaps(self.text, layers, prompt)
+        if early and early.served:
+            number = max((layers[name] for name in _hidden_names(early.needs)), default=0)
+            taps.call(after=number, ready=lambda: early.call(_evidence(early.needs, prompt, taps)))
+        with taps:
             for start, end in _pieces(prompt, two_passes=probe is not None):
                 taps.piece(start, end)
                 hidden_MD = self._run(
@@ -135,14 +165,7 @@ class VideoLM(ABC):
                     probe=probe if start >= prompt.suffix else None,
                 )
             logits_W = self._logits(hidden_MD[-1:])[0]
-            evidence = Evidence(
-                grid=prompt.grid,
-                features_VD=prompt.features_VD if "features" in want else None,
-                attention_V=probe.attention_V if probe else None,
-                video_attention_V=probe.video_attention_V if probe else None,
-                hidden=taps.hidden,
-            )
-        return state, logits_W, evidence
+        return state, logits_W, _evidence(want, prompt, taps, probe)
 
     @torch.inference_mode()
     def forward(
@@ -273,6 +296,17 @@ class VideoLM(ABC):
             **self.video_options,
         )
         return inputs.to(self.device)
+
+
+def _evidence(want: frozenset[str], prompt: Prompt, taps: HiddenTaps, probe: SuffixAttention | None = None) -> Evidence:
+    """What is wanted of what was collected so far."""
+    return Evidence(
+        grid=prompt.grid,
+        features_VD=prompt.features_VD if "features" in want else None,
+        attention_V=probe.attention_V if probe else None,
+        video_attention_V=probe.video_attention_V if probe else None,
+        hidden=taps.hidden(_hidden_names(want)),
+    )
 
 
 def _pieces(prompt: Prompt, *, two_passes: bool) -> list[tuple[int, int]]:

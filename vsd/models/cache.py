@@ -75,6 +75,7 @@ class State:
 
     `length` counts committed rows (prompt included), `generated` those behind the prompt. Nodes are numbered from the
     last commit on, over as many forward passes as were made since: a drafter may grow a tree level by level.
+    `prompt_1W` are the logits behind the prompt, for whoever continues it before there is a first token.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class State:
         self.length = 0
         self.capacity = capacity
         self.pending: tuple[int, ...] = ()
+        self.prompt_1W: Tensor | None = None
         self._filled = _Filled()
         self._layers = [BufferLayer(capacity, self._filled) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))

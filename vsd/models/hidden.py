@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -49,14 +49,23 @@ class HiddenTaps:
     """
 
     def __init__(self, text: nn.Module, names: Mapping[str, int], prompt: Prompt) -> None:
+        """`names` are the layers by the names they are wanted by."""
         self._text = text
         self._names = names
         self._prompt = prompt
+        self._after = 0
+        self._ready: Callable[[], None] | None = None
+        self._ends = False
         self._inside_V = prompt.visual_V
         self._tail = prompt.suffix
         self._visual: dict[int, list[Tensor]] = {number: [] for number in names.values()}
         self._suffix: dict[int, list[Tensor]] = {number: [] for number in names.values()}
         self._hooks: list[Any] = []
+
+    def call(self, ready: Callable[[], None], *, after: int) -> None:
+        """Have `ready` called when the whole prompt has gone through the layers up to `after`: a wanted one, or 0 for
+        before the first."""
+        self._after, self._ready = after, ready
 
     def __enter__(self) -> HiddenTaps:
         layers: Any = self._text.layers
@@ -66,6 +75,8 @@ class HiddenTaps:
                 continue
             module: Any = self._text.norm if number == len(layers) else layers[number - 1]
             self._hooks.append(module.register_forward_hook(self._hook(number)))
+        if self._ready is not None and self._after == 0:
+            self._ready()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -77,19 +88,22 @@ class HiddenTaps:
         visual_V = self._prompt.visual_V
         self._inside_V = visual_V[(visual_V >= start) & (visual_V < end)] - start
         self._tail = max(self._prompt.suffix - start, 0)
+        self._ends = end == self._prompt.length
 
-    @property
-    def hidden(self) -> dict[str, Hidden]:
-        """What was collected, under the names it was wanted by."""
+    def hidden(self, names: Iterable[str]) -> dict[str, Hidden]:
+        """What was collected, under these names."""
+        numbers = {name: self._names[name] for name in names}
         return {
             name: Hidden(visual_VD=torch.cat(self._visual[number]), text_SD=torch.cat(self._suffix[number]))
-            for name, number in self._names.items()
+            for name, number in numbers.items()
         }
 
     def _hook(self, number: int) -> Any:
         def take(module: nn.Module, inputs: Any, output: Any) -> None:
             states = output[0] if isinstance(output, tuple) else output
             self._take(number, states[0])
+            if self._ready is not None and self._ends and number == self._after:
+                self._ready()
 
         return take
 

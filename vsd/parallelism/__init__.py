@@ -1,7 +1,8 @@
 """Schedules: what runs when. The baseline is one of them."""
 
 from vsd.parallelism.autoregressive import Autoregressive
-from vsd.parallelism.base import NO_DRAFT, Answer, Parallelism, Session
+from vsd.parallelism.base import Answer, Parallelism, Session
+from vsd.parallelism.chains import NO_DRAFT
 from vsd.parallelism.parallel import Parallel
 from vsd.parallelism.sequential import Sequential
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from vsd.chance import Chance
 from vsd.clock import Clock
@@ -17,12 +18,11 @@ from vsd.drafting import DraftSide, Window
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import depths
+from vsd.parallelism.chains import NO_DRAFT, part
 from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
 from vsd.types import Draft, Evidence, Output, Round, Verdict
 from vsd.verifiers.base import Verifier
-
-NO_DRAFT = Draft(tokens_N=torch.empty(0, dtype=torch.long), parents_N=torch.empty(0, dtype=torch.long))
 
 
 @dataclass
@@ -65,6 +65,7 @@ class Answer:
         ahead: int = 0,
         draft_s: float = 0.0,
         verify_s: float = 0.0,
+        wait_s: float = 0.0,
         wall_s: float = 0.0,
     ) -> None:
         """Commit a round: the accepted nodes, then the target's own token if there is one; and record it.
@@ -94,6 +95,7 @@ class Answer:
                 wasted=len(parents) - accepted + (max(ahead - 1, 0) if own or self.finish else 0),
                 draft_s=draft_s,
                 verify_s=verify_s,
+                wait_s=wait_s,
                 wall_s=wall_s,
             )
         )
@@ -105,8 +107,9 @@ class Session:
 
     `worker` drafts (None: nobody does); `relevance` is set if the visual relevance of tokens is wanted.
 
-    `state` holds the target's prompt, and the answer its first token, taken from the prefill. The last token of the
-    answer is in no cache yet: it is the root of the next verification.
+    `state` holds the target's prompt. `begin` commits the first token, which comes from the prefill; from then on the
+    last token of the answer is in no cache yet: it is the root of the next verification. `pending` is a chain that was
+    drafted behind the answer during the prefill, and not verified.
     """
 
     target: VideoLM
@@ -120,10 +123,28 @@ class Session:
     clock: Clock
     chance: Chance
     target_forwards: int = 0
+    pending: Draft = NO_DRAFT
 
     def __post_init__(self) -> None:
         self._meter = self.relevance.meter(self.evidence) if self.relevance else None
         self._told = 0
+
+    def begin(self, logits_W: Tensor, window: Window | None = None) -> None:
+        """Commit the first token, by the logits of the prefill: the first one of a window that was drafted meanwhile,
+        if it stands, or else the target's own."""
+        relevance_M = None
+        if self._meter is not None and self.relevance is not None:
+            relevance_M = self._meter(self.evidence.hidden[self.relevance.layer].text_SD[-1:])
+        draft = window.draft if window else NO_DRAFT
+        tested = part(draft, 0, 1)
+        verdict = self._verdict(tested, Output(logits_MW=logits_W[None], relevance_M=relevance_M))
+        if window is None:
+            assert verdict.bonus is not None  # without a draft there always is a token of the target's own
+            self.answer.append([verdict.bonus])
+            return
+        count = len(draft.tokens_N)
+        self.answer.add(tested, verdict, proposed=count, ahead=count, draft_s=window.seconds)
+        self.pending = part(draft, 1, None) if verdict.bonus is None else NO_DRAFT
 
     def propose(self) -> Draft:
         """As many drafted tokens as can still be committed beside the target's own."""
@@ -164,15 +185,21 @@ class Session:
         return output
 
     def judge(self, draft: Draft, output: Output) -> Verdict:
-        """What the rule says of a draft; keeps the accepted rows of the target's cache.
+        """What the rule says of a draft; keeps the accepted rows of the target's cache."""
+        read = output.logits_MW.shape[0] - 1
+        verdict = self._verdict(draft, output)
+        self.state.commit((0, *(node + 1 for node in verdict.path if node < read)))
+        return verdict
+
+    def _verdict(self, draft: Draft, output: Output) -> Verdict:
+        """What the rule says of a draft.
 
         The target may not have read the last node yet: it can be tested all the same, but if it stands there is no
         token of the target's own behind it.
         """
         read = output.logits_MW.shape[0] - 1
-        unread = len(draft.tokens_N) - read
-        if unread:
-            output = _padded(output, unread)
+        if len(draft.tokens_N) > read:
+            output = _padded(output, len(draft.tokens_N) - read)
         verdict = self.verifier.verify(draft, output, self.evidence, self.chance)
         if verdict.path and verdict.path[-1] >= read:
             verdict = replace(verdict, bonus=None)
@@ -180,7 +207,6 @@ class Session:
             before = [0, *(node + 1 for node in verdict.path)]  # the states that the committed tokens followed from
             before = before[: len(verdict.path) + (verdict.bonus is not None)]
             verdict = replace(verdict, relevance=tuple(output.relevance_M[before].tolist()))
-        self.state.commit((0, *(node + 1 for node in verdict.path if node < read)))
         return verdict
 
 
@@ -202,6 +228,13 @@ class Parallelism(ABC):
     """Whether drafts must be chains."""
     overlap_prefill: bool = False
     """Whether the draft reads the video while the target prefills."""
+    early_draft: bool = False
+    """Whether it also drafts its first window meanwhile, as soon as the pruner's evidence is there."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether both sides work at the same time, so that a run holds both their devices."""
+        return False
 
     @property
     def concurrent(self) -> bool:
@@ -216,6 +249,10 @@ class Parallelism(ABC):
     def hire(self, build: Callable[[], DraftSide]) -> Worker:
         """Who does the draft's work, on a side that is built where the work is done."""
         return SameThread(build())
+
+    def window(self, gamma: int) -> int:
+        """How many tokens to draft next, at most `gamma`, at least 1."""
+        return gamma
 
     @abstractmethod
     def decode(self, session: Session) -> None:

@@ -13,8 +13,8 @@ import torch
 
 from vsd.drafting import DraftSide, Window
 from vsd.fields import is_number, require, require_one_of, require_whole
-from vsd.models.tree import chain
-from vsd.parallelism.base import NO_DRAFT, Parallelism, Session
+from vsd.parallelism.base import Parallelism, Session
+from vsd.parallelism.chains import NO_DRAFT, joined, part
 from vsd.parallelism.process import OtherProcess
 from vsd.parallelism.workers import OtherThread, SameThread, Worker
 from vsd.types import Draft, Round
@@ -33,10 +33,13 @@ class Parallel(Parallelism):
     (`post_verify`). A window that stands as a whole brings no token of the target's own; a rejection throws away what
     was drafted behind it. Without one of the two, the other side waits instead; without both this is the sequential
     schedule. `length` "measured" drafts as many tokens as the draft makes while the target verifies, by the last
-    rounds, at most gamma. `overlap_prefill` lets the draft read the video while the target prefills. `executor` says
-    where drafts are made: "inline" (one thread, no gain), "thread" (another one, and on a GPU another stream) or
-    "process" (a worker of its own, with its own Python; it computes with `threads` threads, 0 for as many as this
-    process, and has `timeout_s` seconds for an answer).
+    rounds, at most gamma. `overlap_prefill` lets the draft read the video while the target prefills; with `early_draft`
+    it also prunes, prefills and drafts its first window meanwhile, as soon as the pruner's evidence is there: from the
+    start if the pruner looks at no layer of the target, after a layer if it looks at hidden states up to that one, and
+    not at all if it wants attention, which is complete at the end only. The first token of such a window is tested with
+    the prefill's own logits. `executor` says where drafts are made: "inline" (one thread, no gain), "thread" (another
+    one, and on a GPU another stream) or "process" (a worker of its own, with its own Python; it computes with `threads`
+    threads, 0 for as many as this process, and has `timeout_s` seconds for an answer).
     """
 
     chains: ClassVar[bool] = True
@@ -45,6 +48,7 @@ class Parallel(Parallelism):
     pre_verify: bool = True
     post_verify: bool = True
     overlap_prefill: bool = False
+    early_draft: bool = False
     length: str = "fixed"
     timeout_s: float = 60.0
     threads: int = 0
@@ -55,14 +59,18 @@ class Parallel(Parallelism):
         holds = is_number(self.timeout_s) and self.timeout_s > 0
         require("parallelism.timeout_s", "a number above 0", self.timeout_s, holds)
         require_whole("parallelism.threads", self.threads, least=0)
-        for name in ("pre_verify", "post_verify", "overlap_prefill"):
+        for name in ("pre_verify", "post_verify", "overlap_prefill", "early_draft"):
             value = getattr(self, name)
             require(f"parallelism.{name}", "true or false", value, isinstance(value, bool))
         require_one_of("parallelism.length", self.length, LENGTHS)
 
     @property
+    def at_once(self) -> bool:
+        return self.executor != "inline"
+
+    @property
     def concurrent(self) -> bool:
-        return self.executor == "thread"
+        return self.executor == "thread" or self.early_draft
 
     @property
     def remote(self) -> bool:
@@ -74,8 +82,15 @@ class Parallel(Parallelism):
             return OtherProcess(build, timeout_s=self.timeout_s, threads=threads)
         return OtherThread(build()) if self.executor == "thread" else SameThread(build())
 
+    def window(self, gamma: int) -> int:
+        timed = [each for each in self.seen if each.proposed]
+        if self.length == "fixed" or not timed:
+            return gamma
+        token_s = median(each.draft_s / each.proposed for each in timed)
+        return max(1, min(gamma, round(median(each.verify_s for each in timed) / token_s)))
+
     def decode(self, session: Session) -> None:
-        pending = NO_DRAFT
+        pending = session.pending
         while not session.answer.finish:
             pending = self._round(session, pending)
             self.seen.extend(session.answer.rounds[-1:])
@@ -85,19 +100,20 @@ class Parallel(Parallelism):
         start = session.clock.now()
         windows = list[Window]()
         if not len(pending.tokens_N) and not self.pre_verify:  # the target waits for a window
-            windows += _done(session.ask(NO_DRAFT, min(self._gamma(session), session.answer.left - 1)))
+            windows += _done(session.ask(NO_DRAFT, min(self.window(session.gamma), session.answer.left - 1)))
             pending = windows[0].draft if windows else NO_DRAFT
+        waited = session.clock.now() - start
         count = len(pending.tokens_N)
         ahead = None
         if (self.post_verify if count else self.pre_verify) and session.answer.left - count > 1:
-            ahead = session.ask(pending, min(self._gamma(session), session.answer.left - count))
+            ahead = session.ask(pending, min(self.window(session.gamma), session.answer.left - count))
         reading = session.clock.now()
         output = session.read(pending)
         read = session.clock.now()
         windows += _done(ahead)
         new = windows[-1].draft if ahead else NO_DRAFT
         judging = session.clock.now()
-        tested = _joined(pending, _part(new, 0, 1))
+        tested = joined(pending, part(new, 0, 1))
         verdict = session.judge(tested, output)
         now = session.clock.now()
         session.answer.add(
@@ -107,37 +123,11 @@ class Parallel(Parallelism):
             ahead=len(new.tokens_N),
             draft_s=sum(window.seconds for window in windows),
             verify_s=read - reading + now - judging,
+            wait_s=waited + judging - read,
             wall_s=now - start,
         )
-        return _part(new, 1, None) if verdict.bonus is None else NO_DRAFT
-
-    def _gamma(self, session: Session) -> int:
-        """The length of the next window."""
-        timed = [each for each in self.seen if each.proposed]
-        if self.length == "fixed" or not timed:
-            return session.gamma
-        token_s = median(each.draft_s / each.proposed for each in timed)
-        return max(1, min(session.gamma, round(median(each.verify_s for each in timed) / token_s)))
+        return part(new, 1, None) if verdict.bonus is None else NO_DRAFT
 
 
 def _done(job: Future[Window] | None) -> list[Window]:
     return [job.result()] if job else []
-
-
-def _part(draft: Draft, start: int, stop: int | None) -> Draft:
-    """A stretch of a chain, as a chain."""
-    tokens_N = draft.tokens_N[start:stop]
-    probs_NW = None if draft.probs_NW is None else draft.probs_NW[start:stop]
-    return Draft(tokens_N=tokens_N, parents_N=torch.tensor(chain(len(tokens_N)), dtype=torch.long), probs_NW=probs_NW)
-
-
-def _joined(first: Draft, second: Draft) -> Draft:
-    """Two chains, the second behind the first."""
-    if not len(first.tokens_N) or not len(second.tokens_N):
-        return second if len(second.tokens_N) else first
-    probs = [each.probs_NW for each in (first, second) if each.probs_NW is not None]
-    return Draft(
-        tokens_N=torch.cat((first.tokens_N, second.tokens_N)),
-        parents_N=torch.tensor(chain(len(first.tokens_N) + len(second.tokens_N))),
-        probs_NW=torch.cat(probs) if probs else None,
-    )

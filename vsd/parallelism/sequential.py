@@ -24,5 +24,6 @@ class Sequential(Parallelism):
                 proposed=len(draft.tokens_N),
                 draft_s=drafted - start,
                 verify_s=verified - drafted,
+                wait_s=drafted - start,
                 wall_s=verified - start,
             )

@@ -21,13 +21,13 @@ from vsd.types import Grid, Prompt, Round, Video
 class Worker(ABC):
     """Does the draft's work, one piece after the other: the methods of `DraftSide`, each as a future."""
 
-    def encode(self, video: Video, question: str, prompt: Prompt | None) -> Future[tuple[Grid | None, float]]:
+    def encode(self, video: Video, question: str, prompt: Prompt | None) -> Future[float]:
         """See `DraftSide.encode`."""
         return self._submit("encode", video, question, prompt)
 
-    def prefill(self, kept_K: Tensor | None, words: Sequence[int], seed: int) -> Future[tuple[int, float]]:
+    def prefill(self, kept_K: Tensor | None, grid: Grid, words: Sequence[int], seed: int) -> Future[tuple[int, float]]:
         """See `DraftSide.prefill`."""
-        return self._submit("prefill", kept_K, words, seed)
+        return self._submit("prefill", kept_K, grid, words, seed)
 
     def propose(self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int) -> Future[Window]:
         """See `DraftSide.propose`."""
