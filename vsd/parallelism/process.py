@@ -26,6 +26,7 @@ from vsd.parallelism.workers import Worker
 from vsd.types import Draft, SampleError
 
 START_S = 600.0  # to load the draft's weights
+GRACE_S = 2.0  # to end when there is no more work
 READY = -1
 
 
@@ -60,11 +61,12 @@ class OtherProcess(Worker):
         self._receive(READY, START_S)
 
     def close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()  # a worker that waits for work ends by itself, and tidies up
         if self._process is not None:
+            self._process.join(GRACE_S)
             self._process.kill()
             self._process.join()
-        if self._pipe is not None:
-            self._pipe.close()
         atexit.unregister(self.close)
         self._process = self._pipe = None
 
