@@ -115,7 +115,7 @@ class DraftSide:
         self.drafter.learn(rounds)
 
     def _clock(self) -> Clock:
-        return Clock(*([] if self.model is None else [self.model.device]))
+        return Clock() if self.model is None else self.model.clock()
 
 
 def load_side(checkpoint: Checkpoint, drafter: Drafter, **options: Any) -> DraftSide:

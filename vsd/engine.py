@@ -105,7 +105,7 @@ class Engine:
         Raises SampleError if the prompt and `max_new_tokens` do not fit the context, ValueError if target and draft
         see the video on different grids, and whatever the draft's worker raised.
         """
-        clock = Clock(self.target.device)
+        clock = self.target.clock()
         chance, verifier = Seeded(seed), self.verifier.for_sample()
 
         with clock.span("encode"):

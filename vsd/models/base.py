@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
+from vsd.clock import Clock
 from vsd.models.attention import NAME, SuffixAttention
 from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
@@ -99,6 +100,10 @@ class VideoLM(ABC):
     def devices(self) -> frozenset[torch.device]:
         """All devices that hold a part of the model."""
         return frozenset(weight.device for weight in self.model.parameters())
+
+    def clock(self) -> Clock:
+        """A clock of this model's time, begun now."""
+        return Clock(self.device)
 
     @torch.inference_mode()
     def encode(self, video: Video, question: str) -> Prompt:

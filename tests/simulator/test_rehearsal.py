@@ -1,0 +1,165 @@
+"""The simulator against closed forms, and against timelines worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vsd import stats
+from vsd.parallelism import Autoregressive, Parallelism, Sequential
+from vsd.parallelism.hippo import Hippo
+from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.parallelism.pearl import Pearl
+from vsd.simulator.acceptance import ByPosition, Script, rate
+from vsd.simulator.rehearsal import Rehearsal, Setting, accuracy, simulate
+from vsd.simulator.times import Given
+from vsd.types import Trace
+
+TIMES = Given(target=6.0, draft=1.0)
+SHARP = 1e-9
+
+
+def a_setting(**changes: object) -> Setting:
+    return replace(Setting(times=TIMES, acceptance=rate(0.8), tokens=600), **changes)  # type: ignore[arg-type]
+
+
+def speed(setting: Setting) -> tuple[float, float]:
+    """speed/decode and its standard error."""
+    records = simulate(setting)
+    value = stats.summary(records)["speed/decode"]
+    return value, accuracy(records) * value
+
+
+def played(parallelism: Parallelism, luck: str, *, target: float, draft: float = 1.0, latency_s: float = 0.0) -> Trace:
+    """Windows of two, behind a first word; luck is a 1 for each word that the draft has right."""
+    script = Script(visual=0, text=1, limit=len(luck) + 1, luck=(0.9, *(1 - float(each) for each in luck)), odds=(0.5,))
+    times = Given(target=target, draft=draft, latency_s=latency_s)
+    return Rehearsal(Setting(times=times, acceptance=rate(0.5), parallelism=parallelism, gamma=2)).play(script)
+
+
+def told(trace: Trace) -> list[tuple[int, int, int, float, float, float]]:
+    return [(r.proposed, r.accepted, r.wasted, r.draft_s, r.verify_s, r.wall_s) for r in trace.rounds]
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("gamma", [1, 5])
+def test_sequential_speed_is_that_of_the_formula(alpha: float, gamma: int) -> None:
+    tau = (1 - alpha ** (gamma + 1)) / (1 - alpha)
+    value, error = speed(a_setting(acceptance=rate(alpha), gamma=gamma))
+    assert value == pytest.approx(tau / (gamma / 6 + 1), abs=3 * error, rel=0.002)
+    assert error < 0.011 * value
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.5, 4), (0.8, 6), (0.8, 9), (0.95, 6)])
+def test_parallel_speed_is_that_of_the_formula(alpha: float, gamma: int) -> None:
+    """A round takes as long as its slower side. One without a window behind it commits one token; one with a window is
+    followed by another such one if all of gamma tests pass."""
+    long = alpha / (alpha + 1 - alpha**gamma)
+    tokens = (1 - long) + long * (1 - alpha**gamma) / (1 - alpha)
+    value, error = speed(a_setting(acceptance=rate(alpha), gamma=gamma, parallelism=Pearl()))
+    assert value == pytest.approx(6 * tokens / max(6, gamma), abs=3 * error, rel=0.005)
+
+
+def test_the_target_alone_gains_nothing() -> None:
+    records = simulate(a_setting(parallelism=Autoregressive(), tokens=20))
+    assert stats.summary(records)["speed/decode"] == 1
+    assert records[0].baseline is not None
+    assert records[0].baseline.seconds["decode"] == pytest.approx(19 * 6)
+
+
+def test_all_right_and_all_wrong() -> None:
+    assert speed(a_setting(acceptance=rate(1.0), gamma=5, tokens=601))[0] == pytest.approx(6 / (5 / 6 + 1), SHARP)
+    # All but the last word, for which nothing is drafted any more.
+    assert speed(a_setting(acceptance=rate(0.0), gamma=5))[0] == pytest.approx(599 * 6 / (_all_wrong_s()), SHARP)
+    assert speed(a_setting(acceptance=rate(0.0), parallelism=Pearl(), gamma=6))[0] == pytest.approx(1.0, SHARP)
+
+
+def _all_wrong_s() -> float:
+    """Each word costs a pass of the target and a draft of five, shorter where fewer are left."""
+    return sum(6 + min(5, left - 1) for left in range(1, 600))
+
+
+def test_rates_by_position_are_those_that_come_out() -> None:
+    given = (0.9, 0.5, 0.7)
+    values = stats.summary(simulate(a_setting(acceptance=ByPosition(given), gamma=4), precision=0.005))
+    for place, share in enumerate((*given, 0.7), start=1):
+        assert values[f"accept/position_{place}"] == pytest.approx(share, abs=0.02)
+
+
+def test_a_tree_accepts_by_depth_and_costs_its_levels() -> None:
+    setting = a_setting(acceptance=ByPosition((0.9, 0.5)), paths="0 1 0,0 0,1 1,0", gamma=2)
+    records = simulate(setting)
+    values = stats.summary(records)
+    assert values["accept/draft_length"] == pytest.approx(0.9 + 0.9 * 0.5, rel=0.03)
+    assert records[0].trace is not None
+    first = records[0].trace.rounds[0]
+    assert (first.nodes, first.drafted, first.draft_s, first.verify_s) == (5, 2, 2.0, 6.0)
+
+
+def test_sequential_rounds_by_hand() -> None:
+    #                                                      words: 2 right and one behind | 1 wrong | 2 left: draft one
+    assert told(played(Sequential(), "110" + "0" + "10", target=3.0)) == [
+        (2, 2, 0, 2.0, 3.0, 5.0),
+        (2, 0, 2, 2.0, 3.0, 5.0),
+        (1, 1, 0, 1.0, 3.0, 4.0),
+    ]
+
+
+def test_parallel_rounds_by_hand_where_the_draft_waits() -> None:
+    # The draft needs 2 s and twice 0.25 s for its messages: it is there before the target is done.
+    trace = played(Pearl(), "1100" + "11", target=3.0, latency_s=0.25)
+    assert told(trace) == [
+        (2, 1, 0, 2.0, 3.0, 3.0),  # the first word is tested at once
+        (2, 1, 2, 2.0, 3.0, 3.0),  # the second stands, the third is refused, and the fourth is lost with it
+        (2, 0, 2, 2.0, 3.0, 3.0),
+        (2, 1, 0, 2.0, 3.0, 3.0),
+        (0, 1, 0, 0.0, 3.0, 3.0),  # nothing is left to draft
+    ]
+    assert trace.seconds["decode"] == 15.0
+
+
+def test_parallel_rounds_by_hand_where_the_target_waits() -> None:
+    trace = played(Pearl(), "1100" + "11", target=1.0, latency_s=0.25)
+    assert [r.wall_s for r in trace.rounds] == [2.5, 2.5, 2.5, 2.5, 1.0]
+    assert [r.verify_s for r in trace.rounds] == [1.0] * 5
+
+
+def test_stages_follow_each_other_or_overlap() -> None:
+    times = Given(target=1, draft=1, encode=2, draft_encode=4, prefill=8, draft_prefill=16, prune=32)
+    script = Script(visual=10, text=2, limit=2, luck=(0.0,) * 2, odds=(0.5,))
+    setting = Setting(times=times, acceptance=rate(0.5), ratio=0.5, visual=10)
+    trace = Rehearsal(setting).play(script)
+    assert trace.seconds == {
+        "encode": 2,
+        "prefill": 8,
+        "first_token": 10,
+        "prune": 32,
+        "draft_encode": 4,
+        "draft_prefill": 16,
+        "decode": 1,
+        "total": 63,
+    }
+    assert (trace.visual, trace.kept, trace.prompt) == (10, 5, 12)
+    overlapped = Rehearsal(replace(setting, parallelism=Hippo())).play(script)
+    assert overlapped.seconds["total"] == 63 - 4  # the draft reads the video while the target prefills
+
+
+def test_a_first_window_is_drafted_within_the_prefill() -> None:
+    times = Given(target=1, draft=1, encode=2, draft_encode=1, prefill=40, draft_prefill=16, prune=2)
+    script = Script(visual=10, text=2, limit=4, luck=(0.0,) * 4, odds=(0.5,))
+    schedule = ParallelVLM(length="fixed")
+    setting = Setting(times=times, acceptance=rate(0.5), ratio=0.5, visual=10, gamma=3, parallelism=schedule)
+    trace = Rehearsal(replace(setting, early=0.25)).play(script)
+    # The evidence is there after 2 + 10 s, and the draft is done 2 + 16 + 2 s later: one token came from its prefill.
+    assert trace.seconds["first_token"] == 2 + 40 + 2
+    assert [(r.drafted, r.accepted, r.wall_s) for r in trace.rounds] == [(1, 1, 0.0), (3, 3, 1.0)]
+    late = Rehearsal(replace(setting, early=0.75)).play(script)
+    assert late.seconds["first_token"] == 2 + 30 + 2 + 16 + 2  # the target waits for it
+    assert trace.devices == late.devices == 2
+
+
+def test_the_same_seed_gives_the_same_answers() -> None:
+    first, again, other = (simulate(a_setting(tokens=50, seed=seed), most=16) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other

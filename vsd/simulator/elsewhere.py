@@ -1,0 +1,45 @@
+"""A draft worker on a device of its own, in virtual time: it computes at once and is done later."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+from vsd.parallelism.workers import Worker
+from vsd.simulator.timeline import Timeline
+
+
+class Elsewhere(Worker):
+    """Another worker's work, done on the timeline `there` while the schedule's own time `here` goes on.
+
+    A message takes `latency_s` seconds each way. What is asked for while the worker is busy waits for its turn; what
+    nobody needs any more is finished all the same, as by every worker of `vsd.parallelism`.
+    """
+
+    def __init__(self, inner: Worker, *, here: Timeline, there: Timeline, latency_s: float = 0.0) -> None:
+        self._inner = inner
+        self._here = here
+        self._there = there
+        self._latency_s = latency_s
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _submit(self, method: str, *args: Any) -> Future[Any]:
+        self._there.until(self._here.now + self._latency_s)
+        result = self._inner._submit(method, *args)  # spends the time it takes over there
+        return _Later(result, self._here, self._there.now + self._latency_s)
+
+
+class _Later(Future[Any]):
+    """A result that arrives at a moment: who asks for it waits until then."""
+
+    def __init__(self, inner: Future[Any], here: Timeline, moment: float) -> None:
+        super().__init__()
+        self._inner = inner
+        self._here = here
+        self._moment = moment
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._here.until(self._moment)
+        return self._inner.result(timeout)

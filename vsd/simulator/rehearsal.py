@@ -1,0 +1,124 @@
+"""Runs the engine without models: the same schedules, verifiers and bookkeeping, in virtual time.
+
+What comes out are records like a measured run's, so that every number of it is one of `vsd.stats`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import torch
+
+from vsd import stats
+from vsd.engine import Engine
+from vsd.models.base import VideoLM
+from vsd.parallelism import Parallel, Parallelism, Sequential
+from vsd.record import Record, without_rounds
+from vsd.simulator.acceptance import Acceptance, Script
+from vsd.simulator.actors import Pruning, Target, Writer, Writing
+from vsd.simulator.elsewhere import Elsewhere
+from vsd.simulator.timeline import Timeline
+from vsd.simulator.times import Times
+from vsd.types import Sample, Trace, Video
+
+FIRST = 16  # answers before the first look at the standard error
+NOTHING = Video(frames=np.empty((0, 0, 0, 3), np.uint8), seconds=np.empty(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is simulated: times, acceptance and the dials. `paths` is a tree's form, empty for chains.
+
+    `early` is the share of the target's prefill after which the pruner's evidence is there, for schedules that draft
+    early: UV-Prune's middle layer by default. `visual` and `text` tokens of a prompt and `tokens` of an answer hold
+    where `acceptance` is no recording.
+    """
+
+    times: Times
+    acceptance: Acceptance
+    parallelism: Parallelism = Sequential()  # noqa: RUF009 - frozen
+    gamma: int = 5
+    ratio: float = 0.0
+    paths: str = ""
+    early: float = 0.5
+    visual: int = 0
+    text: int = 64
+    tokens: int = 256
+    seed: int = 0
+
+    def script(self, number: int) -> Script:
+        return self.acceptance.script(number, seed=self.seed, visual=self.visual, text=self.text, tokens=self.tokens)
+
+
+def simulate(setting: Setting, *, precision: float = 0.01, most: int = 1024) -> list[Record]:
+    """Answers with the target alone beside them: every one of a recording; else so many that the standard error of
+    `speed/decode` is below `precision` of it, at most `most`."""
+    rehearsal, count = Rehearsal(setting), setting.acceptance.scripts
+    if count is not None:
+        return [rehearsal.record(number) for number in range(count)]
+    records: list[Record] = []
+    alone: Trace | None = None
+    wanted = FIRST
+    while len(records) < wanted:
+        for number in range(len(records), wanted):
+            records.append(rehearsal.record(number, alone))
+            alone = records[-1].baseline  # the target alone knows no luck: it is the same for all
+        error = accuracy(records)
+        if error > precision:  # it falls with the root of their number; some more, since it is itself an estimate
+            wanted = min(most, max(len(records) + FIRST, round(1.1 * len(records) * (error / precision) ** 2)))
+    return records
+
+
+class Rehearsal:
+    """Plays scripts in one setting. Schedules that learn from their rounds learn from all of them."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._schedule = setting.parallelism
+        self._apart = self._schedule.at_once
+        if isinstance(self._schedule, Parallel):  # where the draft works is a timeline here
+            self._schedule = replace(self._schedule, executor="inline")
+
+    def record(self, number: int, alone: Trace | None = None) -> Record:
+        """One answer, and the target alone on it (`alone`, if that is known)."""
+        script = self.setting.script(number)
+        trace = self.play(script)
+        if alone is None:
+            alone = without_rounds(self.play(script, alone=True))
+        return Record(sample=Sample(id=str(number), video=str(number), question=""), trace=trace, baseline=alone)
+
+    def play(self, script: Script, *, alone: bool = False) -> Trace:
+        """One answer's trace, of the setting's schedule or of the target alone."""
+        setting, here = self.setting, Timeline()
+        there = Timeline() if self._apart else here
+        theirs, ours = setting.times.devices
+        first = theirs if self._apart else 0  # in turn they share devices
+        target = Target(script=script, times=setting.times, time=here, devices=_devices(0, theirs), early=setting.early)
+        draft = Writer(script=script, times=setting.times, time=there, devices=_devices(first, ours))
+        engine = Engine(
+            target=cast(VideoLM, target),
+            draft=cast(VideoLM, draft),
+            pruner=Pruning(ratio=setting.ratio, times=setting.times, time=here) if setting.visual else None,
+            drafter=Writing(script=script, paths=setting.paths),
+            parallelism=self._schedule,
+            gamma=setting.gamma,
+            max_new_tokens=script.limit,
+        )
+        if alone:
+            engine = engine.baseline()
+        elif engine.worker is not None and self._apart:
+            engine.worker = Elsewhere(engine.worker, here=here, there=there, latency_s=setting.times.latency_s)
+        return engine.run(NOTHING, "")
+
+
+def _devices(first: int, count: int) -> frozenset[torch.device]:
+    return frozenset(torch.device("cuda", number) for number in range(first, first + count))
+
+
+def accuracy(records: Sequence[Record], name: str = "speed/decode") -> float:
+    """Standard error of a metric as a share of it."""
+    value = stats.summary(records)[name]
+    return stats.standard_errors(records).get(name, 0.0) / value

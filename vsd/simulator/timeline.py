@@ -1,0 +1,33 @@
+"""Virtual time: a clock that stands still until somebody spends seconds on it."""
+
+from __future__ import annotations
+
+from vsd.clock import Clock
+
+
+class Timeline:
+    """The seconds of one device. Each side of a parallel run has one; they meet where one waits for the other."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def spend(self, seconds: float) -> None:
+        """Work, or wait, for so long."""
+        self.now += seconds
+
+    def until(self, moment: float) -> None:
+        """Wait for a moment; nothing happens if it has passed."""
+        self.now = max(self.now, moment)
+
+    def clock(self) -> Clock:
+        """A clock that shows this time, begun now."""
+        return _Virtual(self)
+
+
+class _Virtual(Clock):
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        super().__init__()
+
+    def now(self) -> float:
+        return self._timeline.now
