@@ -85,9 +85,9 @@ class Replay(Acceptance):
 
     def __post_init__(self) -> None:
         chains = all(each.nodes == each.drafted for trace in self.traces for each in trace.rounds)
-        require("traces", "of chains", "trees", chains)
+        require("traces", "rounds of chains", "trees", chains)
         tested = any(known is not None for trace in self.traces for known in right(trace))
-        require("traces", "of a run that tested drafts", f"{len(self.traces)} without", tested)
+        require("traces", "rounds that tested drafts", [len(trace.rounds) for trace in self.traces], tested)
 
     @property
     def scripts(self) -> int:

@@ -1,0 +1,95 @@
+"""A recorded run, played again: round by round the same, and another schedule with the same words right."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from vsd.data.moving_shapes import MovingShapes
+from vsd.engine import Engine
+from vsd.models import load
+from vsd.parallelism import Parallelism, Sequential
+from vsd.parallelism.pearl import Pearl
+from vsd.pruners.uniform import Uniform
+from vsd.simulator.acceptance import Replay, rates, right
+from vsd.simulator.rehearsal import Setting, simulate
+from vsd.simulator.times import Given
+from vsd.types import Round, Trace
+from vsd.video import read
+
+LIMIT = 90  # cuts some of the answers
+TIMES = Given(target=5.0, draft=1.0)
+
+
+def recorded(parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
+    engine = Engine(
+        target=load("zoo:qwen2_5_vl/target"),
+        draft=load("zoo:qwen2_5_vl/draft"),
+        pruner=Uniform(ratio=0.9),
+        parallelism=parallelism,
+        gamma=gamma,
+        max_new_tokens=LIMIT,
+    )
+    samples = MovingShapes().samples()[:5]
+    return [engine.run(read(sample.video, 16), sample.question) for sample in samples]
+
+
+@pytest.fixture(scope="module")
+def sequential() -> list[Trace]:
+    return recorded(Sequential())
+
+
+@pytest.fixture(scope="module")
+def parallel() -> list[Trace]:
+    return recorded(Pearl(executor="inline"))
+
+
+def told(trace: Trace) -> list[Round]:
+    """Its rounds without their times."""
+    spans = {field.name: 0.0 for field in fields(Round) if field.name.endswith("_s")}
+    return [replace(each, **spans) for each in trace.rounds]  # type: ignore[arg-type]
+
+
+def replayed(traces: list[Trace], parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
+    setting = Setting(times=TIMES, acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, ratio=0.9, visual=1)
+    return [record.trace for record in simulate(setting) if record.trace is not None]
+
+
+def test_a_sequential_run_is_reproduced(sequential: list[Trace]) -> None:
+    for ours, theirs in zip(replayed(sequential, Sequential()), sequential, strict=True):
+        assert told(ours) == told(theirs)
+        assert (ours.finish, len(ours.tokens), ours.prompt) == (theirs.finish, len(theirs.tokens), theirs.prompt)
+        assert (ours.visual, ours.kept, ours.target_forwards) == (theirs.visual, theirs.kept, theirs.target_forwards)
+    assert {trace.finish for trace in sequential} == {"eos", "length"}
+
+
+def test_a_parallel_run_is_reproduced(parallel: list[Trace]) -> None:
+    for ours, theirs in zip(replayed(parallel, Pearl()), parallel, strict=True):
+        assert told(ours) == told(theirs)
+
+
+def test_one_schedule_tells_of_the_other(sequential: list[Trace], parallel: list[Trace]) -> None:
+    """A draft's word does not depend on the schedule: what both tested, both say the same of."""
+    for one, other in zip(sequential, parallel, strict=True):
+        both = [(a, b) for a, b in zip(right(one), right(other), strict=True) if None not in (a, b)]
+        assert len(both) > 30
+        assert all(a == b for a, b in both)
+        assert None not in right(other)[1:-1]  # working ahead leaves no word untested
+
+
+def test_rates_of_places(sequential: list[Trace]) -> None:
+    found = rates(sequential, 4)
+    assert len(found) == 4
+    tested = sum(each.accepted + each.rejected > 0 for trace in sequential for each in trace.rounds)
+    accepted = sum(each.accepted > 0 for trace in sequential for each in trace.rounds)
+    assert found[0] == accepted / tested
+
+
+def test_what_cannot_be_replayed() -> None:
+    empty = Trace(tokens=(1,), rounds=(), seconds={}, target_forwards=0, visual=1, kept=1, prompt=2, finish="eos")
+    tree = replace(empty, rounds=(Round(drafted=2, nodes=3, accepted=0, committed=1, rejected=True),))
+    with pytest.raises(ValueError, match="^traces: must be rounds that tested drafts, got "):
+        Replay([empty])
+    with pytest.raises(ValueError, match="^traces: must be rounds of chains, got 'trees'"):
+        Replay([tree])

@@ -1,0 +1,143 @@
+"""Step times as a finished run measured them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from vsd.fields import require
+from vsd.record import Record
+from vsd.simulator.times import Times
+from vsd.types import Round, Trace
+
+FEW = 5  # passes; a number of nodes that was seen less often says little
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile(Times):
+    """Mean times of a run's steps, which are taken to be the same for any context.
+
+    `verify` are the seconds of a target pass by its number of tokens, as pairs, with a straight line between them and
+    on behind the last. `draft` are those of a drafted token. Vision towers and prefills are seconds a token, `prune` a
+    visual token. Means, and not medians: a run's speed is a matter of totals.
+    """
+
+    verify: tuple[tuple[int, float], ...]
+    draft: float
+    encode: float = 0.0
+    draft_encode: float = 0.0
+    prefill: float = 0.0
+    draft_prefill: float = 0.0
+    prune: float = 0.0
+    latency_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = [number for each in self.verify for number in each]
+        numbers += [value for name, value in asdict(self).items() if name != "verify"]
+        holds = bool(self.verify) and all(isinstance(each, int | float) and each >= 0 for each in numbers)
+        require("profile", "times of at least 0 s, and at least one of a target pass", self.verify, holds)
+
+    @classmethod
+    def from_records(cls, records: Iterable[Record], *, latency_s: float = 0.0) -> Profile:
+        """The times of a sequential run of chains. Raises ValueError for another one.
+
+        A pass of one token takes what the target alone takes for a step, if the run measured that. What a round costs
+        beside both passes is part of the target's.
+        """
+        done = [record for record in records if record.trace is not None]
+        traces = [record.trace for record in done if record.trace is not None]
+        baselines = [record.baseline for record in done if record.baseline is not None]
+        rounds = [each for trace in traces for each in trace.rounds if each.proposed]
+        require("profile", "of a run that drafted", f"{len(traces)} answers without a draft", bool(rounds))
+        in_turn = not any(each.ahead for each in rounds)
+        require("profile", "of a sequential run", "one that worked at once", in_turn)
+        require("profile", "of a run of chains", "trees", all(each.nodes == each.drafted for each in rounds))
+        return cls(
+            verify=_verify(rounds, _overhead(traces), baselines),
+            draft=sum(each.draft_s for each in rounds) / sum(each.proposed for each in rounds),
+            encode=_each(traces, "encode", lambda trace: trace.visual),
+            draft_encode=_each(traces, "draft_encode", lambda trace: trace.visual),
+            prefill=_each(traces, "prefill", lambda trace: trace.prompt),
+            draft_prefill=_each(traces, "draft_prefill", lambda trace: trace.prompt - trace.visual + trace.kept),
+            prune=_each(traces, "prune", lambda trace: trace.visual),
+            latency_s=latency_s,
+        )
+
+    @classmethod
+    def load(cls, file: Path) -> Profile:
+        """What `save` wrote. Raises ValueError for any other file."""
+        try:
+            row: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return cls(**{**row, "verify": tuple((int(nodes), float(s)) for nodes, s in row["verify"])})
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"profile: must be a file of step times, got {str(file)!r} ({error})") from error
+
+    def save(self, file: Path) -> None:
+        """Write it as JSON."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    def verify_s(self, nodes: int, context: int) -> float:
+        return _line(self.verify, nodes)
+
+    def draft_s(self, nodes: int, context: int) -> float:
+        return self.draft
+
+    def encode_s(self, visual: int) -> float:
+        return self.encode * visual
+
+    def draft_encode_s(self, visual: int) -> float:
+        return self.draft_encode * visual
+
+    def prefill_s(self, tokens: int) -> float:
+        return self.prefill * tokens
+
+    def draft_prefill_s(self, tokens: int) -> float:
+        return self.draft_prefill * tokens
+
+    def prune_s(self, visual: int) -> float:
+        return self.prune * visual
+
+
+def _verify(rounds: Sequence[Round], overhead_s: float, baselines: Sequence[Trace]) -> tuple[tuple[int, float], ...]:
+    """Seconds of a target pass by its number of tokens."""
+    seen: dict[int, list[float]] = defaultdict(list)
+    for each in rounds:
+        seen[each.nodes + 1].append(each.verify_s)
+    often = {nodes: found for nodes, found in seen.items() if len(found) >= FEW} or seen
+    points = {nodes: fmean(found) + overhead_s for nodes, found in often.items()}
+    steps = sum(trace.target_forwards for trace in baselines)
+    if steps:
+        points[1] = sum(trace.seconds["decode"] for trace in baselines) / steps
+    return tuple(sorted(points.items()))
+
+
+def _overhead(traces: Sequence[Trace]) -> float:
+    """Seconds of the decoding that belong to neither pass, per round."""
+    decode = sum(trace.seconds["decode"] for trace in traces)
+    rounds = [each for trace in traces for each in trace.rounds]
+    return max(0.0, decode - sum(each.draft_s + each.verify_s for each in rounds)) / len(rounds)
+
+
+def _each(traces: Sequence[Trace], span: str, tokens: Any) -> float:
+    """Seconds of a span by the token that it works on."""
+    count = sum(tokens(trace) for trace in traces)
+    return sum(trace.seconds.get(span, 0.0) for trace in traces) / count if count else 0.0
+
+
+def _line(points: Sequence[tuple[int, float]], place: float) -> float:
+    """Straight between the points, and on along the outer two; never below the first."""
+    places, values = zip(*points, strict=True)
+    if len(points) == 1 or place <= places[0]:
+        return float(values[0])
+    if place > places[-1]:
+        slope = max(0.0, (values[-1] - values[-2]) / (places[-1] - places[-2]))
+        return float(values[-1] + slope * (place - places[-1]))
+    return float(np.interp(place, places, values))
