@@ -89,7 +89,7 @@ def test_rates_of_places(sequential: list[Trace]) -> None:
 def test_what_cannot_be_replayed() -> None:
     empty = Trace(tokens=(1,), rounds=(), seconds={}, target_forwards=0, visual=1, kept=1, prompt=2, finish="eos")
     tree = replace(empty, rounds=(Round(drafted=2, nodes=3, accepted=0, committed=1, rejected=True),))
-    with pytest.raises(ValueError, match="^traces: must be rounds that tested drafts, got "):
+    with pytest.raises(ValueError, match=r"^traces: must be rounds that tested drafts, got "):
         Replay([empty])
-    with pytest.raises(ValueError, match="^traces: must be rounds of chains, got 'trees'"):
+    with pytest.raises(ValueError, match=r"^traces: must be rounds of chains, got 'trees'"):
         Replay([tree])

@@ -1,0 +1,82 @@
+"""``python -m vsd.simulate``: its table, its best setting, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tests.simulator.test_times import ROUNDS, a_record
+from vsd.simulate import main
+from vsd.simulator.profile import Profile
+
+TIMES = ["--times", "target_s=0.42,draft_s=0.0466"]
+QUICK = [*TIMES, "--rate", "0.87", "--precision", "0.1", "--tokens", "128"]
+
+
+def test_a_row_a_setting_and_the_best(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUICK, "--schedule", "sequential,pearl", "--ratio", "0,0.9", "--gamma", "1,8-9"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 2 * 2 * 3 + 3
+    assert lines[0].split()[1:6:2] == ["schedule", "ratio", "gamma"]
+    assert "best, decode: 3." in lines[-3]
+    assert "schedule pearl" in lines[-3]
+    assert "gamma 9" in lines[-3]
+
+
+def test_a_roofline_and_its_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    pair = ["--target", "llava_ov_72b", "--draft", "llava_ov_7b", "--device", "l40s", "--target-devices", "8"]
+    more = ["--rate", "0.9,0.8", "--visual", "25088", "--gamma", "4", "--precision", "0.1", "--ratio", "0.9"]
+    assert main([*pair, *more, "--figure", str(tmp_path / "out.svg")]) == 0
+    assert "sequential" in capsys.readouterr().out
+    assert (tmp_path / "out.svg").read_text().startswith("<?xml")
+
+
+def a_run(folder: Path) -> Path:
+    """The folder of a run with the records that the profile's tests are made of."""
+    row = asdict(a_record(*ROUNDS)) | {"id": "0", "config": "x"}
+    (folder / "samples.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "provenance.json").write_text('{"config": "x"}')
+    return folder
+
+
+def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "profile.json"
+    assert main(["--run", str(a_run(tmp_path)), "--gamma", "5", "--save-profile", str(file)]) == 0
+    assert "0.625" in capsys.readouterr().out  # 15 of its 40 visual tokens were kept
+    assert Profile.load(file) == Profile.from_records([a_record(*ROUNDS)])
+    assert main(["--profile", str(file), "--rate", "0.5", "--gamma", "2", "--precision", "0.1"]) == 0
+    assert main(["--run", str(tmp_path), *TIMES, "--gamma", "2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--target: must be given with --draft, or one of --run, --profile, --times instead, got ''"),
+        ([*TIMES], "--rate: must be given where there is no --run, got None"),
+        ([*TIMES, "--rate", "1.5"], "--rate: must be numbers in [0, 1], got '1.5'"),
+        ([*QUICK, "--gamma", "0-3"], "--gamma: must be whole numbers, at least 1, as in 1,2,4-8, got '0-3'"),
+        ([*QUICK, "--gamma", "5-3"], "--gamma: must be whole numbers, at least 1, as in 1,2,4-8, got '5-3'"),
+        ([*QUICK, "--ratio", "0.5,1"], "--ratio: must be in [0, 1), got '0.5,1'"),
+        ([*QUICK, "--schedule", "eagle"], "--schedule: must be a list of sequential, "),
+        ([*QUICK, "--tokens", "1"], "--tokens: must be a whole number, at least 2, got '1'"),
+        ([*QUICK, "--tree", "0,0"], "--tree: drafter.paths: must be "),
+        ([*QUICK, "--precision", "0.1,0.2"], "--precision: must be one number in (0, 1), got '0.1,0.2'"),
+        (["--times", "target_s=1", "--rate", "1"], "--times: must be NAME=SECONDS,..., with target_s, draft_s and of "),
+        (["--times", "target_s=1,draft_s=-1", "--rate", "1"], "--times: must be NAME=SECONDS,"),
+        (["--target", "llava_ov_72b", "--rate", "1"], "--draft: must be given with --target, got None"),
+        (["--target", "x/y/z", "--draft", "llava_ov_7b", "--rate", "1"], "--target: must be a checkpoint or one of "),
+        (["--target", "a", "--draft", "b", "--device", "tpu"], "--device: must be one of a100, h100, h200, l40s, got "),
+        (["--run", "nowhere"], "--run: must be the folder of a run, got 'nowhere'"),
+        (["--profile", "nowhere", "--rate", "1"], "profile: must be a file of step times, got 'nowhere'"),
+        ([*QUICK, "--schedule", "pearl", "--tree", "0 1"], "drafter: Pearl needs chains, got Writing"),
+    ],
+)
+def test_what_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {message}")
+    assert told.count("\n") == 1
