@@ -109,7 +109,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     try:
         if todo:
             _forget_earlier_jobs()
-            memory.reset_peak(cfg.target.device)
+            memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records)
     finally:
         metrics = numbers(records)
@@ -212,7 +212,7 @@ def decode(
         cache=_cache(cfg, engine) if cfg.baseline == "cache" else None,
         records=records,
         seed=cfg.seed,
-        device=cfg.target.device,
+        devices=engine.target.devices,
     )
     callbacks = [instantiate(each) for each in cfg.callbacks.values() if each]
     logger = instantiate(cfg.logger) if cfg.logger.get("_target_") else None
@@ -242,7 +242,7 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
         if _uses_draft(methods):
             words = read_words(cfg.draft_words) if cfg.draft_words else []
             if methods["parallelism"].remote:
-                where = {name: cfg.draft[name] for name in ("path", "device", "dtype")}
+                where = {name: _plain(cfg.draft[name]) for name in ("path", "device", "dtype", "device_map")}
                 draft = Checkpoint(**where, words=tuple(words))
             else:
                 draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
@@ -293,11 +293,17 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "rule": repr(engine.verifier.alone()),
         "dtype": cfg.target.dtype,
         "device": cfg.target.device,
+        "device_map": _plain(cfg.target.device_map),
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),
         "host": platform.node(),
     }
     return BaselineCache(folder=Path(cfg.baseline_folder), setting=setting)
+
+
+def _plain(value: Any) -> Any:
+    """The value without OmegaConf's containers."""
+    return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig) else value
 
 
 def _resolved_later(cfg: DictConfig, folder: Path) -> DictConfig:

@@ -59,9 +59,9 @@ def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) ->
 
     models.check_device(cfg.device)
     for role in ("target", "draft") if uses_draft else ("target",):
-        models.check_device(cfg[role].device, field=f"{role}.device")
         models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
     target = models.inspect(cfg.target.path, field="target")
+    _check_placement(cfg, "target")
     _check_context(cfg, target)
     models.check_layers(target, needs)
     if uses_draft:
@@ -69,7 +69,15 @@ def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) ->
             models.read_words(cfg.draft_words)
         draft = models.inspect(cfg.draft.path, field="draft")
         models.check_pair(target, draft)
+        _check_placement(cfg, "draft")
         _check_context(cfg, draft)
+
+
+def _check_placement(cfg: DictConfig, role: str) -> None:
+    from vsd import models
+
+    option = cfg[role]
+    models.check_placement(option.path, device=option.device, device_map=option.device_map, field=role)
 
 
 def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool, uses_draft: bool) -> list[str]:

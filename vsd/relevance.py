@@ -21,7 +21,7 @@ def unit(states_XD: Tensor) -> Tensor:
 def visual_relevance(states_MD: Tensor, unit_VD: Tensor, top_n: int) -> Tensor:
     """relevance_M in [-1, 1]: the mean of the `top_n` largest cosines between a state and those of all visual tokens
     (`unit_VD`, at length 1); with fewer visual tokens than that, the mean over all."""
-    cosines_MV = unit(states_MD) @ unit_VD.to(states_MD.device).T
+    cosines_MV = unit(states_MD).to(unit_VD.device) @ unit_VD.T
     return cosines_MV.topk(min(top_n, unit_VD.shape[0]), dim=-1).values.mean(-1)
 
 

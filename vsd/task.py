@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +24,8 @@ class DecodeTask(LightningModule):
     """Decodes items to records. Lightning neither moves nor saves the models: the engine is a plain object.
 
     `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `records`
-    holds the samples of earlier runs in the same folder; those of this run are added to it.
+    holds the samples of earlier runs in the same folder; those of this run are added to it. `devices` are those whose
+    memory is watched.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class DecodeTask(LightningModule):
         cache: BaselineCache | None = None,
         records: list[Record] | None = None,
         seed: int = 0,
-        device: str = "cpu",
+        devices: Sequence[torch.device] = (),
     ) -> None:
         super().__init__()
         self.engine = engine
@@ -42,7 +44,7 @@ class DecodeTask(LightningModule):
         self.cache = cache
         self.records = [] if records is None else records
         self.seed = seed
-        self.memory_device = device
+        self.memory_devices = devices
         self._warm: set[int] = set()
 
     def test_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class DecodeTask(LightningModule):
             text=self.engine.text(trace),
             pieces=self.engine.pieces(trace),
             baseline_text=self.engine.text(baseline) if baseline else "",
-            peak_mb=memory.peak_mb(self.memory_device),
+            peak_mb=memory.peak_mb(self.memory_devices),
         )
         return self._finish(record)
 

@@ -97,6 +97,7 @@ class FakeEngine:
         return self
 
     verifier = Greedy()
+    devices = ()
 
     def pieces(self, trace: Trace) -> tuple[str, ...]:
         return tuple(f"{token} " for token in trace.tokens)

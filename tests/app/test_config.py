@@ -45,6 +45,11 @@ def test_the_draft_follows_the_target_unless_told(overrides: list[str], draft: s
     assert configure(*overrides).draft.path == draft
 
 
+def test_a_target_that_drafts_for_itself_lies_where_it_lies(configure: Compose) -> None:
+    cfg = configure("target=qwen2_5_vl_72b", "draft=self", "target.device_map=auto")
+    assert cfg.draft == cfg.target
+
+
 @pytest.mark.parametrize("target", options("target"))
 def test_every_target_names_a_draft(target: str, configure: Compose) -> None:
     assert configure(f"target={target}").draft.path

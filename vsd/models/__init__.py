@@ -5,15 +5,16 @@ from vsd.models.cache import State
 from vsd.models.checkpoint import (
     Checkpoint,
     ModelInfo,
-    check_device,
     check_dtype,
     check_layers,
     check_pair,
+    check_placement,
     inspect,
     load,
     read_words,
     resolve,
 )
+from vsd.models.placement import check_device
 
 __all__ = [
     "Checkpoint",
@@ -24,6 +25,7 @@ __all__ = [
     "check_dtype",
     "check_layers",
     "check_pair",
+    "check_placement",
     "inspect",
     "load",
     "read_words",

@@ -31,6 +31,7 @@ class SuffixAttention:
         first, last = int(visual_V[0]), int(visual_V[-1])
         self._columns = slice(first, last + 1) if last - first + 1 == len(visual_V) else visual_V
         self._context, self._video = context, video
+        self._device = visual_V.device
         self._context_sums: list[Tensor] = []
         self._video_sums: list[Tensor] = []
         self._rows = 0
@@ -39,10 +40,11 @@ class SuffixAttention:
         """Add one layer: query (1, Hkv, groups * S, d), key (1, Hkv, T, d), additive mask (1, 1, groups * S, T)."""
         scores = (query @ key.transpose(2, 3)).mul_(scaling)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        columns = self._columns if isinstance(self._columns, slice) else self._columns.to(scores.device)
         if self._video:
-            self._video_sums.append(scores[..., self._columns].softmax(-1).sum((0, 1, 2)))
+            self._video_sums.append(scores[..., columns].softmax(-1).sum((0, 1, 2)).to(self._device))
         if self._context:
-            self._context_sums.append(scores.add_(mask).softmax(-1).sum((0, 1, 2))[self._columns])
+            self._context_sums.append(scores.add_(mask).softmax(-1).sum((0, 1, 2))[columns].to(self._device))
         self._rows += query.shape[1] * query.shape[2]
 
     @property

@@ -22,6 +22,7 @@ from vsd.clock import Clock
 from vsd.models.attention import NAME, SuffixAttention
 from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
+from vsd.models.placement import devices_of
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
 
 _ATTENTION = frozenset({"attention", "video_attention"})
@@ -48,7 +49,8 @@ class VideoLM(ABC):
     """One target or draft model with its processor. It holds no state of a sample, so one object may serve as both.
 
     `vocab` is W, the number of logits returned; `context` the longest sequence the model takes; `eos` the token ids
-    that end an answer.
+    that end an answer; `devices` all that hold a part of it. What a prompt needs lies on `device`, the first of them;
+    states and logits come back on that of the layer which made them.
     """
 
     model_type: ClassVar[str]
@@ -75,6 +77,7 @@ class VideoLM(ABC):
         self._head_rows: Tensor = model.lm_head.weight
         self._embed: Any = self.text.embed_tokens
         self._video_token: int = model.config.video_token_id
+        self.devices = devices_of(model, self.device)
 
     # What a family fills in ------------------------------------------------------------------------------------------
 
@@ -96,14 +99,9 @@ class VideoLM(ABC):
     def device(self) -> torch.device:
         return self._embed.weight.device
 
-    @property
-    def devices(self) -> frozenset[torch.device]:
-        """All devices that hold a part of the model."""
-        return frozenset(weight.device for weight in self.model.parameters())
-
     def clock(self) -> Clock:
         """A clock of this model's time, begun now."""
-        return Clock(self.device)
+        return Clock(*self.devices)
 
     @torch.inference_mode()
     def encode(self, video: Video, question: str) -> Prompt:
@@ -121,7 +119,7 @@ class VideoLM(ABC):
                 f"{self.name}: the prompt holds {len(placeholders)} video placeholders for {len(features_XD)} features"
             )
         embeds_TD = self._embed(ids_T)
-        embeds_TD[placeholders] = features_XD.to(embeds_TD.dtype)
+        embeds_TD[placeholders] = features_XD.to(embeds_TD)
         positions_PT, grid = self.positions(inputs), self.grid(inputs)
         return Prompt(
             ids_T=ids_T,
@@ -233,8 +231,9 @@ class VideoLM(ABC):
         if not words or not all(0 <= word < self.vocab for word in words):
             raise ValueError(f"words: must be ids in [0, {self.vocab}) of {self.name}, got {len(words)} of them")
         trimmed = copy.copy(self)
-        trimmed._words = torch.tensor(sorted(set(words)), device=self.device)
-        trimmed._head_rows = self.model.lm_head.weight[trimmed._words]
+        head_WD = self.model.lm_head.weight
+        trimmed._words = torch.tensor(sorted(set(words)), device=head_WD.device)
+        trimmed._head_rows = head_WD[trimmed._words]
         return trimmed
 
     # How -------------------------------------------------------------------------------------------------------------
@@ -262,6 +261,7 @@ class VideoLM(ABC):
     def _logits(self, hidden_MD: Tensor) -> Tensor:
         if self._words is None:
             return self.model.lm_head(hidden_MD)[:, : self.vocab]
+        hidden_MD = hidden_MD.to(self._head_rows.device)
         logits_MW = hidden_MD.new_full((hidden_MD.shape[0], self.vocab), -torch.inf)
         logits_MW[:, self._words] = hidden_MD @ self._head_rows.T
         return logits_MW

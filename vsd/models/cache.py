@@ -116,9 +116,10 @@ class State:
             in_place = in_place and node == place
             above = node
         if not in_place:
-            source = torch.tensor(path, device=self._like.device) + self.length
+            source = torch.tensor(path) + self.length
+            sources = {device: source.to(device) for device in {layer.keys.device for layer in self._layers}}
             for layer in self._layers:
-                layer.move(source, self.length)
+                layer.move(sources[layer.keys.device], self.length)
         self._settle(self.length + count)
 
     def rollback(self, length: int) -> None:

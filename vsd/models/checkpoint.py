@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from transformers import (
 from vsd.models.base import VideoLM
 from vsd.models.hidden import layer_number
 from vsd.models.llava_onevision import LlavaOneVision
+from vsd.models.placement import DeviceMap, check_device, check_device_map, check_modules, check_placed
 from vsd.models.qwen2_5_vl import Qwen25VL
 from vsd.zoo import WEIGHTS
 
@@ -106,16 +108,6 @@ def check_layers(target: ModelInfo, needs: frozenset[str]) -> None:
             layer_number(need.removeprefix("hidden:"), target.depth)
 
 
-def check_device(device: str, *, field: str = "device") -> torch.device:
-    """The device of that name. Raises ValueError if there is none here."""
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"{field}: the device must be available on this machine, got {device!r}") from None
-    return found
-
-
 def read_words(path: str) -> list[int]:
     """The token ids of a file that `python -m vsd.calibrate` wrote. Raises ValueError for any other file."""
     try:
@@ -142,34 +134,66 @@ class Checkpoint:
     path: str
     device: str = "cpu"
     dtype: str = "float32"
+    device_map: DeviceMap = None
     field: str = "draft"
     vocab: int | None = None
     words: tuple[int, ...] = ()
 
     def load(self) -> VideoLM:
         """The model. Raises ValueError as `load` does."""
-        model = load(self.path, device=self.device, dtype=self.dtype, vocab=self.vocab, field=self.field)
+        model = load(
+            self.path,
+            device=self.device,
+            dtype=self.dtype,
+            device_map=self.device_map,
+            vocab=self.vocab,
+            field=self.field,
+        )
         return model.trim(self.words) if self.words else model
 
 
 def load(
-    path: str, *, device: str = "cpu", dtype: str = "float32", vocab: int | None = None, field: str = "target"
+    path: str,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    device_map: DeviceMap = None,
+    vocab: int | None = None,
+    field: str = "target",
 ) -> VideoLM:
     """Load a model from the hub, a local folder or the bundled zoo (`zoo:qwen2_5_vl/target`).
 
-    `dtype` is float32, float64, bfloat16 or float16; `vocab` cuts the logits to that many words (see
+    `dtype` is float32, float64, bfloat16 or float16; `device_map` spreads the model over several devices, as
+    transformers takes it, and then `device` says nothing; `vocab` cuts the logits to that many words (see
     `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and
     if the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
-    place = check_device(device, field=f"{field}.device")
+    check_placement(path, device=device, device_map=device_map, field=field)
     info = inspect(path, field=field)
     source = resolve(path, field=field)
     adapter, model_class = _FAMILIES[info.model_type]
     processor = _read(AutoProcessor, source, path, field)
-    model = _read(model_class, source, path, field, dtype=kind)
-    loaded = adapter(model.to(place), processor, name=path)
+    if device_map is None:
+        model = _read(model_class, source, path, field, dtype=kind).to(device)
+    else:
+        where = dict(device_map) if isinstance(device_map, Mapping) else device_map
+        model = _read(model_class, source, path, field, dtype=kind, device_map=where)
+        check_placed(model, field=f"{field}.device_map")
+    loaded = adapter(model, processor, name=path)
     return loaded if vocab is None else loaded.narrow(vocab)
+
+
+def check_placement(path: str, *, device: str, device_map: DeviceMap, field: str = "target") -> None:
+    """Raise ValueError for devices that are not here, or a device map that does not fit this checkpoint."""
+    if device_map is None:
+        check_device(device, field=f"{field}.device")
+    check_device_map(device_map, field=f"{field}.device_map")
+    if isinstance(device_map, Mapping):
+        config = _read(AutoConfig, resolve(path, field=field), path, field)
+        with torch.device("meta"):  # the modules without their weights
+            model = _FAMILIES[inspect(path, field=field).model_type][1](config)
+        check_modules(device_map, model, field=f"{field}.device_map")
 
 
 def _read(reader: Any, source: str, path: str, field: str, **options: Any) -> Any:

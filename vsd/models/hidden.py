@@ -108,5 +108,6 @@ class HiddenTaps:
         return take
 
     def _take(self, number: int, states_MD: Tensor) -> None:
-        self._visual[number].append(states_MD[self._inside_V])
-        self._suffix[number].append(states_MD[self._tail :].clone())  # a view would keep all rows alive
+        device = self._prompt.embeds_TD.device  # the layer may lie on another one
+        self._visual[number].append(states_MD[self._inside_V.to(states_MD.device)].to(device))
+        self._suffix[number].append(states_MD[self._tail :].to(device, copy=True))  # a view would keep all rows alive

@@ -22,7 +22,7 @@ class LlavaOneVision(VideoLM):
         pixels = inputs["pixel_values_videos"].to(self.model.dtype)
         features_XD: Tensor = self.model.get_video_features(pixels).pooler_output[0]
         if len(features_XD) == self.grid(inputs).tokens:  # transformers before 5.23 appends the newline elsewhere
-            features_XD = torch.cat((features_XD, self.model.model.image_newline[None]))
+            features_XD = torch.cat((features_XD, self.model.model.image_newline[None].to(features_XD.device)))
         return features_XD
 
     def grid(self, inputs: Mapping[str, Tensor]) -> Grid:

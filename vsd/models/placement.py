@@ -1,0 +1,74 @@
+"""Where a model's weights lie: on one device, or spread over several by a device map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+DeviceMap = str | Mapping[str, str | int] | None
+AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+def check_device(device: str, *, field: str = "device") -> torch.device:
+    """The device of that name. Raises ValueError if there is none here."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(f"{field}: the device must be available on this machine, got {device!r}") from None
+    return found
+
+
+def check_device_map(device_map: DeviceMap, *, field: str = "device_map") -> None:
+    """Raise ValueError for a map of another form, for a device that is not here, and if accelerate is missing."""
+    if device_map is None:
+        return
+    if not isinstance(device_map, Mapping) and device_map not in AUTOMATIC:
+        rule = f"null, one of {', '.join(AUTOMATIC)}, or a mapping of modules to devices"
+        raise ValueError(f"{field}: must be {rule}, got {device_map!r}")
+    check_accelerate(field, device_map)
+    if isinstance(device_map, Mapping):
+        for module, place in device_map.items():
+            check_device(place, field=f"{field}[{module!r}]")  # type: ignore[arg-type]  # a number is a device too
+        _check_no_offload(device_map, field)
+
+
+def check_accelerate(field: str, value: object) -> None:
+    """Raise ValueError if accelerate, by which transformers places modules, is missing."""
+    if find_spec("accelerate") is None:
+        raise ValueError(f"{field}: needs accelerate (pip install 'vsd[multi_gpu]'), got {value!r} without it")
+
+
+def check_modules(device_map: Mapping[str, str | int], model: torch.nn.Module, *, field: str) -> None:
+    """Raise ValueError unless the mapping places all weights of the model, and nothing else."""
+    weights = list(model.state_dict())
+    idle = sorted(set(device_map) - set(weights) - {name for name, _ in model.named_modules()})
+    left = [name for name in weights if not any(_inside(name, module) for module in device_map)]
+    if idle:
+        raise ValueError(f"{field}: its modules must be the model's, got {idle[0]!r}")
+    if left:
+        raise ValueError(f"{field}: must place the whole model, got no device for {left[0]!r} ({len(left)} weights)")
+
+
+def check_placed(model: Any, *, field: str) -> None:
+    """Raise ValueError if a part of the loaded model found no room on the GPUs."""
+    _check_no_offload(getattr(model, "hf_device_map", None) or {}, field)
+
+
+def devices_of(model: torch.nn.Module, first: torch.device) -> tuple[torch.device, ...]:
+    """All devices that hold weights of the model, `first` before the others."""
+    return tuple(dict.fromkeys((first, *(weight.device for weight in model.parameters()))))
+
+
+def _check_no_offload(device_map: Mapping[str, Any], field: str) -> None:
+    """What lies on the CPU or a disk beside GPUs would be copied to one of them in every pass: no speed to measure."""
+    slow = [name for name, place in device_map.items() if str(place) in ("cpu", "disk")]
+    if slow and len(slow) < len(device_map):
+        raise ValueError(f"{field}: all modules must be on GPUs, or all on the CPU, got {slow[0]!r} elsewhere")
+
+
+def _inside(name: str, module: str) -> bool:
+    return module in ("", name) or name.startswith(f"{module}.")
