@@ -206,9 +206,9 @@ class Engine:
         """How many devices a run holds. A CPU, which both sides share, counts once for each that works at the time."""
         places = {str(device) for device in self.target.devices}
         if self.draft is not None:
-            theirs = {self.draft.device} if isinstance(self.draft, Checkpoint) else self.draft.devices
+            theirs = {str(device) for device in self.draft.devices}
             apart = self.parallelism.at_once
-            places |= {f"{device}, draft" if apart and str(device) == "cpu" else str(device) for device in theirs}
+            places |= {f"{device}, draft" if apart and device == "cpu" else device for device in theirs}
         return len(places)
 
     def _capacity(self, prompt: Prompt) -> int:

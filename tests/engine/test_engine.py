@@ -13,8 +13,8 @@ from torch import Tensor
 from tests.conftest import FAMILIES, Pair
 from tests.zoo_in_code import WORDS
 from vsd.engine import Engine
-from vsd.models import load
-from vsd.parallelism import Autoregressive
+from vsd.models import Checkpoint, load
+from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
 from vsd.types import Evidence, Video
 
@@ -141,3 +141,16 @@ def test_target_and_draft_must_share_the_grid(pair: Pair, video: Video, tmp_path
     other.processor.video_processor.size = {"shortest_edge": 32 * 32, "longest_edge": 32 * 32}
     with pytest.raises(ValueError, match="draft: target and draft must see the video on the same grid"):
         Engine(target=pair.target, draft=other, max_new_tokens=4).run(video, QUESTION)
+
+
+def test_the_devices_of_a_run_are_counted(pair: Pair, video: Video) -> None:
+    def held(schedule: Parallelism) -> int:
+        engine = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, max_new_tokens=2)
+        trace = engine.run(video, QUESTION)
+        engine.close()
+        return trace.devices
+
+    assert [held(Sequential()), held(Parallel(executor="inline")), held(Parallel(executor="thread"))] == [1, 1, 2]
+    assert Checkpoint(path="x", device="cuda").devices == {"cuda:0"}
+    assert Checkpoint(path="x", device_map={"model": "cuda:1", "lm_head": 2}).devices == {"cuda:1", "cuda:2"}
+    assert Checkpoint(path="x", device_map="auto").devices  # here: whatever there is

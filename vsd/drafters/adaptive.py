@@ -51,7 +51,8 @@ class Pace:
             fading = max(0.0, 1 - (round.accepted + round.rejected) / MEMORY)
             self.accepted = fading * self.accepted + round.accepted
             self.tested = fading * self.tested + round.accepted + round.rejected
-            self.times[round.drafted].append(round.draft_s + round.verify_s)
+            if round.verify_s:  # one that was tested with the prefill's logits has no time of its own
+                self.times[round.drafted].append(round.draft_s + round.verify_s)
 
     @property
     def alpha(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from transformers import (
 from vsd.models.base import VideoLM
 from vsd.models.hidden import layer_number
 from vsd.models.llava_onevision import LlavaOneVision
-from vsd.models.placement import DeviceMap, check_device, check_device_map, check_modules, check_placed
+from vsd.models.placement import DeviceMap, check_device, check_device_map, check_modules, check_placed, full_name
 from vsd.models.qwen2_5_vl import Qwen25VL
 from vsd.zoo import WEIGHTS
 
@@ -138,6 +138,17 @@ class Checkpoint:
     field: str = "draft"
     vocab: int | None = None
     words: tuple[int, ...] = ()
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """The devices that it will be loaded to; an automatic map may take all GPUs."""
+        if self.device_map is None:
+            places: Iterable[str | int] = (self.device,)
+        elif isinstance(self.device_map, Mapping):
+            places = self.device_map.values()
+        else:
+            places = range(torch.cuda.device_count()) or (self.device,)
+        return frozenset(full_name(place) for place in places)
 
     def load(self) -> VideoLM:
         """The model. Raises ValueError as `load` does."""

@@ -63,6 +63,12 @@ def devices_of(model: torch.nn.Module, first: torch.device) -> tuple[torch.devic
     return tuple(dict.fromkeys((first, *(weight.device for weight in model.parameters()))))
 
 
+def full_name(place: str | int) -> str:
+    """How torch writes the device that a config names: 1 is "cuda:1", "cuda" is "cuda:0"."""
+    name = f"cuda:{place}" if isinstance(place, int) else place
+    return "cuda:0" if name == "cuda" else name
+
+
 def _check_no_offload(device_map: Mapping[str, Any], field: str) -> None:
     """What lies on the CPU or a disk beside GPUs would be copied to one of them in every pass: no speed to measure."""
     slow = [name for name, place in device_map.items() if str(place) in ("cpu", "disk")]
