@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 from vsd import stats
@@ -21,6 +22,7 @@ from vsd.drafters.tree import SPECVLM, form
 from vsd.fields import is_number, require
 from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
+from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.record import Record
 from vsd.simulator.acceptance import Acceptance, ByPosition, Replay
@@ -32,16 +34,23 @@ from vsd.simulator.roofline import SPLITS, Machine, Roofline
 from vsd.simulator.shapes import SHAPES, shape
 from vsd.simulator.times import Given, Times
 
-SCHEDULES: dict[str, Callable[[], Parallelism]] = {"sequential": Sequential, "pearl": Pearl, "hippo": Hippo}
+SCHEDULES: dict[str, Callable[[], Parallelism]] = {
+    "sequential": Sequential,
+    "pearl": Pearl,
+    "hippo": Hippo,
+    "parallelvlm": partial(ParallelVLM, length="fixed"),  # every gamma is tried here
+}
 COLUMNS = (
     ("decode", "speed/decode", "{:.2f}x"),
     ("end to end", "speed/end_to_end", "{:.2f}x"),
     ("first token", "speed/ttft", "{:.2f}x"),
     ("tokens/s", "speed/tokens_per_s", "{:.1f}"),
+    ("device-s", "speed/device_s_per_token", "{:.3g}"),
     ("per round", "accept/length", "{:.2f}"),
     ("per run", "accept/run_length", "{:.2f}"),
     ("wasted", "parallel/wasted", "{:.0%}"),
     ("at once", "parallel/overlap", "{:.0%}"),
+    ("waits", "parallel/target_wait", "{:.0%}"),
 )
 
 
@@ -102,6 +111,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--text", default="64", help="its other tokens (default 64)")
     parser.add_argument("--tokens", default="256", help="of an answer (default 256)")
     parser.add_argument("--tree", default="", help="specvlm, or paths of ranks as of drafter=tree: '0 1 0,0'")
+    parser.add_argument("--early", default="0.5", help="share of the target's layers that pruning needs (default 0.5)")
     parser.add_argument("--latency-us", help="a message's way between two devices; the default is that of the times")
     parser.add_argument("--precision", default="0.01", help="standard error wanted, as a share (default 0.01)")
     parser.add_argument("--seed", default="0")
@@ -118,6 +128,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     ratios = _numbers("--ratio", given, "in [0, 1)", lambda value: 0 <= value < 1)
     gammas = _range("--gamma", args.gamma)
     wanted = _numbers("--precision", args.precision, "one number in (0, 1)", lambda value: 0 < value < 1)[0]
+    early = _numbers("--early", args.early, "one number in [0, 1]", lambda value: 0 <= value <= 1)[0]
     paths = _tree(args.tree)
     same = {name: _whole(f"--{name}", getattr(args, name), least) for name, least in _WHOLE}
     if args.save_profile and isinstance(times, Profile):
@@ -132,6 +143,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
                     gamma=gamma,
                     ratio=ratio,
                     paths=paths,
+                    early=early,
                     **same,
                 )
                 yield _row(name, setting, simulate(setting, precision=wanted))

@@ -84,6 +84,10 @@ class Roofline(Times):
     draft_on: Machine
     latency_s: float = 100e-6
 
+    @property
+    def devices(self) -> tuple[int, int]:  # type: ignore[override]
+        return self.target_on.count, self.draft_on.count
+
     def verify_s(self, nodes: int, context: int) -> float:
         return self.target_on.pass_s(self.target, nodes, context)
 
