@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -128,28 +128,23 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     ratios = _numbers("--ratio", given, "in [0, 1)", lambda value: 0 <= value < 1)
     gammas = _range("--gamma", args.gamma)
     wanted = _numbers("--precision", args.precision, "one number in (0, 1)", lambda value: 0 < value < 1)[0]
-    early = _numbers("--early", args.early, "one number in [0, 1]", lambda value: 0 <= value <= 1)[0]
-    paths = _tree(args.tree)
-    same = {name: _whole(f"--{name}", getattr(args, name), least) for name, least in _WHOLE}
+    told = Setting(
+        times=times,
+        acceptance=acceptance,
+        paths=_tree(args.tree),
+        early=_numbers("--early", args.early, "one number in [0, 1]", lambda value: 0 <= value <= 1)[0],
+        visual=_whole("--visual", args.visual, 0),
+        text=_whole("--text", args.text, 1),
+        tokens=_whole("--tokens", args.tokens, 2),
+        seed=_whole("--seed", args.seed, 0),
+    )
     if args.save_profile and isinstance(times, Profile):
         times.save(args.save_profile)
     for name, parallelism in schedules:
         for ratio in ratios:
             for gamma in gammas:
-                setting = Setting(
-                    times=times,
-                    acceptance=acceptance,
-                    parallelism=parallelism,
-                    gamma=gamma,
-                    ratio=ratio,
-                    paths=paths,
-                    early=early,
-                    **same,
-                )
+                setting = replace(told, parallelism=parallelism, gamma=gamma, ratio=ratio)
                 yield _row(name, setting, simulate(setting, precision=wanted))
-
-
-_WHOLE = (("visual", 0), ("text", 1), ("tokens", 2), ("seed", 0))
 
 
 def _row(schedule: str, setting: Setting, records: Sequence[Record]) -> Row:

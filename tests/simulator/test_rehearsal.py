@@ -125,6 +125,12 @@ def test_parallel_rounds_by_hand_where_the_target_waits() -> None:
     assert [r.verify_s for r in trace.rounds] == [1.0] * 5
 
 
+def test_both_sides_are_slower_beside_each_other() -> None:
+    setting = a_setting(acceptance=rate(0.0), tokens=20, gamma=2, paces=(2.0, 20.0))
+    assert speed(replace(setting, parallelism=Pearl()))[0] == pytest.approx(19 * 6 / (18 * 40 + 12))
+    assert speed(setting) == speed(replace(setting, paces=(1.0, 1.0)))  # in turn they are not
+
+
 def test_stages_follow_each_other_or_overlap() -> None:
     times = Given(target=1, draft=1, encode=2, draft_encode=4, prefill=8, draft_prefill=16, prune=32)
     script = Script(visual=10, text=2, limit=2, luck=(0.0,) * 2, odds=(0.5,))

@@ -32,9 +32,10 @@ NOTHING = Video(frames=np.empty((0, 0, 0, 3), np.uint8), seconds=np.empty(0))
 class Setting:
     """What is simulated: times, acceptance and the dials. `paths` is a tree's form, empty for chains.
 
-    `early` is the share of the target's prefill after which the pruner's evidence is there, for schedules that draft
-    early: UV-Prune's middle layer by default. `visual` and `text` tokens of a prompt and `tokens` of an answer hold
-    where `acceptance` is no recording.
+    `paces` say how much slower target and draft are while both work, where they share a host. `early` is the share of
+    the target's prefill after which the pruner's evidence is there, for schedules that draft early: UV-Prune's middle
+    layer by default. `visual` and `text` tokens of a prompt and `tokens` of an answer hold where `acceptance` is no
+    recording.
     """
 
     times: Times
@@ -44,6 +45,7 @@ class Setting:
     ratio: float = 0.0
     paths: str = ""
     early: float = 0.5
+    paces: tuple[float, float] = (1.0, 1.0)
     visual: int = 0
     text: int = 64
     tokens: int = 256
@@ -92,8 +94,10 @@ class Rehearsal:
 
     def play(self, script: Script, *, alone: bool = False) -> Trace:
         """One answer's trace, of the setting's schedule or of the target alone."""
-        setting, here = self.setting, Timeline()
-        there = Timeline() if self._apart else here
+        setting = self.setting
+        paces = setting.paces if self._apart and not alone else (1.0, 1.0)
+        here = Timeline(paces[0])
+        there = Timeline(paces[1]) if self._apart else here
         theirs, ours = setting.times.devices
         first = theirs if self._apart else 0  # in turn they share devices
         target = Target(script=script, times=setting.times, time=here, devices=_devices(0, theirs), early=setting.early)

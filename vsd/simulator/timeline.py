@@ -6,14 +6,18 @@ from vsd.clock import Clock
 
 
 class Timeline:
-    """The seconds of one device. Each side of a parallel run has one; they meet where one waits for the other."""
+    """The seconds of one device. Each side of a parallel run has one; they meet where one waits for the other.
 
-    def __init__(self) -> None:
+    `pace`: what takes a second elsewhere takes so many here.
+    """
+
+    def __init__(self, pace: float = 1.0) -> None:
         self.now = 0.0
+        self._pace = pace
 
     def spend(self, seconds: float) -> None:
-        """Work, or wait, for so long."""
-        self.now += seconds
+        """Work for so long."""
+        self.now += seconds * self._pace
 
     def until(self, moment: float) -> None:
         """Wait for a moment; nothing happens if it has passed."""
