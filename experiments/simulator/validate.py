@@ -9,14 +9,12 @@ each side is while the other one works, which on two cores of one processor it i
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean, median
 
 import torch
 
-from experiments.common import arguments, clips, pairs, setting, shown, side_by_side, table
+from experiments.common import arguments, pairs, setting, shown, side_by_side, table
+from experiments.schedules import Apart
 from vsd import stats
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM, load
@@ -35,10 +33,6 @@ WAYS: tuple[tuple[str, Parallelism, int], ...] = (
     *(("hippo", Schedule(executor="process", threads=1), gamma) for gamma in (2, 3, 5, 8)),
 )
 NAMES = ("speed/decode", "speed/end_to_end")
-MESSAGES = 64
-REPEATS = 8  # clips on which the two sides are slowed down
-LONG = 100  # tokens of a draft that keeps the worker busy
-JOBS = 12  # of them: longer than the target needs for an answer
 
 
 def measure(target: VideoLM, draft: str, frames: int, ratio: float, limit: int | None) -> list[list[object]]:
@@ -56,51 +50,18 @@ def measure(target: VideoLM, draft: str, frames: int, ratio: float, limit: int |
     ]
     try:
         found = side_by_side(engines, frames, limit)
-        tokens = found[-1][-1].trace.tokens if found[-1][-1].trace else ()
-        latency_s = message_s(engines[-1], tokens[:-1])
-        paces = paces_of(engines[-1], frames)
+        apart = Apart.measured(engines[-1], frames)
     finally:
         for engine in engines:
             engine.close()
-    target_pace, draft_pace = paces
-    print(f"A message takes {latency_s * 1e6:.0f} microseconds. While the other side works, a step of the target takes")
-    print(f"{target_pace:.2f} times as long, one of the draft {draft_pace:.2f} times.\n")
-    profile = Profile.from_records(found[0], latency_s=latency_s)
+    print(apart, "\n")
+    profile = Profile.from_records(found[0], latency_s=apart.latency_s)
     replay = Replay([record.trace for record in found[0] if record.trace is not None])
-    told = Setting(times=profile, acceptance=replay, ratio=ratio, visual=1, paces=paces)
+    told = Setting(times=profile, acceptance=replay, ratio=ratio, visual=1, paces=apart.paces)
     return [
         row(name, records, replace(told, parallelism=schedule, gamma=gamma))
         for (name, schedule, gamma), records in zip(WAYS, found, strict=True)
     ]
-
-
-def message_s(engine: Engine, tokens: Sequence[int]) -> float:
-    """Seconds of one message to the engine's worker, or back, behind a sample whose answer these tokens are."""
-    assert engine.worker is not None
-    found = list[float]()
-    for _ in range(MESSAGES):
-        start = time.perf_counter()
-        window = engine.worker.propose(tokens, [], 1).result()
-        found.append((time.perf_counter() - start - window.seconds) / 2)
-    return median(found)
-
-
-def paces_of(engine: Engine, frames: int) -> tuple[float, float]:
-    """How much longer target and draft take while the other one works: the target alone decodes a clip, with and
-    without a worker that drafts meanwhile."""
-    assert engine.worker is not None
-    alone, worker = engine.baseline(), engine.worker
-    target, draft = list[float](), list[float]()
-    for sample, video in clips(frames, REPEATS):
-        engine.run(video, sample.question)
-        quiet = alone.run(video, sample.question)
-        drafted = worker.propose(quiet.tokens[:1], [], LONG).result().seconds
-        jobs = [worker.propose(quiet.tokens[:1], [], LONG) for _ in range(JOBS)]
-        loud = alone.run(video, sample.question)
-        windows = [job.result().seconds for job in jobs]
-        target.append(loud.seconds["decode"] / quiet.seconds["decode"])
-        draft.append(fmean(windows[:2]) / drafted)
-    return median(target), median(draft)
 
 
 def row(name: str, records: list[Record], simulated: Setting) -> list[object]:
