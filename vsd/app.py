@@ -156,8 +156,8 @@ def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
     from vsd.models import resolve
 
     roles = ("target", "draft") if _uses_draft(methods) else ("target",)
-    words = [[file_identity(cfg.draft_words)]] if cfg.draft_words else []
-    return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *words]
+    files = [file for file in (cfg.draft_words, methods["parallelism"].profile) if file]
+    return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *([file_identity(file)] for file in files)]
 
 
 def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample]]:
@@ -281,7 +281,7 @@ def _finish(logger: Logger | None) -> None:
 
 def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
     """Where baselines of this engine's target are kept."""
-    from vsd.baselines import BaselineCache, weights_identity
+    from vsd.baselines import BaselineCache, file_identity, weights_identity
     from vsd.models import resolve
     from vsd.provenance import git_state, hardware, packages
 
@@ -291,6 +291,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "target": weights_identity(resolve(cfg.target.path)),
         "vocab": engine.target.vocab,  # as many words as its draft leaves it
         "rule": repr(engine.verifier.alone()),
+        "times": file_identity(profile) if (profile := engine.parallelism.profile) else "measured",
         "dtype": cfg.target.dtype,
         "device": cfg.target.device,
         "device_map": _plain(cfg.target.device_map),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 
@@ -15,6 +16,9 @@ class Clock:
     Kernels on a CUDA device run after the call that launched them has returned, so each border of a span waits for
     this thread's own stream first: not for the other side of a parallel run. On a CPU there is nothing to wait for.
     """
+
+    simulated: ClassVar[bool] = False
+    """Whether its seconds are those of another machine."""
 
     def __init__(self, *devices: torch.device) -> None:
         self.seconds: dict[str, float] = {}

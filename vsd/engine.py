@@ -18,6 +18,7 @@ from vsd.parallelism import Answer, Autoregressive, Parallelism, Sequential, Ses
 from vsd.parallelism.base import check_form
 from vsd.parallelism.workers import Worker
 from vsd.relevance import Relevance
+from vsd.simulator.live import Live
 from vsd.types import Prompt, Trace, Video
 from vsd.verifiers import Greedy, Verifier
 
@@ -66,8 +67,9 @@ class Engine:
         if self.draft is not None:
             self.target, self.draft = _same_vocab(target, self.draft)
         self._shares_prompt = self.draft is self.target  # self-speculation reads the target's own prompt, pruned
-        self.worker = self._hire(gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
         self.pruner = pruner
+        self._live = self._simulated() if self.parallelism.simulated else None
+        self.worker = self._hire(gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
         self.verifier = verifier or Greedy()
         self.relevance = self._relevance(relevance or Relevance())
         self.gamma = gamma
@@ -87,7 +89,18 @@ class Engine:
             raise ValueError("draft: a process of its own loads its own model, got one that is loaded (Checkpoint)")
         if self.draft is not None and self.draft.model is self.target.model and self.parallelism.concurrent:
             self.draft = self.draft.twin()
-        return self.parallelism.hire(partial(DraftSide, self.draft, self.drafter, **options))
+        worker = self.parallelism.hire(partial(DraftSide, self.draft, self.drafter, **options))
+        return worker if self._live is None else self._live.worker(worker)
+
+    def _simulated(self) -> Live:
+        """Set the models and the pruner to the times that the schedule's profile says."""
+        if isinstance(self.draft, Checkpoint):
+            self.draft = self.draft.load()
+        live = Live(self.parallelism.profile, self.target, self.draft, apart=self.parallelism.at_once)
+        self.draft = live.draft(self.draft) if self.draft is not None else None
+        self.pruner = live.pruner(self.pruner) if self.pruner is not None else None
+        self.target = live.target(self.target)
+        return live
 
     def baseline(self) -> Engine:
         """The same target decoding alone: what a speed-up is measured against."""
@@ -152,6 +165,7 @@ class Engine:
             prompt=prompt.length,
             finish=answer.finish,
             devices=self._devices(),
+            simulated=clock.simulated,
         )
 
     def text(self, trace: Trace) -> str:

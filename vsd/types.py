@@ -266,7 +266,8 @@ class Trace:
     the pruning), first_token (from the start to the first committed token), total (everything after the video was
     decoded to frames). Those of draft and pruning lie within prefill where the schedule overlaps them. `finish` is
     "eos" or "length"; `target_forwards` counts decode-time forwards of the target; `devices` is how many devices the
-    run held, a CPU once for each side that worked on it at the same time.
+    run held, a CPU once for each side that worked on it at the same time; `simulated` says that no second was measured
+    (see `vsd.simulator`).
     """
 
     tokens: tuple[int, ...]
@@ -278,3 +279,4 @@ class Trace:
     prompt: int
     finish: str
     devices: int = 1
+    simulated: bool = False

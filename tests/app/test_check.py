@@ -53,6 +53,9 @@ from vsd.check import check_dials, unused_dials
         ("verifier=lvspec,verifier.looseness=2", r"verifier.looseness: must be in \[0, 1\], got 2"),
         ("relevance.top_n=0", r"relevance.top_n: must be a whole number, at least 1, got 0"),
         ("draft_words=/no/such/file", r"draft_words: must be a JSON file .* '/no/such/file'"),
+        ("parallelism.executor=magic", r"parallelism.executor: must be one of inline, simulated, got 'magic'"),
+        ("parallelism.executor=simulated", r"parallelism.profile: must be a file of step times, or devices .* got ''"),
+        ("parallelism.profile=h100", r"parallelism.profile: must be empty unless executor is simulated, got 'h100'"),
         ("pruner.ratio=1.5", r"pruner.ratio .* 1.5"),
     ],
 )

@@ -15,6 +15,7 @@ from vsd.chance import Chance
 from vsd.clock import Clock
 from vsd.drafters.base import Drafter
 from vsd.drafting import DraftSide, Window
+from vsd.fields import require, require_one_of
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import depths
@@ -23,6 +24,8 @@ from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
 from vsd.types import Draft, Evidence, Output, Round, Verdict
 from vsd.verifiers.base import Verifier
+
+SIMULATED = "simulated"
 
 
 @dataclass
@@ -228,8 +231,17 @@ class Parallelism(ABC):
     """Whether drafts must be chains."""
     overlap_prefill: bool = False
     """Whether the draft reads the video while the target prefills."""
+    executor: str = "inline"
+    """Where the draft's work is done; "simulated": here, in the time that `profile` says."""
+    profile: str = ""
+    """Step times of a simulated run: a file, or devices (see `vsd.simulator.live.read`)."""
     early_draft: bool = False
     """Whether it also drafts its first window meanwhile, as soon as the pruner's evidence is there."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the times of a run are those of `profile`."""
+        return self.executor == SIMULATED
 
     @property
     def at_once(self) -> bool:
@@ -257,6 +269,18 @@ class Parallelism(ABC):
     @abstractmethod
     def decode(self, session: Session) -> None:
         """Write `session.answer` to its end."""
+
+
+def check_executor(executor: str, profile: str, executors: tuple[str, ...]) -> None:
+    """Raise ValueError for an executor that is none of these nor "simulated", or for step times that cannot be read or
+    would not be used."""
+    require_one_of("parallelism.executor", executor, (*executors, SIMULATED))
+    if executor == SIMULATED:
+        from vsd.simulator import live  # it knows the workers, which this module knows too
+
+        live.read(profile)
+    else:
+        require("parallelism.profile", f"empty unless executor is {SIMULATED}", profile, profile == "")
 
 
 def check_form(parallelism: Parallelism, drafter: Drafter) -> None:

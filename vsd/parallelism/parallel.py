@@ -13,7 +13,7 @@ import torch
 
 from vsd.drafting import DraftSide, Window
 from vsd.fields import is_number, require, require_one_of, require_whole
-from vsd.parallelism.base import Parallelism, Session
+from vsd.parallelism.base import Parallelism, Session, check_executor
 from vsd.parallelism.chains import NO_DRAFT, joined, part
 from vsd.parallelism.process import OtherProcess
 from vsd.parallelism.workers import OtherThread, SameThread, Worker
@@ -39,12 +39,14 @@ class Parallel(Parallelism):
     not at all if it wants attention, which is complete at the end only. The first token of such a window is tested with
     the prefill's own logits. `executor` says where drafts are made: "inline" (one thread, no gain), "thread" (another
     one, and on a GPU another stream) or "process" (a worker of its own, with its own Python; it computes with `threads`
-    threads, 0 for as many as this process, and has `timeout_s` seconds for an answer).
+    threads, 0 for as many as this process, and has `timeout_s` seconds for an answer), or "simulated": on one thread,
+    while the clock shows what two devices would take by `profile` (see `vsd.simulator.live`).
     """
 
     chains: ClassVar[bool] = True
 
     executor: str = "thread"
+    profile: str = ""
     pre_verify: bool = True
     post_verify: bool = True
     overlap_prefill: bool = False
@@ -55,7 +57,7 @@ class Parallel(Parallelism):
     seen: deque[Round] = field(default_factory=lambda: deque(maxlen=MEMORY), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        require_one_of("parallelism.executor", self.executor, EXECUTORS)
+        check_executor(self.executor, self.profile, EXECUTORS)
         holds = is_number(self.timeout_s) and self.timeout_s > 0
         require("parallelism.timeout_s", "a number above 0", self.timeout_s, holds)
         require_whole("parallelism.threads", self.threads, least=0)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.parallelism.base import Parallelism, Session
+from vsd.parallelism.base import Parallelism, Session, check_executor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequential(Parallelism):
     """The draft waits while the target verifies and the other way round (arXiv 2211.17192; SpecVLM, 2508.16201)."""
+
+    executor: str = "inline"
+    profile: str = ""
+
+    def __post_init__(self) -> None:
+        check_executor(self.executor, self.profile, ("inline",))
 
     def decode(self, session: Session) -> None:
         while not session.answer.finish:

@@ -72,6 +72,8 @@ def show(
     faults = _faults(metrics) if verifier.lossless and verifier.deterministic else []
     if verifier.synthetic:
         faults = ["[red]made up[/]  acceptance is synthetic: these are times, the answers mean nothing"]
+    if any(record.trace is not None and record.trace.simulated for record in records):
+        faults = [*faults, "[yellow]simulated[/]  the times are those of parallelism.profile; none was measured"]
     files = f"[dim]files[/]  {escape(str(folder))}"
     (console or Console()).print(
         Group(_numbers(records, metrics), *_texts(records), *_troubles(records), *faults, files)

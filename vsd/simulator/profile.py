@@ -71,13 +71,13 @@ class Profile(Times):
         )
 
     @classmethod
-    def load(cls, file: Path) -> Profile:
+    def load(cls, file: Path, *, field: str = "profile") -> Profile:
         """What `save` wrote. Raises ValueError for any other file."""
         try:
             row: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             return cls(**{**row, "verify": tuple((int(nodes), float(s)) for nodes, s in row["verify"])})
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"profile: must be a file of step times, got {str(file)!r} ({error})") from error
+            raise ValueError(f"{field}: must be a file of step times, got {str(file)!r} ({error})") from error
 
     def save(self, file: Path) -> None:
         """Write it as JSON."""

@@ -29,6 +29,8 @@ class Timeline:
 
 
 class _Virtual(Clock):
+    simulated = True
+
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         super().__init__()

@@ -1,0 +1,107 @@
+"""Real models in the time of another machine: the tokens are the same, the seconds are the profile's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Pair
+from vsd.engine import Engine
+from vsd.parallelism import Autoregressive, Parallelism, Sequential
+from vsd.parallelism.hippo import Hippo
+from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.parallelism.pearl import Pearl
+from vsd.pruners.uniform import Uniform
+from vsd.pruners.uv_prune import UVPrune
+from vsd.simulator.live import read
+from vsd.simulator.profile import Profile
+from vsd.types import Trace, Video
+
+# Of a token for the prefills and the towers; 3 s for a target pass of one token, and half a second for each further one.
+PROFILE = Profile(
+    verify=((1, 3.0), (3, 4.0)), draft=1.0, encode=0.5, draft_encode=0.25, prefill=2.0, draft_prefill=1.0, prune=0.125
+)
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> str:
+    PROFILE.save(tmp_path / "profile.json")
+    return str(tmp_path / "profile.json")
+
+
+def decoded(pair: Pair, video: Video, parallelism: Parallelism, **changes: object) -> tuple[Trace, Trace]:
+    """A trace, and that of the target alone."""
+    options = {"draft": pair.draft, "pruner": Uniform(ratio=0.5), "gamma": 3, "max_new_tokens": 12} | changes
+    engine = Engine(target=pair.target, parallelism=parallelism, **options)  # type: ignore[arg-type]
+    return engine.run(video, "What is it?"), engine.baseline().run(video, "What is it?")
+
+
+@pytest.mark.parametrize("schedule", [Sequential, Pearl, Hippo, ParallelVLM])
+def test_tokens_and_rounds_are_the_same(pair: Pair, video: Video, profile: str, schedule: type) -> None:
+    fixed = {"length": "fixed"} if schedule is ParallelVLM else {}
+    inline, alone = decoded(pair, video, schedule(executor="inline", **fixed))
+    ours, _ = decoded(pair, video, schedule(executor="simulated", profile=profile, **fixed))
+    assert ours.tokens == inline.tokens == alone.tokens
+    told = [(r.drafted, r.accepted, r.committed, r.wasted) for r in inline.rounds]
+    assert [(r.drafted, r.accepted, r.committed, r.wasted) for r in ours.rounds] == told
+    assert (inline.simulated, ours.simulated) == (False, True)
+
+
+def test_sequential_seconds_are_the_profiles(pair: Pair, video: Video, profile: str) -> None:
+    trace, alone = decoded(pair, video, Sequential(executor="simulated", profile=profile))
+    seconds, visual, text = trace.seconds, trace.visual, trace.prompt - trace.visual
+    assert seconds["encode"] == visual * 0.5
+    assert seconds["prefill"] == trace.prompt * 2
+    assert seconds["draft_encode"] == visual * 0.25
+    assert seconds["draft_prefill"] == trace.kept + text
+    assert seconds["prune"] == visual * 0.125
+    assert [(r.draft_s, r.verify_s) for r in trace.rounds] == [(r.drafted, 3 + r.nodes / 2) for r in trace.rounds]
+    parts = ("encode", "prefill", "draft_encode", "draft_prefill", "prune", "decode")
+    assert seconds["total"] == sum(seconds[part] for part in parts)
+    assert alone.simulated
+    assert alone.seconds["decode"] == 3 * (len(alone.tokens) - 1)
+    assert trace.devices == alone.devices == 1
+
+
+def test_parallel_rounds_take_the_slower_side(pair: Pair, video: Video, profile: str) -> None:
+    trace, _ = decoded(pair, video, Pearl(executor="simulated", profile=profile))
+    for each in trace.rounds:
+        assert each.draft_s == each.proposed
+        assert each.wall_s == max(each.draft_s, each.verify_s)
+    assert trace.devices == 2
+
+
+def test_a_first_window_begins_after_the_layer(pair: Pair, video: Video, profile: str) -> None:
+    schedule = ParallelVLM(executor="simulated", profile=profile, length="fixed")
+    trace, _ = decoded(pair, video, schedule, pruner=UVPrune(ratio=0.5, layer="0.5"))
+    early = trace.seconds["encode"] + trace.seconds["prefill"] / 2 + trace.seconds["prune"]
+    # The window waits for the pruning, not for the draft's tower, which is done by then.
+    drafted = early + trace.seconds["draft_prefill"] + 2
+    assert trace.seconds["first_token"] == max(trace.seconds["encode"] + trace.seconds["prefill"], drafted)
+
+
+def test_a_model_that_drafts_for_itself(pair: Pair, video: Video, profile: str) -> None:
+    alone = {"draft": pair.target, "pruner": None}
+    sequential, expected = decoded(pair, video, Sequential(executor="simulated", profile=profile), **alone)
+    parallel, _ = decoded(pair, video, ParallelVLM(executor="simulated", profile=profile), **alone)
+    assert sequential.tokens == parallel.tokens == expected.tokens
+    assert sequential.seconds["draft_encode"] == 0  # it takes over the target's prompt
+
+
+def test_the_target_alone(pair: Pair, video: Video, profile: str) -> None:
+    trace, alone = decoded(pair, video, Autoregressive(executor="simulated", profile=profile))
+    assert trace.tokens == alone.tokens
+    assert trace.seconds == alone.seconds
+
+
+def test_a_roofline_of_the_very_models(pair: Pair, video: Video) -> None:
+    trace, alone = decoded(pair, video, Pearl(executor="simulated", profile="l40s*8,h100"))
+    assert trace.tokens == alone.tokens
+    assert 0 < alone.seconds["decode"] < 1
+
+
+@pytest.mark.parametrize("source", ["", "tpu", "h100*0", "h100*x", "h100,h100,h100", "nowhere.json"])
+def test_what_is_no_source_of_times(source: str) -> None:
+    with pytest.raises(ValueError, match=r"^parallelism.profile: must be a file of step times, or devices .*, got "):
+        read(source)
