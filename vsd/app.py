@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import logging
 import platform
+import shutil
 import signal
 import sys
+import tempfile
 import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +28,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vsd import check
+from vsd import check, ranks
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -38,8 +42,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
+@cache
+def throwaway() -> str:
+    """A folder that is gone when this process ends: for what all ranks but the first would leave."""
+    folder = tempfile.mkdtemp(prefix="vsd-rank-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 # Two runs that start in the same second must not share a folder.
 OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True, replace=True)
+OmegaConf.register_new_resolver("rank_folder", lambda out: out if ranks.rank() == 0 else throwaway(), replace=True)
 
 METHODS = ("pruner", "drafter", "verifier", "parallelism")
 
@@ -60,20 +74,25 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     multirun = hydra.mode == RunMode.MULTIRUN
+    if ranks.rank() > 0:
+        logging.disable(logging.WARNING)  # rank 0 has said it
     try:
         return run(cfg, folder, overrides=list(hydra.overrides.task))
     except KeyboardInterrupt:
         out = hydra.sweep.dir if multirun else folder
+        if ranks.rank() > 0:
+            sys.exit(130)
         print(f"\ninterrupted: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
         sys.exit(130)
     except (UsageError, NothingDone) as error:
         _leave_error(folder, f"{error}")
-        print(f"error: {error}", file=sys.stderr)
+        if ranks.rank() == 0:
+            print(f"error: {error}", file=sys.stderr)
         if not multirun:
             sys.exit(2 if isinstance(error, UsageError) else 1)
     except Exception as error:
         _leave_error(folder, f"{type(error).__name__}: {error}")
-        if not multirun:
+        if not multirun or ranks.count() > 1:  # the other processes may not have failed, and would wait
             raise
         log.exception("this job failed; the others go on")
     return None
@@ -85,6 +104,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     `cfg` as Hydra composes it, `folder` takes the files, `overrides` are the command line's. Raises UsageError before
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
+    ranks.join()
     with _usage_errors():
         cfg = _resolved_later(cfg, folder)
         methods, samples = prepare(cfg, overrides)
@@ -101,7 +121,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     earlier = [before[sample.id] for sample in samples if sample.id in before and _serves(before[sample.id], sample)]
     if not before and run_folder.holds_others():
         log.warning("out: %s holds samples of another config or of other weights; they stay, none is reused", folder)
-    done = {record.sample.id for record in earlier}
+    done = ranks.decided(lambda: {record.sample.id for record in earlier})
     todo = [sample for sample in samples if sample.id not in done]
     records = [*earlier]
     if earlier:
@@ -114,6 +134,8 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     finally:
         metrics = numbers(records)
         run_folder.write_metrics(metrics)
+    if ranks.rank() > 0:
+        return metrics
     terminal.show(records, metrics, folder, verifier=methods["verifier"])
     if not metrics["samples/done"]:
         raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
@@ -164,7 +186,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples."""
     check.check_dials(cfg)
     from vsd.data.base import select
-    from vsd.parallelism.base import check_form
+    from vsd.parallelism.base import check_form, check_ranks
 
     found = instantiate(cfg.data).samples()
     twice = [name for name, count in Counter(sample.id for sample in found).items() if count > 1]
@@ -177,6 +199,8 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     uses_draft = _uses_draft(methods)
     check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
     check_form(methods["parallelism"], methods["drafter"])
+    shared = {role: bool(cfg[role].get("tp_plan")) for role in ("target", "draft")}
+    check_ranks(methods["parallelism"], methods["drafter"], **shared)
     check.check_models(cfg, uses_draft=uses_draft, needs=_needs(cfg, methods))
     for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
         log.warning(warning)
@@ -214,13 +238,15 @@ def decode(
         seed=cfg.seed,
         devices=engine.target.devices,
     )
-    callbacks = [instantiate(each) for each in cfg.callbacks.values() if each]
-    logger = instantiate(cfg.logger) if cfg.logger.get("_target_") else None
+    speaks = ranks.rank() == 0
+    callbacks = [SampleLog(folder), *(instantiate(each) for each in cfg.callbacks.values() if each)] if speaks else []
+    logger = instantiate(cfg.logger) if speaks and cfg.logger.get("_target_") else None
     trainer = instantiate(
         cfg.trainer,
         logger=logger or False,
-        callbacks=[SampleLog(folder), *callbacks],
+        callbacks=callbacks,
         default_root_dir=str(folder.path),
+        **({} if speaks else {"enable_progress_bar": False}),
     )
     try:
         if logger:
@@ -242,7 +268,7 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
         if _uses_draft(methods):
             words = read_words(cfg.draft_words) if cfg.draft_words else []
             if methods["parallelism"].remote:
-                where = {name: _plain(cfg.draft[name]) for name in ("path", "device", "dtype", "device_map")}
+                where = {name: _plain(cfg.draft[name]) for name in ("path", "device", "dtype", "device_map", "tp_plan")}
                 draft = Checkpoint(**where, words=tuple(words))
             else:
                 draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
@@ -295,6 +321,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "dtype": cfg.target.dtype,
         "device": cfg.target.device,
         "device_map": _plain(cfg.target.device_map),
+        "tp_plan": cfg.target.tp_plan,
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),
         "host": platform.node(),

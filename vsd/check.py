@@ -77,7 +77,8 @@ def _check_placement(cfg: DictConfig, role: str) -> None:
     from vsd import models
 
     option = cfg[role]
-    models.check_placement(option.path, device=option.device, device_map=option.device_map, field=role)
+    where = {name: option[name] for name in ("device", "device_map", "tp_plan")}
+    models.check_placement(option.path, **where, field=role)
 
 
 def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool, uses_draft: bool) -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from vsd import ranks
 from vsd.clock import Clock
 from vsd.drafting import Window
 from vsd.models.base import Early
+from vsd.parallelism.agreed import agreed
 from vsd.parallelism.workers import Worker
 from vsd.types import Evidence, Prompt
 
@@ -60,7 +63,7 @@ class Opening:
             kept_K = None
             if self._pruner is not None:
                 with self._clock.span("prune"):
-                    kept_K = self._pruner.keep(replace(evidence, seed=self._seed))
+                    kept_K = ranks.decided(partial(self._pruner.keep, replace(evidence, seed=self._seed)))
             self._prefilling = self._worker.prefill(kept_K, self._prompt.grid, self._prompt.text_ids, self._seed)
         return self._prefilling
 
@@ -83,4 +86,4 @@ class Opening:
 
     def _draft_early(self, evidence: Evidence) -> None:
         self.prefill(evidence)
-        self._drafting = self._worker.propose([], [], self._length)
+        self._drafting = agreed(self._worker.propose([], [], self._length))

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vsd import ranks
+
 PACKAGES = ("vsd", "torch", "transformers", "lightning", "hydra-core", "decord", "av", "numpy", "wandb")
 
 
@@ -38,6 +40,7 @@ def hardware() -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
+        "ranks": ranks.count(),
         "platform": platform.platform(),
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import LightningModule
 
-from vsd import memory
+from vsd import memory, ranks
 from vsd.baselines import BaselineCache
 from vsd.data.datamodule import Item
 from vsd.record import Record, without_rounds
@@ -59,6 +59,8 @@ class DecodeTask(LightningModule):
         try:
             trace, baseline = self._decode(batch.sample, batch.video, baseline_first=batch_idx % 2 == 0)
         except (SampleError, torch.OutOfMemoryError) as error:
+            if ranks.count() > 1 and not isinstance(error, SampleError):
+                raise  # the other processes may have had room, and would wait for this one
             return self._finish(Record(**known, failure=str(error)))
         record = Record(
             **known,
@@ -89,10 +91,11 @@ class DecodeTask(LightningModule):
     def _baseline(self, sample: Sample, video: Video, seed: int) -> Trace | None:
         if self.baseline is None:
             return None
-        trace = self.cache.get(sample) if self.cache else None
+        cache = self.cache
+        trace = ranks.decided(lambda: cache.get(sample)) if cache else None
         if trace is None:
             trace = without_rounds(self._run(self.baseline, sample, video, seed))
-            if self.cache:
+            if self.cache and ranks.rank() == 0:
                 self.cache.put(sample, trace)
         return trace
 

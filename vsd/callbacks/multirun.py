@@ -10,6 +10,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from vsd import ranks
+
 
 class Summary(Callback):
     """Prints the table and writes summary.csv. The exit code is 1 when a job failed, which is known only now: a job
@@ -19,6 +21,8 @@ class Summary(Callback):
         self._began = time.time()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if ranks.rank() > 0:
+            return
         # Every run imports this file; only the end of a multirun needs these.
         from rich.console import Console
 

@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import ClassVar
 
 from vsd.chance import Chance
 from vsd.drafters.around import Around
@@ -82,6 +83,8 @@ class Adaptive(Around):
     Differs from the paper in: acceptance and times are those of this run so far, over all its samples (medians by the
     number of tokens, and a straight line through them); the longest and the shortest draft are tried now and then.
     """
+
+    timed: ClassVar[bool] = True
 
     pace: Pace = field(default_factory=Pace, init=False, repr=False, compare=False)
 

@@ -28,6 +28,10 @@ class Around(Drafter):
         return self.inner.chains
 
     @property
+    def timed(self) -> bool:  # type: ignore[override]
+        return self.inner.timed
+
+    @property
     def needs(self) -> frozenset[str]:
         return self.inner.needs
 

@@ -19,6 +19,8 @@ class Drafter(ABC):
     """Whether a draft model is asked; if not, `model` and `state` are None."""
     chains: ClassVar[bool] = True
     """Whether its drafts are chains."""
+    timed: ClassVar[bool] = False
+    """Whether what it drafts follows the clock."""
 
     @property
     def needs(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -25,13 +25,15 @@ class SuffixAttention:
     softmax is at least float32.
     """
 
-    def __init__(self, visual_V: Tensor, *, context: bool, video: bool) -> None:
-        """`context`: weights normalised over the whole context. `video`: over the visual tokens only."""
+    def __init__(self, visual_V: Tensor, *, context: bool, video: bool, ranks: int = 1) -> None:
+        """`context`: weights normalised over the whole context. `video`: over the visual tokens only. `ranks`: how many
+        processes hold equal shares of the heads."""
         # Placeholders stand side by side, and a slice of the keys is a view where an index would be a copy.
         first, last = int(visual_V[0]), int(visual_V[-1])
         self._columns = slice(first, last + 1) if last - first + 1 == len(visual_V) else visual_V
         self._context, self._video = context, video
         self._device = visual_V.device
+        self._ranks = ranks
         self._context_sums: list[Tensor] = []
         self._video_sums: list[Tensor] = []
         self._rows = 0
@@ -50,12 +52,18 @@ class SuffixAttention:
     @property
     def attention_V(self) -> Tensor | None:
         """The mean weight, softmax over the whole context (None unless wanted)."""
-        return torch.stack(self._context_sums).sum(0) / self._rows if self._context else None
+        return self._mean(self._context_sums) if self._context else None
 
     @property
     def video_attention_V(self) -> Tensor | None:
         """The mean weight, softmax over the visual tokens only (None unless wanted)."""
-        return torch.stack(self._video_sums).sum(0) / self._rows if self._video else None
+        return self._mean(self._video_sums) if self._video else None
+
+    def _mean(self, sums: list[Tensor]) -> Tensor:
+        total_V = torch.stack(sums).sum(0)
+        if self._ranks > 1:
+            distributed.all_reduce(total_V)
+        return total_V / (self._rows * self._ranks)
 
 
 def attention_forward(

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
@@ -50,7 +51,7 @@ class VideoLM(ABC):
 
     `vocab` is W, the number of logits returned; `context` the longest sequence the model takes; `eos` the token ids
     that end an answer; `devices` all that hold a part of it. What a prompt needs lies on `device`, the first of them;
-    states and logits come back on that of the layer which made them.
+    states and logits come back on that of the layer which made them. `ranks` processes share every layer.
     """
 
     model_type: ClassVar[str]
@@ -78,6 +79,7 @@ class VideoLM(ABC):
         self._embed: Any = self.text.embed_tokens
         self._video_token: int = model.config.video_token_id
         self.devices = devices_of(model, self.device)
+        self.ranks: int = model.tp_size or 1
 
     # What a family fills in ------------------------------------------------------------------------------------------
 
@@ -152,7 +154,8 @@ class VideoLM(ABC):
         state = self._state(prompt, capacity)
         probe = None
         if want & _ATTENTION:
-            probe = SuffixAttention(prompt.visual_V, context="attention" in want, video="video_attention" in want)
+            over = {"context": "attention" in want, "video": "video_attention" in want}
+            probe = SuffixAttention(prompt.visual_V, **over, ranks=self.ranks)
         taps = HiddenTaps(self.text, layers, prompt)
         if early and early.served:
             number = max((layers[name] for name in _hidden_names(early.needs)), default=0)
@@ -216,6 +219,8 @@ class VideoLM(ABC):
 
     def twin(self) -> Self:
         """The same model with modules of its own around the same weights, so that two threads can run it at once."""
+        if self.ranks > 1:
+            raise ValueError(f"model: one that is shared with other processes has no twin, got {self.name}")
         twin = copy.copy(self)
         weights = [*self.model.parameters(), *self.model.buffers()]
         twin.model = copy.deepcopy(self.model, {id(weight): weight for weight in weights})
@@ -232,6 +237,8 @@ class VideoLM(ABC):
             raise ValueError(f"words: must be ids in [0, {self.vocab}) of {self.name}, got {len(words)} of them")
         trimmed = copy.copy(self)
         head_WD = self.model.lm_head.weight
+        if isinstance(head_WD, DTensor):  # every rank computes the few words itself
+            head_WD = head_WD.full_tensor()
         trimmed._words = torch.tensor(sorted(set(words)), device=head_WD.device)
         trimmed._head_rows = head_WD[trimmed._words]
         return trimmed

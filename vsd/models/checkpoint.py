@@ -22,11 +22,21 @@ from transformers import (
     LlavaOnevisionForConditionalGeneration,
     Qwen2_5_VLForConditionalGeneration,
 )
+from transformers.distributed import DistributedConfig
 
+from vsd import ranks
 from vsd.models.base import VideoLM
 from vsd.models.hidden import layer_number
 from vsd.models.llava_onevision import LlavaOneVision
-from vsd.models.placement import DeviceMap, check_device, check_device_map, check_modules, check_placed, full_name
+from vsd.models.placement import (
+    DeviceMap,
+    check_device,
+    check_device_map,
+    check_modules,
+    check_placed,
+    check_tp_plan,
+    full_name,
+)
 from vsd.models.qwen2_5_vl import Qwen25VL
 from vsd.zoo import WEIGHTS
 
@@ -75,13 +85,8 @@ def resolve(path: str, *, field: str = "target") -> str:
 
 def inspect(path: str, *, field: str = "target") -> ModelInfo:
     """Read configuration and tokenizer. Raises ValueError if they cannot be found or the family is not supported."""
-    source = resolve(path, field=field)
-    config = _read(AutoConfig, source, path, field)
-    if config.model_type not in _FAMILIES:
-        raise ValueError(
-            f"{field}.path: model_type must be one of {sorted(_FAMILIES)}, got {config.model_type!r} in {path!r}"
-        )
-    words = _read(AutoTokenizer, source, path, field).get_vocab()
+    config = _config(path, field)
+    words = _read(AutoTokenizer, resolve(path, field=field), path, field).get_vocab()
     return ModelInfo(
         path=path,
         model_type=config.model_type,
@@ -135,6 +140,7 @@ class Checkpoint:
     device: str = "cpu"
     dtype: str = "float32"
     device_map: DeviceMap = None
+    tp_plan: str | None = None
     field: str = "draft"
     vocab: int | None = None
     words: tuple[int, ...] = ()
@@ -157,6 +163,7 @@ class Checkpoint:
             device=self.device,
             dtype=self.dtype,
             device_map=self.device_map,
+            tp_plan=self.tp_plan,
             vocab=self.vocab,
             field=self.field,
         )
@@ -169,23 +176,29 @@ def load(
     device: str = "cpu",
     dtype: str = "float32",
     device_map: DeviceMap = None,
+    tp_plan: str | None = None,
     vocab: int | None = None,
     field: str = "target",
 ) -> VideoLM:
     """Load a model from the hub, a local folder or the bundled zoo (`zoo:qwen2_5_vl/target`).
 
     `dtype` is float32, float64, bfloat16 or float16; `device_map` spreads the model over several devices, as
-    transformers takes it, and then `device` says nothing; `vocab` cuts the logits to that many words (see
+    transformers takes it, and then `device` says nothing; `tp_plan` "auto" gives each process of torchrun a share of
+    every layer; `vocab` cuts the logits to that many words (see
     `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and
     if the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
-    check_placement(path, device=device, device_map=device_map, field=field)
+    check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)
     info = inspect(path, field=field)
     source = resolve(path, field=field)
     adapter, model_class = _FAMILIES[info.model_type]
     processor = _read(AutoProcessor, source, path, field)
-    if device_map is None:
+    if tp_plan is not None:
+        ranks.join()
+        shares = DistributedConfig(tp_plan="auto")
+        model = _read(model_class, source, path, field, dtype=kind, distributed_config=shares)
+    elif device_map is None:
         model = _read(model_class, source, path, field, dtype=kind).to(device)
     else:
         where = dict(device_map) if isinstance(device_map, Mapping) else device_map
@@ -195,16 +208,28 @@ def load(
     return loaded if vocab is None else loaded.narrow(vocab)
 
 
-def check_placement(path: str, *, device: str, device_map: DeviceMap, field: str = "target") -> None:
-    """Raise ValueError for devices that are not here, or a device map that does not fit this checkpoint."""
+def check_placement(
+    path: str, *, device: str, device_map: DeviceMap, tp_plan: str | None = None, field: str = "target"
+) -> None:
+    """Raise ValueError for devices that are not here, or a device map or plan that does not fit this checkpoint."""
     if device_map is None:
         check_device(device, field=f"{field}.device")
     check_device_map(device_map, field=f"{field}.device_map")
+    config = _config(path, field)
+    check_tp_plan(tp_plan, config, device=device, device_map=device_map, field=field)
     if isinstance(device_map, Mapping):
-        config = _read(AutoConfig, resolve(path, field=field), path, field)
         with torch.device("meta"):  # the modules without their weights
-            model = _FAMILIES[inspect(path, field=field).model_type][1](config)
+            model = _FAMILIES[config.model_type][1](config)
         check_modules(device_map, model, field=f"{field}.device_map")
+
+
+def _config(path: str, field: str) -> Any:
+    config = _read(AutoConfig, resolve(path, field=field), path, field)
+    if config.model_type not in _FAMILIES:
+        raise ValueError(
+            f"{field}.path: model_type must be one of {sorted(_FAMILIES)}, got {config.model_type!r} in {path!r}"
+        )
+    return config
 
 
 def _read(reader: Any, source: str, path: str, field: str, **options: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from vsd import ranks
+
 DeviceMap = str | Mapping[str, str | int] | None
 AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -34,6 +36,35 @@ def check_device_map(device_map: DeviceMap, *, field: str = "device_map") -> Non
         for module, place in device_map.items():
             check_device(place, field=f"{field}[{module!r}]")  # type: ignore[arg-type]  # a number is a device too
         _check_no_offload(device_map, field)
+
+
+def check_tp_plan(tp_plan: str | None, config: Any, *, device: str, device_map: DeviceMap, field: str) -> None:
+    """Raise ValueError for a tensor-parallel plan that this checkpoint, these devices or these processes do not allow.
+
+    `config` is the checkpoint's, `field` the model's name.
+    """
+    if tp_plan is None:
+        return
+    if tp_plan != "auto":
+        raise ValueError(f"{field}.tp_plan: must be null or auto, got {tp_plan!r}")
+    if device_map is not None:
+        raise ValueError(f"{field}.device_map: must be null beside a tp_plan, got {device_map!r}")
+    count = ranks.count()
+    if count < 2:
+        raise ValueError(f"{field}.tp_plan: needs at least two processes (torchrun), got {tp_plan!r} in one")
+    check_accelerate(f"{field}.tp_plan", tp_plan)
+    gpus = torch.cuda.device_count()
+    kind = "cuda" if gpus else "cpu"
+    if device != kind:
+        raise ValueError(f"{field}.device: must be {kind!r} under a tp_plan, each process has its own, got {device!r}")
+    if gpus and ranks.local() >= gpus:
+        raise ValueError(f"{field}.tp_plan: needs a GPU for every process on a machine, got {gpus}")
+    if not config.text_config.base_model_tp_plan:
+        raise ValueError(f"{field}.tp_plan: transformers must have a plan for the model, got {config.model_type!r}")
+    for name in ("num_key_value_heads", "num_attention_heads", "intermediate_size"):
+        size = getattr(config.text_config, name)
+        if size % count:
+            raise ValueError(f"{field}.tp_plan: the number of processes must divide {name}, {size}, got {count}")
 
 
 def check_accelerate(field: str, value: object) -> None:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vsd import ranks
 from vsd.chance import Chance
 from vsd.clock import Clock
 from vsd.drafters.base import Drafter
@@ -19,6 +20,7 @@ from vsd.fields import require, require_one_of
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import depths
+from vsd.parallelism.agreed import agreed
 from vsd.parallelism.chains import NO_DRAFT, part
 from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
@@ -160,7 +162,7 @@ class Session:
         if self.worker is None or gamma < 1:
             return None
         tokens = [*self.answer.tokens, *pending.tokens_N.tolist()]
-        return self.worker.propose(tokens, self._untold(), gamma)
+        return agreed(self.worker.propose(tokens, self._untold(), gamma))
 
     def end(self) -> None:
         """Tell the draft of the last rounds."""
@@ -203,7 +205,7 @@ class Session:
         read = output.logits_MW.shape[0] - 1
         if len(draft.tokens_N) > read:
             output = _padded(output, len(draft.tokens_N) - read)
-        verdict = self.verifier.verify(draft, output, self.evidence, self.chance)
+        verdict = ranks.decided(lambda: self.verifier.verify(draft, output, self.evidence, self.chance))
         if verdict.path and verdict.path[-1] >= read:
             verdict = replace(verdict, bonus=None)
         if output.relevance_M is not None:
@@ -254,6 +256,11 @@ class Parallelism(ABC):
         return False
 
     @property
+    def timed(self) -> bool:
+        """Whether how much is drafted follows the clock."""
+        return False
+
+    @property
     def remote(self) -> bool:
         """Whether the draft's model is loaded by a process of its own."""
         return False
@@ -281,6 +288,24 @@ def check_executor(executor: str, profile: str, executors: tuple[str, ...]) -> N
         live.read(profile)
     else:
         require("parallelism.profile", f"empty unless executor is {SIMULATED}", profile, profile == "")
+
+
+def check_ranks(parallelism: Parallelism, drafter: Drafter, *, target: bool, draft: bool) -> None:
+    """Raise ValueError for what the processes of torchrun cannot do together; `target` and `draft`: which of the two
+    models they share.
+
+    A draft that they share is run by all of them in step, so nothing may begin at a moment of its own.
+    """
+    if ranks.count() < 2:
+        return
+    if not target:
+        raise ValueError(f"target.tp_plan: must be auto under torchrun ({ranks.count()} processes), got None")
+    if parallelism.remote:
+        raise ValueError("parallelism.executor: must be inline or thread under torchrun, got 'process'")
+    if draft and (parallelism.concurrent or parallelism.timed or drafter.timed):
+        raise ValueError(
+            "draft.tp_plan: must be null with a draft on a thread of its own or of a measured length, got 'auto'"
+        )
 
 
 def check_form(parallelism: Parallelism, drafter: Drafter) -> None:

@@ -75,6 +75,10 @@ class Parallel(Parallelism):
         return self.executor == "thread" or self.early_draft
 
     @property
+    def timed(self) -> bool:
+        return self.length == "measured"
+
+    @property
     def remote(self) -> bool:
         return self.executor == "process"
 

@@ -1,0 +1,83 @@
+"""Run by torchrun, two processes: python -m tests.two_ranks FOLDER. FOLDER holds family/target and family/draft.
+
+A target whose layers two processes share is compared with the same one in each process alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vsd import ranks
+from vsd.drafters.adaptive import Adaptive
+from vsd.drafters.chain import Chain
+from vsd.engine import Engine
+from vsd.models import VideoLM, load
+from vsd.parallelism.parallel import Parallel
+from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.pruners.specvlm import SpecVLM
+from vsd.pruners.uv_prune import UVPrune
+from vsd.types import Video
+from vsd.verifiers.sampling import Sampling
+
+WANTED = frozenset({"attention", "video_attention", "features", "hidden:2"})
+
+
+class Wayward(Adaptive):
+    """Drafts of another length on every rank."""
+
+    def length(self, largest: int) -> int:
+        return 1 + ranks.rank()
+
+
+def compare(folder: Path, video: Video) -> None:
+    alone = load(str(folder / "target"), dtype="float64")
+    shared = load(str(folder / "target"), dtype="float64", tp_plan="auto")
+    draft = load(str(folder / "draft"), dtype="float64")
+    shared.eos = alone.eos = frozenset()
+    assert shared.ranks == 2
+    found = [model.prefill(model.encode(video, "Why?"), want=WANTED) for model in (alone, shared)]
+    assert found[0][0].rows(0)[0].shape[1] == 2 * found[1][0].rows(0)[0].shape[1]
+    close(found[0][1], found[1][1])
+    ours, theirs = found[0][2], found[1][2]
+    for name in ("attention_V", "video_attention_V", "features_VD"):
+        close(getattr(ours, name), getattr(theirs, name))
+    close(ours.hidden["2"].visual_VD, theirs.hidden["2"].visual_VD)
+    some = range(0, alone.vocab - 8, 2)
+    both = [model.trim(some).narrow(alone.vocab - 20) for model in (alone, shared)]
+    close(*[model.prefill(model.encode(video, "Why?"))[1] for model in both])
+    with pytest.raises(ValueError, match="no twin"):
+        shared.twin()
+    sampling = {"drafter": Chain(temperature=1.0), "verifier": Sampling(temperature=1.0)}
+    early = {"parallelism": ParallelVLM(executor="inline"), "pruner": UVPrune(ratio=0.5, layer="0.5")}
+    measured = {"parallelism": Parallel(length="measured")}
+    for options in ({}, sampling, {"drafter": Wayward(inner=Chain())}, measured, early):
+        # What a draft is like changes no greedy answer; one that differs between ranks would hang or break the cache.
+        runs = [answer(target, draft, video, **options) for target in (alone, shared)]
+        assert runs[0] == runs[1], options
+    assert answer(shared, shared, video) == answer(alone, alone, video)
+
+
+def answer(target: VideoLM, draft: VideoLM, video: Video, **options: Any) -> tuple[int, ...]:
+    options = {"pruner": SpecVLM(ratio=0.5), "max_new_tokens": 12} | options
+    return Engine(target=target, draft=draft, **options).run(video, "Why?").tokens
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    ranks.join()
+    random = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    for family in sorted(Path(sys.argv[1]).iterdir()):
+        compare(family, Video(frames=random, seconds=np.arange(6) / 2.0))
+    assert ranks.decided(ranks.rank) == 0
+    if ranks.rank() == 0:
+        print("the same")

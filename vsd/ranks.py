@@ -1,0 +1,78 @@
+"""The processes that share a tensor-parallel model: torchrun starts them, and each runs the whole program on its share.
+
+They stay together because all of them compute the same logits. What could come out differently all the same, by the
+clock or by the order of a sum on a GPU, is decided by rank 0 and told to the others. Rank 0 alone writes and speaks.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_LONG = timedelta(hours=2)  # to load the weights of a large model
+_talk: Any = None  # the process group that decisions travel in, on the CPU
+
+
+def count() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return _number("WORLD_SIZE", 1)
+
+
+def rank() -> int:
+    """Which of them this one is; 0 without torchrun."""
+    return _number("RANK", 0)
+
+
+def local() -> int:
+    """Which of those on this machine, and so which GPU is its own."""
+    return _number("LOCAL_RANK", 0)
+
+
+def join() -> None:
+    """Meet the other processes, once; nothing without torchrun. Each binds a GPU of its own if there are any."""
+    global _talk
+    if count() == 1 or _talk is not None:
+        return
+    import torch
+    from torch import distributed as dist
+
+    gpu = torch.device("cuda", local()) if local() < torch.cuda.device_count() else None
+    if not dist.is_initialized():
+        if gpu is not None:
+            torch.cuda.set_device(gpu)
+        dist.init_process_group("gloo" if gpu is None else "nccl", device_id=gpu, timeout=_LONG)
+        atexit.register(dist.destroy_process_group)
+    _talk = dist.new_group(backend="gloo", timeout=_LONG)
+
+
+def decided(call: Callable[[], _T]) -> _T:
+    """What rank 0's call returns or raises, on every rank; a tensor comes back on the CPU. The others do not call.
+
+    Without torchrun just the call.
+    """
+    if count() == 1:
+        return call()
+    import torch
+    from torch import distributed as dist
+
+    join()
+    answer: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            answer[0] = call()
+        except Exception as error:
+            answer[1] = error
+    if isinstance(answer[0], torch.Tensor):
+        answer[0] = answer[0].cpu()
+    dist.broadcast_object_list(answer, src=0, group=_talk, device=torch.device("cpu"))
+    if answer[1] is not None:
+        raise answer[1]
+    return answer[0]
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ and name in os.environ else default
