@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vsd import ranks
 from vsd.chance import Seeded
 from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
@@ -217,13 +218,13 @@ class Engine:
         return relevance if relevance.always or "relevance" in needs else None
 
     def _devices(self) -> int:
-        """How many devices a run holds. A CPU, which both sides share, counts once for each that works at the time."""
-        places = {str(device) for device in self.target.devices}
+        """How many devices a run holds, those of other ranks too. A CPU, which both sides share, counts once for each
+        that works at the time."""
+        places = set(self.target.places)
         if self.draft is not None:
-            theirs = {str(device) for device in self.draft.devices}
             apart = self.parallelism.at_once
-            places |= {f"{device}, draft" if apart and device == "cpu" else device for device in theirs}
-        return len(places)
+            places |= {f"{place}, draft" if apart and place == "cpu" else place for place in self.draft.places}
+        return len(places) * ranks.count()
 
     def _capacity(self, prompt: Prompt) -> int:
         """Cache rows: the prompt, the answer, and the largest draft that may hang behind its last token."""

@@ -151,6 +151,6 @@ def test_the_devices_of_a_run_are_counted(pair: Pair, video: Video) -> None:
         return trace.devices
 
     assert [held(Sequential()), held(Parallel(executor="inline")), held(Parallel(executor="thread"))] == [1, 1, 2]
-    assert Checkpoint(path="x", device="cuda").devices == {"cuda:0"}
-    assert Checkpoint(path="x", device_map={"model": "cuda:1", "lm_head": 2}).devices == {"cuda:1", "cuda:2"}
-    assert Checkpoint(path="x", device_map="auto").devices  # here: whatever there is
+    assert Checkpoint(path="x", device="cuda").places == {"cuda:0"}
+    assert Checkpoint(path="x", device_map={"model": "cuda:1", "lm_head": 2}).places == {"cuda:1", "cuda:2"}
+    assert Checkpoint(path="x", device_map="auto").places  # here: whatever there is

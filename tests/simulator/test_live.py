@@ -102,6 +102,7 @@ def test_a_roofline_of_the_very_models(pair: Pair, video: Video) -> None:
     trace, alone = decoded(pair, video, Pearl(executor="simulated", profile="l40s*8,h100"))
     assert trace.tokens == alone.tokens
     assert 0 < alone.seconds["decode"] < 1
+    assert (trace.devices, alone.devices) == (9, 8)
 
 
 @pytest.mark.parametrize("source", ["", "tpu", "h100*0", "h100*x", "h100,h100,h100", "nowhere.json"])

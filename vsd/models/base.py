@@ -101,6 +101,11 @@ class VideoLM(ABC):
     def device(self) -> torch.device:
         return self._embed.weight.device
 
+    @property
+    def places(self) -> frozenset[str]:
+        """The names of its devices."""
+        return frozenset(str(device) for device in self.devices)
+
     def clock(self) -> Clock:
         """A clock of this model's time, begun now."""
         return Clock(*self.devices)

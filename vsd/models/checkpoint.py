@@ -146,8 +146,8 @@ class Checkpoint:
     words: tuple[int, ...] = ()
 
     @property
-    def devices(self) -> frozenset[str]:
-        """The devices that it will be loaded to; an automatic map may take all GPUs."""
+    def places(self) -> frozenset[str]:
+        """The names of the devices that it will be loaded to; an automatic map may take all GPUs."""
         if self.device_map is None:
             places: Iterable[str | int] = (self.device,)
         elif isinstance(self.device_map, Mapping):

@@ -55,7 +55,7 @@ class Actor:
     time: Timeline
     name: str = "simulated"
     device: torch.device = field(default=torch.device("cpu"))
-    devices: frozenset[torch.device] = frozenset()
+    places: frozenset[str] = frozenset()
     eos: frozenset[int] = frozenset({END})
     vocab: int = 3
     context: int = 1 << 40

@@ -58,10 +58,10 @@ class Live:
         self._apart = apart
 
     def target(self, model: VideoLM) -> VideoLM:
-        return cast(VideoLM, _Target(model, self.times, self.here))
+        return cast(VideoLM, _Target(model, self.times, self.here, self.times.places(apart=self._apart)[0]))
 
     def draft(self, model: VideoLM) -> VideoLM:
-        return cast(VideoLM, _Draft(model, self.times, self.there))
+        return cast(VideoLM, _Draft(model, self.times, self.there, self.times.places(apart=self._apart)[1]))
 
     def pruner(self, pruner: Pruner) -> Pruner:
         return cast(Pruner, _Pruner(pruner, self.times, self.here))
@@ -88,16 +88,20 @@ class _Around:
 
 
 class _Model(_Around):
-    """A `VideoLM`: the same results, other times."""
+    """A `VideoLM`: the same results, other times, other places."""
+
+    def __init__(self, inner: Any, times: Times, time: Timeline, places: frozenset[str]) -> None:
+        super().__init__(inner, times, time)
+        self.places = places
 
     def clock(self) -> Clock:
         return self._time.clock()
 
     def narrow(self, vocab: int) -> _Model:
-        return type(self)(self._inner.narrow(vocab), self._times, self._time)
+        return type(self)(self._inner.narrow(vocab), self._times, self._time, self.places)
 
     def twin(self) -> _Model:
-        return type(self)(self._inner.twin(), self._times, self._time)
+        return type(self)(self._inner.twin(), self._times, self._time, self.places)
 
 
 class _Target(_Model):

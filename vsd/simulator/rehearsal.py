@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-import torch
 
 from vsd import stats
 from vsd.engine import Engine
@@ -98,10 +97,9 @@ class Rehearsal:
         paces = setting.paces if self._apart and not alone else (1.0, 1.0)
         here = Timeline(paces[0])
         there = Timeline(paces[1]) if self._apart else here
-        theirs, ours = setting.times.devices
-        first = theirs if self._apart else 0  # in turn they share devices
-        target = Target(script=script, times=setting.times, time=here, devices=_devices(0, theirs), early=setting.early)
-        draft = Writer(script=script, times=setting.times, time=there, devices=_devices(first, ours))
+        theirs, ours = setting.times.places(apart=self._apart)
+        target = Target(script=script, times=setting.times, time=here, places=theirs, early=setting.early)
+        draft = Writer(script=script, times=setting.times, time=there, places=ours)
         engine = Engine(
             target=cast(VideoLM, target),
             draft=cast(VideoLM, draft),
@@ -116,10 +114,6 @@ class Rehearsal:
         elif engine.worker is not None and self._apart:
             engine.worker = Elsewhere(engine.worker, here=here, there=there, latency_s=setting.times.latency_s)
         return engine.run(NOTHING, "")
-
-
-def _devices(first: int, count: int) -> frozenset[torch.device]:
-    return frozenset(torch.device("cuda", number) for number in range(first, first + count))
 
 
 def accuracy(records: Sequence[Record], name: str = "speed/decode") -> float:

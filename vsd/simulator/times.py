@@ -17,6 +17,12 @@ class Times(ABC):
     devices: tuple[int, int] = (1, 1)
     """How many the target holds, and the draft."""
 
+    def places(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
+        """Names for the target's devices and the draft's: others if they work `apart`, else shared ones."""
+        theirs, ours = self.devices
+        first = theirs if apart else 0
+        return frozenset(map(str, range(theirs))), frozenset(map(str, range(first, first + ours)))
+
     @abstractmethod
     def verify_s(self, nodes: int, context: int) -> float:
         """A pass of the target over so many tokens: one when it decodes alone."""
