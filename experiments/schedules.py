@@ -17,12 +17,14 @@ from experiments.common import arguments, clips, pairs, setting, shown, side_by_
 from vsd import stats
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM, load
+from vsd.models.tree import chain
 from vsd.parallelism import Parallelism
 from vsd.pruners.base import Pruner
 from vsd.record import Record
 from vsd.simulator.acceptance import Replay
 from vsd.simulator.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
+from vsd.types import Sample, Video
 
 COLUMNS = {
     "speed-up": "speed/decode",
@@ -34,10 +36,10 @@ COLUMNS = {
     "drafted for nothing": "parallel/wasted",
     "as many devices": "speed/equal_devices",
 }
-MESSAGES = 64
-REPEATS = 8  # clips on which the two sides are slowed down
-LONG = 100  # tokens of a draft that keeps the worker busy
-JOBS = 12  # of them: longer than the target needs for an answer
+REPEATS = 8  # clips on which steps are measured apart and in turn
+STEPS = 24  # on each of them
+WORDS = 32  # of the answer that stand already
+WINDOW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,52 +81,58 @@ class Case:
 @dataclass(frozen=True)
 class Apart:
     """What it costs two sides to work apart on this machine: seconds of a message, and how many times longer a step of
-    the target and one of the draft take while the other side works, which on two cores of one processor they do."""
+    the target and a window of the draft take there than in turn on one core."""
 
     latency_s: float
     paces: tuple[float, float]
 
     @classmethod
-    def measured(cls, engine: Engine, frames: int) -> Apart:
-        """Measured on an engine whose draft has a process of its own."""
-        return cls(latency_s=message_s(engine, frames), paces=paces_of(engine, frames))
+    def measured(cls, in_turn: Engine, apart: Engine, frames: int) -> Apart:
+        """Measured on two engines of the same models, one of which has its draft in a process of its own. No schedule
+        is asked: the target reads the same chain again and again behind some words of an answer, and a window is
+        drafted behind them, before that or meanwhile."""
+        found = [steps(in_turn, apart, *clip) for clip in clips(frames, REPEATS)]
+        target, draft, message = (fmean(column) for column in zip(*found, strict=True))
+        return cls(latency_s=message, paces=(target, draft))
 
     def __str__(self) -> str:
         target, draft = self.paces
         return (
-            f"A message takes {self.latency_s * 1e6:.0f} µs. While the other side works, a step of the target takes "
-            f"{target:.2f} times as long, one of the draft {draft:.2f} times."
+            f"A message takes {self.latency_s * 1e6:.0f} µs. Beside the other side a step of the target takes "
+            f"{target:.2f} times as long as in turn, a window {draft:.2f} times."
         )
 
 
-def message_s(engine: Engine, frames: int) -> float:
-    """Seconds of one message to the engine's worker, or back: half of what an answer takes longer than its work."""
-    assert engine.worker is not None
-    sample, video = clips(frames, 1)[0]
-    tokens, found = engine.run(video, sample.question).tokens[:-1], list[float]()
-    for _ in range(MESSAGES):
+@torch.inference_mode()
+def steps(in_turn: Engine, apart: Engine, sample: Sample, video: Video) -> tuple[float, float, float]:
+    """On one clip: the two paces, and the seconds of a message."""
+    here, there, target = in_turn.worker, apart.worker, in_turn.target
+    assert here is not None
+    assert there is not None
+    answer = in_turn.run(video, sample.question).tokens[:-1]
+    apart.run(video, sample.question)
+    state, _, _ = target.prefill(target.encode(video, sample.question), capacity=4096)
+    words, nodes = answer[:WORDS], torch.tensor(answer[: WINDOW + 1])
+
+    def verify() -> float:
         start = perf_counter()
-        window = engine.worker.propose(tokens, [], 1).result()
-        found.append((perf_counter() - start - window.seconds) / 2)
-    return median(found)
+        target.forward(nodes, chain(len(nodes)), state).logits_MW.argmax(-1).tolist()
+        state.commit(())
+        return perf_counter() - start
 
-
-def paces_of(engine: Engine, frames: int) -> tuple[float, float]:
-    """How much longer target and draft take while the other one works: the target alone decodes a clip, with and
-    without a worker that drafts meanwhile."""
-    assert engine.worker is not None
-    alone, worker = engine.baseline(), engine.worker
-    target, draft = list[float](), list[float]()
-    for sample, video in clips(frames, REPEATS):
-        engine.run(video, sample.question)
-        quiet = alone.run(video, sample.question)
-        drafted = worker.propose(quiet.tokens[:1], [], LONG).result().seconds
-        jobs = [worker.propose(quiet.tokens[:1], [], LONG) for _ in range(JOBS)]
-        loud = alone.run(video, sample.question)
-        windows = [job.result().seconds for job in jobs]
-        target.append(loud.seconds["decode"] / quiet.seconds["decode"])
-        draft.append(fmean(windows[:2]) / drafted)
-    return median(target), median(draft)
+    # Seconds of the target and the draft in turn, of both at once, and of a message and the way back.
+    found = list[tuple[float, float, float, float, float]]()
+    for _ in range(STEPS):
+        window = here.propose(words, [], WINDOW).result()
+        alone_s = verify()
+        job = there.propose(words, [], WINDOW)
+        beside_s, theirs = verify(), job.result()
+        start = perf_counter()
+        waited = there.propose(words, [], WINDOW).result()
+        way_s = perf_counter() - start - waited.seconds
+        found.append((alone_s, window.seconds, beside_s, theirs.seconds, way_s))
+    target_s, draft_s, target_beside_s, draft_beside_s, way_s = (median(each) for each in zip(*found, strict=True))
+    return target_beside_s / target_s, draft_beside_s / draft_s, way_s / 2
 
 
 def gain(ours: Sequence[Record], turns: Sequence[Record]) -> list[Record]:
@@ -138,7 +146,8 @@ def measure(cases: Sequence[Case], target: VideoLM, draft: str, frames: int, lim
     engines = [case.engine(target, loaded, draft) for case in cases]
     try:
         found = dict(zip((case.name for case in cases), side_by_side(engines, frames, limit), strict=True))
-        apart = Apart.measured(next(each for each in engines if each.parallelism.remote), frames)
+        remote = [each for each in engines if each.parallelism.remote]
+        apart = Apart.measured(engines[0], remote[0], frames)
     finally:
         for engine in engines:
             engine.close()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vsd import stats
 from vsd.drafters.tree import SPECVLM, form
@@ -90,7 +91,9 @@ def options() -> argparse.ArgumentParser:
     models = parser.add_argument_group("step times of a roofline")
     models.add_argument("--target", help=f"a checkpoint, or one of {', '.join(SHAPES)}")
     models.add_argument("--draft", help="the same")
-    models.add_argument("--device", default="h100", help=f"{', '.join(DEVICES)} (default h100)")
+    models.add_argument(
+        "--device", default="h100", help=f"{', '.join(DEVICES)}, or two: the draft's last (default h100)"
+    )
     models.add_argument("--target-devices", default="1", help="over how many the target is split (default 1)")
     models.add_argument("--draft-devices", default="1", help="the draft's own (default 1)")
     models.add_argument("--split", default="tensor", help="tensor or pipeline (default tensor)")
@@ -138,7 +141,12 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
         tokens=_whole("--tokens", args.tokens, 2),
         seed=_whole("--seed", args.seed, 0),
     )
-    if args.save_profile and isinstance(times, Profile):
+    if isinstance(times, Roofline):
+        for each in times.crowded(told.visual + told.text + told.tokens):
+            print(f"warning: {each}", file=sys.stderr)
+    if args.save_profile:
+        require("--save-profile", "given with --run, whose times it writes", str(args.save_profile), not named(args))
+        assert isinstance(times, Profile)
         times.save(args.save_profile)
     for name, parallelism in schedules:
         for ratio in ratios:
@@ -174,32 +182,41 @@ def described(row: Row) -> str:
 # What the options mean
 
 
+def named(args: argparse.Namespace) -> list[str]:
+    """The options that name step times, other than --run."""
+    return [f"--{option}" for option in ("profile", "times", "target") if getattr(args, option)]
+
+
 def _times(args: argparse.Namespace, records: Sequence[Record]) -> Times:
     """The one source of step times that was named."""
-    named = [f"--{option}" for option in ("profile", "times", "target") if getattr(args, option)]
-    holds = len(named) <= 1 and bool(named or args.run)
-    require("--target", "given with --draft, or one of --run, --profile, --times instead", ", ".join(named), holds)
-    latency = {} if args.latency_us is None else {"latency_s": _number("--latency-us", args.latency_us) / 1e6}
-    if not named:
+    sources = named(args)
+    holds = len(sources) <= 1 and bool(sources or args.run)
+    require("--target", "given with --draft, or one of --run, --profile, --times instead", ", ".join(sources), holds)
+    latency: dict[str, Any] = {}
+    if args.latency_us is not None:
+        latency["latency_s"] = _number("--latency-us", args.latency_us) / 1e6
+    if not sources:
         return Profile.from_records(records, **latency)
     if args.profile:
-        return Profile.load(args.profile)
+        return replace(Profile.load(args.profile), **latency)
     if args.times:
         return _given(args.times, latency)
     require("--draft", "given with --target", args.draft, bool(args.draft))
-    require("--device", f"one of {', '.join(DEVICES)}", args.device, args.device in DEVICES)
+    devices = args.device.split(",")
+    known = len(devices) <= 2 and all(device in DEVICES for device in devices)
+    require("--device", f"one of {', '.join(DEVICES)}, or one for each model", args.device, known)
     require("--split", f"one of {', '.join(SPLITS)}", args.split, args.split in SPLITS)
     efficiency = _numbers("--efficiency", args.efficiency, "one number in (0, 1]", lambda value: 0 < value <= 1)[0]
     layer_s = _number("--layer-us", args.layer_us) / 1e6
     target_on, draft_on = (
         Machine(
-            device=DEVICES[args.device],
+            device=DEVICES[device],
             count=_whole(f"--{role}-devices", getattr(args, f"{role}_devices"), 1),
             split=args.split,
             efficiency=efficiency,
             layer_s=layer_s,
         )
-        for role in ("target", "draft")
+        for role, device in (("target", devices[0]), ("draft", devices[-1]))
     )
     target, draft = shape(args.target, field="--target"), shape(args.draft, field="--draft")
     return Roofline(target=target, draft=draft, target_on=target_on, draft_on=draft_on, **latency)
@@ -210,7 +227,7 @@ def _known() -> list[str]:
     return [field.name.removesuffix("_s") + "_s" for field in fields(Given)]
 
 
-def _given(text: str, latency: dict[str, float]) -> Given:
+def _given(text: str, latency: dict[str, Any]) -> Given:
     rule = f"NAME=SECONDS,..., with {', '.join(_known()[:2])} and of {', '.join(_known()[2:])}"
     parts = dict(part.partition("=")[::2] for part in text.split(","))
     holds = set(_known()[:2]) <= set(parts) <= set(_known()) and all(_is(value, least=0) for value in parts.values())

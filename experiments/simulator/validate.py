@@ -2,9 +2,9 @@
 
 On the bundled pairs, two cores and a thread for each model: the sequential schedule at several gammas and HIPPO's with
 the draft in a process of its own, all on each clip in turn, beside the target alone. From the sequential run at gamma 5
-alone come the step times and the recorded words; the simulator then says what all the others should have given. What a
-message to the worker takes is measured as well (half of what an answer takes longer than its work), and how much slower
-each side is while the other one works, which on two cores of one processor it is.
+alone come the step times, how unevenly steps take that long, and the recorded words; the simulator then says what all
+the others should have given. What a message to the worker takes is measured beside that (half of what an answer takes
+longer than its work), and how much slower each side is beside the other one than in turn.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def measure(target: VideoLM, draft: str, frames: int, ratio: float, limit: int |
     ]
     try:
         found = side_by_side(engines, frames, limit)
-        apart = Apart.measured(engines[-1], frames)
+        apart = Apart.measured(engines[0], engines[-1], frames)
     finally:
         for engine in engines:
             engine.close()

@@ -52,6 +52,23 @@ def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["--run", str(tmp_path), *TIMES, "--gamma", "2"]) == 0
 
 
+def test_two_kinds_of_devices_and_slow_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "profile.json"
+    assert main(["--run", str(a_run(tmp_path)), "--gamma", "5", "--save-profile", str(file)]) == 0
+    speeds = list[float]()
+    for times in (
+        ["--target", "qwen2_5_vl_7b", "--draft", "qwen2_5_vl_3b", "--device", "h100"],
+        ["--target", "qwen2_5_vl_7b", "--draft", "qwen2_5_vl_3b", "--device", "h100,l40s"],
+        ["--profile", str(file)],
+        ["--profile", str(file), "--latency-us", "1e9"],
+    ):
+        capsys.readouterr()
+        assert main([*times, "--rate", "1", "--gamma", "2", "--schedule", "pearl"]) == 0
+        speeds.append(float(capsys.readouterr().out.split("best, decode: ")[1].split("x")[0]))
+    assert speeds[0] > speeds[1]
+    assert speeds[2] > speeds[3]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -69,7 +86,9 @@ def test_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--times", "target_s=1,draft_s=-1", "--rate", "1"], "--times: must be NAME=SECONDS,"),
         (["--target", "llava_ov_72b", "--rate", "1"], "--draft: must be given with --target, got None"),
         (["--target", "x/y/z", "--draft", "llava_ov_7b", "--rate", "1"], "--target: must be a checkpoint or one of "),
-        (["--target", "a", "--draft", "b", "--device", "tpu"], "--device: must be one of a100, h100, h200, l40s, got "),
+        (["--target", "a", "--draft", "b", "--device", "tpu"], "--device: must be one of a100, h100, h200, l40s, or "),
+        (["--target", "a", "--draft", "b", "--device", "h100,h100,h100"], "--device: must be one of a100, "),
+        ([*QUICK, "--save-profile", "x.json"], "--save-profile: must be given with --run, whose times it writes, got "),
         (["--run", "nowhere"], "--run: must be the folder of a run, got 'nowhere'"),
         (["--profile", "nowhere", "--rate", "1"], "profile: must be a file of step times, got 'nowhere'"),
         ([*QUICK, "--schedule", "pearl", "--tree", "0 1"], "drafter: Pearl needs chains, got Writing"),

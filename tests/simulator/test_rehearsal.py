@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import NormalDist, fmean
 
 import pytest
 
@@ -12,6 +13,7 @@ from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.simulator.acceptance import ByPosition, Script, rate
+from vsd.simulator.profile import Profile
 from vsd.simulator.rehearsal import Rehearsal, Setting, accuracy, simulate
 from vsd.simulator.times import Given
 from vsd.types import Trace
@@ -129,6 +131,16 @@ def test_both_sides_are_slower_beside_each_other() -> None:
     setting = a_setting(acceptance=rate(0.0), tokens=20, gamma=2, paces=(2.0, 20.0))
     assert speed(replace(setting, parallelism=Pearl()))[0] == pytest.approx(19 * 6 / (18 * 40 + 12))
     assert speed(setting) == speed(replace(setting, paces=(1.0, 1.0)))  # in turn they are not
+
+
+def test_uneven_steps_cost_those_who_wait_for_each_other() -> None:
+    sigma = 0.5
+    times = Profile(verify=((1, 2.0),), draft=1.0, spread=(sigma, sigma))
+    setting = a_setting(times=times, acceptance=rate(0.0), tokens=5000, gamma=2)
+    walls = [r.wall_s for r in Rehearsal(replace(setting, parallelism=Pearl())).play(setting.script(0)).rounds]
+    # Of two log-normal factors with mean 1 the larger one is 2 Phi(sigma / sqrt 2) on average.
+    assert fmean(walls[:-1]) == pytest.approx(2 * 2 * NormalDist().cdf(sigma / 2**0.5), rel=0.02)
+    assert {r.wall_s for r in Rehearsal(setting).play(setting.script(0)).rounds[:-2]} == {4.0}  # nobody waits in turn
 
 
 def test_stages_follow_each_other_or_overlap() -> None:

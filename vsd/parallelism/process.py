@@ -12,10 +12,10 @@ import pickle
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from vsd.parallelism.workers import Worker
 from vsd.types import Draft, SampleError
 
 START_S = 600.0  # to load the draft's weights
+AWAKE_S = 0.02  # for so long either end looks for what comes; waking up costs a core a tenth of a small model's step
 GRACE_S = 2.0  # to end when there is no more work
 READY = -1
 
@@ -85,7 +86,7 @@ class OtherProcess(Worker):
         """The result of this piece of work; those of earlier ones that nobody waited for are dropped."""
         while True:
             try:
-                if self._pipe is None or not self._pipe.poll(timeout_s):
+                if self._pipe is None or not _comes(self._pipe, timeout_s):
                     self.close()
                     raise SampleError(f"draft: its worker must answer within {timeout_s:g} s, got nothing")
                 answered, result, error = self._pipe.recv()
@@ -136,6 +137,7 @@ def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> Non
     pipe.send((READY, None, None))
     while True:
         try:
+            _comes(pipe, None)
             number, method, args = pipe.recv()
         except (EOFError, OSError):
             return
@@ -147,31 +149,53 @@ def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> Non
         pipe.send((number, reply, failure))
 
 
+def _comes(pipe: Connection, timeout_s: float | None) -> bool:
+    """Whether something can be received, or the other end is closed, within `timeout_s` (None: it is waited for)."""
+    end = perf_counter() + (AWAKE_S if timeout_s is None else min(AWAKE_S, timeout_s))
+    while perf_counter() < end:
+        if pipe.poll(0):
+            return True
+    return pipe.poll(timeout_s)
+
+
+class _Array(NamedTuple):
+    """What was a tensor, which would be sent through shared memory."""
+
+    array: np.ndarray
+
+
+class _Window(NamedTuple):
+    """What was a window. Its words are lists: a message of them is made and read in half the time."""
+
+    tokens: list[int]
+    parents: list[int]
+    probs: np.ndarray | None
+    seconds: float
+
+
 def _sent(value: Any) -> Any:
-    """The value with arrays in place of tensors, which would be sent through shared memory."""
+    """The value in a form that is quickly sent."""
     if isinstance(value, Tensor):
         return _Array(value.cpu().numpy())
-    return _mapped(value, _sent) if isinstance(value, Window) else value
+    if not isinstance(value, Window):
+        return value
+    draft, probs_NW = value.draft, value.draft.probs_NW
+    probs = None if probs_NW is None else probs_NW.cpu().numpy()
+    return _Window(draft.tokens_N.tolist(), draft.parents_N.tolist(), probs, value.seconds)
 
 
 def _received(value: Any) -> Any:
     """What `_sent` was given."""
     if isinstance(value, _Array):
         return torch.from_numpy(value.array)
-    return _mapped(value, _received) if isinstance(value, Window) else value
-
-
-def _mapped(window: Window, change: Callable[[Any], Any]) -> Window:
-    draft = window.draft
-    parts = {name: change(getattr(draft, name)) for name in ("tokens_N", "parents_N", "probs_NW")}
-    return replace(window, draft=Draft(**parts))
-
-
-class _Array:
-    """An array that was a tensor."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
+    if not isinstance(value, _Window):
+        return value
+    draft = Draft(
+        tokens_N=torch.tensor(value.tokens, dtype=torch.long),
+        parents_N=torch.tensor(value.parents, dtype=torch.long),
+        probs_NW=None if value.probs is None else torch.from_numpy(value.probs),
+    )
+    return Window(draft=draft, seconds=value.seconds)
 
 
 def _told(error: Exception) -> Exception:

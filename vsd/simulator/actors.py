@@ -95,6 +95,7 @@ class Target(Actor):
         object.__setattr__(self, "laws_LW", torch.nn.functional.one_hot(words_L, self.vocab).float())
 
     def encode(self, video: Video, question: str) -> Prompt:
+        self.time.begin()
         self.time.spend(self.times.encode_s(self.script.visual))
         return self.prompt()
 
@@ -116,6 +117,7 @@ class Target(Actor):
 
     def forward(self, ids_M: Tensor, parents_M: Sequence[int], state: Rows, *, layer: str | None = None) -> Output:
         count, place = len(parents_M), state.generated + 1  # of the word behind the root
+        self.time.begin()
         self.time.spend(self.times.verify_s(count, state.length))
         if parents_M == chain(count):
             return Output(logits_MW=self.laws_LW[place : place + count])

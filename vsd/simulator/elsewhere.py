@@ -26,6 +26,7 @@ class Elsewhere(Worker):
         self._inner.close()
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
+        self._there.begin()
         self._there.until(self._here.now + self._latency_s)
         result = self._inner._submit(method, *args)  # spends the time it takes over there
         return _Later(result, self._here, self._there.now + self._latency_s)

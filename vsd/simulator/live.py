@@ -53,8 +53,9 @@ class Live:
     def __init__(self, source: str, target: VideoLM, draft: VideoLM | None, *, apart: bool) -> None:
         found = read(source)
         self.times: Times = found if isinstance(found, Profile) else _roofline(found, target, draft or target)
-        self.here = Timeline()
-        self.there = Timeline() if apart else self.here
+        uneven = self.times.spread if apart else (0.0, 0.0)
+        self.here = Timeline(spread=uneven[0])
+        self.there = Timeline(spread=uneven[1], seed=(1,)) if apart else self.here
         self._apart = apart
 
     def target(self, model: VideoLM) -> VideoLM:
@@ -107,6 +108,7 @@ class _Model(_Around):
 class _Target(_Model):
     def encode(self, video: Video, question: str) -> Prompt:
         prompt: Prompt = self._inner.encode(video, question)
+        self._time.begin()
         self._time.spend(self._times.encode_s(prompt.grid.tokens))
         return prompt
 
@@ -126,6 +128,7 @@ class _Target(_Model):
         return result
 
     def forward(self, ids_M: Tensor, parents_M: Sequence[int], state: Any, **options: Any) -> Any:
+        self._time.begin()
         self._time.spend(self._times.verify_s(len(ids_M), state.length))
         return self._inner.forward(ids_M, parents_M, state, **options)
 

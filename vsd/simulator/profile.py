@@ -37,10 +37,11 @@ class Profile(Times):
     draft_prefill: float = 0.0
     prune: float = 0.0
     latency_s: float = 0.0
+    spread: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         numbers = [number for each in self.verify for number in each]
-        numbers += [value for name, value in asdict(self).items() if name != "verify"]
+        numbers += [*self.spread, *(value for value in asdict(self).values() if not isinstance(value, tuple))]
         holds = bool(self.verify) and all(isinstance(each, int | float) and each >= 0 for each in numbers)
         require("profile", "times of at least 0 s, and at least one of a target pass", self.verify, holds)
 
@@ -68,6 +69,10 @@ class Profile(Times):
             draft_prefill=_each(traces, "draft_prefill", lambda trace: trace.prompt - trace.visual + trace.kept),
             prune=_each(traces, "prune", lambda trace: trace.visual),
             latency_s=latency_s,
+            spread=(
+                _spread([[each.verify_s for each in trace.rounds] for trace in traces]),
+                _spread([[each.draft_s / each.proposed for each in trace.rounds if each.proposed] for trace in traces]),
+            ),
         )
 
     @classmethod
@@ -75,7 +80,9 @@ class Profile(Times):
         """What `save` wrote. Raises ValueError for any other file."""
         try:
             row: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            return cls(**{**row, "verify": tuple((int(nodes), float(s)) for nodes, s in row["verify"])})
+            verify = tuple((int(nodes), float(s)) for nodes, s in row["verify"])
+            target, draft = row.get("spread", cls.spread)
+            return cls(**{**row, "verify": verify, "spread": (float(target), float(draft))})
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{field}: must be a file of step times, got {str(file)!r} ({error})") from error
 
@@ -117,6 +124,16 @@ def _verify(rounds: Sequence[Round], overhead_s: float, baselines: Sequence[Trac
     if steps:
         points[1] = sum(trace.seconds["decode"] for trace in baselines) / steps
     return tuple(sorted(points.items()))
+
+
+def _spread(found: Sequence[Sequence[float]]) -> float:
+    """Sigma of the times of an answer's steps around their median: half of what lies between the 16th and the 84th
+    percentile of the logarithms, so that a single hiccup does not count."""
+    around = [np.log(np.array(times) / np.median(times)) for times in found if len(times) > 1 and min(times) > 0]
+    if not around:
+        return 0.0
+    low, high = np.quantile(np.concatenate(around), (0.16, 0.84))
+    return float(high - low) / 2
 
 
 def _overhead(traces: Sequence[Trace]) -> float:

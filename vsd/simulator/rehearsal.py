@@ -86,17 +86,22 @@ class Rehearsal:
     def record(self, number: int, alone: Trace | None = None) -> Record:
         """One answer, and the target alone on it (`alone`, if that is known)."""
         script = self.setting.script(number)
-        trace = self.play(script)
+        trace = self.play(script, number)
         if alone is None:
-            alone = without_rounds(self.play(script, alone=True))
+            alone = without_rounds(self.play(script, number, alone=True))
         return Record(sample=Sample(id=str(number), video=str(number), question=""), trace=trace, baseline=alone)
 
-    def play(self, script: Script, *, alone: bool = False) -> Trace:
+    def play(self, script: Script, number: int = 0, *, alone: bool = False) -> Trace:
         """One answer's trace, of the setting's schedule or of the target alone."""
-        setting = self.setting
-        paces = setting.paces if self._apart and not alone else (1.0, 1.0)
-        here = Timeline(paces[0])
-        there = Timeline(paces[1]) if self._apart else here
+        setting, apart = self.setting, self._apart and not alone
+        paces = setting.paces if apart else (1.0, 1.0)
+        uneven = setting.times.spread if apart else (0.0, 0.0)
+        here, there = (
+            Timeline(pace, spread=spread, seed=(setting.seed, number, side))
+            for side, (pace, spread) in enumerate(zip(paces, uneven, strict=True))
+        )
+        if not self._apart:
+            there = here
         theirs, ours = setting.times.places(apart=self._apart)
         target = Target(script=script, times=setting.times, time=here, places=theirs, early=setting.early)
         draft = Writer(script=script, times=setting.times, time=there, places=ours)

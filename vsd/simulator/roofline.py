@@ -7,6 +7,7 @@ which stay in caches at these sizes, and what a framework does between kernels, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vsd.fields import is_number, require, require_number, require_one_of, require_whole
@@ -15,7 +16,8 @@ from vsd.simulator.shapes import Shape
 from vsd.simulator.times import Times
 
 SPLITS = ("tensor", "pipeline")
-HOP_S = 10e-6  # what a message between two devices takes however small it is
+RING_S = 6.6e-6  # what an all-reduce costs beside its steps, by NCCL's own cost model
+SEND_S = 10e-6  # what handing a token's states on in a pipeline takes at least: a launch at either end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,10 @@ class Machine:
         """Two ring all-reduces a layer, or the hops of a pipeline."""
         others, size = self.count - 1, self.bytes * tokens * shape.width
         if self.split == "pipeline":
-            return others * (size / self.device.link + HOP_S)
-        reduce_s = 2 * others / self.count * size / self.device.link + 2 * others * HOP_S
+            return others * (size / self.device.link + SEND_S)
+        if not others:
+            return 0.0
+        reduce_s = RING_S + 2 * others * (size / self.count / self.device.link + self.device.hop_s)
         return 2 * shape.layers * reduce_s
 
 
@@ -83,6 +87,16 @@ class Roofline(Times):
     target_on: Machine
     draft_on: Machine
     latency_s: float = 100e-6
+
+    def crowded(self, context: int) -> Iterator[str]:
+        """What does not fit, with prompts and answers of so many tokens."""
+        for role, machine, shape in (
+            ("target", self.target_on, self.target),
+            ("draft", self.draft_on, self.draft),
+        ):
+            wanted, room = machine.memory(shape, context), machine.device.memory
+            if wanted > room:
+                yield f"{role}: {wanted / 1e9:.0f} GB of weights and cache on a device of {room / 1e9:.0f} GB"
 
     @property
     def devices(self) -> tuple[int, int]:  # type: ignore[override]

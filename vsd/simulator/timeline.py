@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from vsd.clock import Clock
 
 
 class Timeline:
     """The seconds of one device. Each side of a parallel run has one; they meet where one waits for the other.
 
-    `pace`: what takes a second elsewhere takes so many here.
+    `pace`: what takes a second elsewhere takes so many here. `spread` is the sigma of a log-normal factor with mean 1,
+    drawn for each piece of work from `seed`.
     """
 
-    def __init__(self, pace: float = 1.0) -> None:
+    def __init__(self, pace: float = 1.0, *, spread: float = 0.0, seed: Sequence[int] = (0,)) -> None:
         self.now = 0.0
         self._pace = pace
+        self._spread = spread
+        self._random = np.random.default_rng(seed)
+        self._luck = 1.0
+
+    def begin(self) -> None:
+        """Another piece of work begins, which may go faster or slower than the last."""
+        if self._spread:
+            self._luck = self._random.lognormal(-(self._spread**2) / 2, self._spread)
 
     def spend(self, seconds: float) -> None:
         """Work for so long."""
-        self.now += seconds * self._pace
+        self.now += seconds * self._pace * self._luck
 
     def until(self, moment: float) -> None:
         """Wait for a moment; nothing happens if it has passed."""
