@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,17 @@ def clips(frames: int, limit: int | None = None) -> list[tuple[Sample, Video]]:
     return [(sample, read(sample.video, frames)) for sample in MovingShapes().samples()[:limit]]
 
 
-def side_by_side(engines: Sequence[Engine], frames: int, limit: int | None = None) -> list[list[Record]]:
+def side_by_side(
+    engines: Sequence[Engine],
+    frames: int,
+    limit: int | None = None,
+    *,
+    also: Callable[[Sample, Video], None] | None = None,
+) -> list[list[Record]]:
     """The records of every engine on the clips, with the first one's target alone beside them.
 
     All decode a clip before the next one comes, in an order that is turned round from clip to clip: their speeds are of
-    the same minutes.
+    the same minutes. `also` is called on each clip behind them.
     """
     alone = engines[0].baseline()
     found: list[list[Record]] = [[] for _ in engines]
@@ -64,6 +70,8 @@ def side_by_side(engines: Sequence[Engine], frames: int, limit: int | None = Non
             trace = traces[id(engine)]
             texts = {"text": engine.text(trace), "baseline_text": alone.text(baseline)}
             records.append(Record(sample=sample, trace=trace, baseline=baseline, **texts))
+        if also:
+            also(sample, video)
     return found
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, median
+from statistics import median
 from time import perf_counter
 
 import torch
 
-from experiments.common import arguments, clips, pairs, setting, shown, side_by_side, table
+from experiments.common import arguments, pairs, setting, shown, side_by_side, table
 from vsd import stats
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM, load
@@ -36,8 +36,7 @@ COLUMNS = {
     "drafted for nothing": "parallel/wasted",
     "as many devices": "speed/equal_devices",
 }
-REPEATS = 8  # clips on which steps are measured apart and in turn
-STEPS = 24  # on each of them
+STEPS = 8  # that are measured apart and in turn on each clip
 WORDS = 32  # of the answer that stand already
 WINDOW = 5
 
@@ -86,15 +85,6 @@ class Apart:
     latency_s: float
     paces: tuple[float, float]
 
-    @classmethod
-    def measured(cls, in_turn: Engine, apart: Engine, frames: int) -> Apart:
-        """Measured on two engines of the same models, one of which has its draft in a process of its own. No schedule
-        is asked: the target reads the same chain again and again behind some words of an answer, and a window is
-        drafted behind them, before that or meanwhile."""
-        found = [steps(in_turn, apart, *clip) for clip in clips(frames, REPEATS)]
-        target, draft, message = (fmean(column) for column in zip(*found, strict=True))
-        return cls(latency_s=message, paces=(target, draft))
-
     def __str__(self) -> str:
         target, draft = self.paces
         return (
@@ -103,36 +93,48 @@ class Apart:
         )
 
 
-@torch.inference_mode()
-def steps(in_turn: Engine, apart: Engine, sample: Sample, video: Video) -> tuple[float, float, float]:
-    """On one clip: the two paces, and the seconds of a message."""
-    here, there, target = in_turn.worker, apart.worker, in_turn.target
-    assert here is not None
-    assert there is not None
-    answer = in_turn.run(video, sample.question).tokens[:-1]
-    apart.run(video, sample.question)
-    state, _, _ = target.prefill(target.encode(video, sample.question), capacity=4096)
-    words, nodes = answer[:WORDS], torch.tensor(answer[: WINDOW + 1])
+class Steps:
+    """Measures what working apart costs, a clip at a time, on two engines of the same models, one of which has its
+    draft in a process of its own. No schedule is asked: the target reads the same chain again and again behind some
+    words of an answer, and a window is drafted behind them, before that or meanwhile. Both engines' workers must have
+    run the clip last."""
 
-    def verify() -> float:
-        start = perf_counter()
-        target.forward(nodes, chain(len(nodes)), state).logits_MW.argmax(-1).tolist()
-        state.commit(())
-        return perf_counter() - start
+    def __init__(self, in_turn: Engine, apart: Engine) -> None:
+        self._in_turn, self._apart = in_turn, apart
+        self._found = list[tuple[float, ...]]()
 
-    # Seconds of the target and the draft in turn, of both at once, and of a message and the way back.
-    found = list[tuple[float, float, float, float, float]]()
-    for _ in range(STEPS):
-        window = here.propose(words, [], WINDOW).result()
-        alone_s = verify()
-        job = there.propose(words, [], WINDOW)
-        beside_s, theirs = verify(), job.result()
-        start = perf_counter()
-        waited = there.propose(words, [], WINDOW).result()
-        way_s = perf_counter() - start - waited.seconds
-        found.append((alone_s, window.seconds, beside_s, theirs.seconds, way_s))
-    target_s, draft_s, target_beside_s, draft_beside_s, way_s = (median(each) for each in zip(*found, strict=True))
-    return target_beside_s / target_s, draft_beside_s / draft_s, way_s / 2
+    def result(self) -> Apart:
+        """By the medians over all steps."""
+        target_s, draft_s, target_beside_s, draft_beside_s, way_s = (
+            median(each) for each in zip(*self._found, strict=True)
+        )
+        return Apart(latency_s=way_s / 2, paces=(target_beside_s / target_s, draft_beside_s / draft_s))
+
+    @torch.inference_mode()
+    def measure(self, sample: Sample, video: Video) -> None:
+        """Some steps on a clip: seconds of both sides in turn, of both at once, and of a message and its answer."""
+        here, there, target = self._in_turn.worker, self._apart.worker, self._in_turn.target
+        assert here is not None
+        assert there is not None
+        answer = self._in_turn.run(video, sample.question).tokens
+        state, _, _ = target.prefill(target.encode(video, sample.question))
+        words, nodes = answer[:WORDS], torch.tensor(answer[: WINDOW + 1])
+
+        def verify() -> float:
+            start = perf_counter()
+            target.forward(nodes, chain(len(nodes)), state).logits_MW.argmax(-1).tolist()
+            state.commit(())
+            return perf_counter() - start
+
+        for _ in range(STEPS):
+            window = here.propose(words, [], WINDOW).result()
+            alone_s = verify()
+            job = there.propose(words, [], WINDOW)
+            beside_s, theirs = verify(), job.result()
+            start = perf_counter()
+            waited = there.propose(words, [], WINDOW).result()
+            way_s = perf_counter() - start - waited.seconds
+            self._found.append((alone_s, window.seconds, beside_s, theirs.seconds, way_s))
 
 
 def gain(ours: Sequence[Record], turns: Sequence[Record]) -> list[Record]:
@@ -144,13 +146,13 @@ def measure(cases: Sequence[Case], target: VideoLM, draft: str, frames: int, lim
     """A row a case."""
     loaded = load(draft, field="draft")
     engines = [case.engine(target, loaded, draft) for case in cases]
+    steps = Steps(engines[0], next(each for each in engines if each.parallelism.remote))
     try:
-        found = dict(zip((case.name for case in cases), side_by_side(engines, frames, limit), strict=True))
-        remote = [each for each in engines if each.parallelism.remote]
-        apart = Apart.measured(engines[0], remote[0], frames)
+        records = side_by_side(engines, frames, limit, also=steps.measure)
     finally:
         for engine in engines:
             engine.close()
+    apart, found = steps.result(), dict(zip((case.name for case in cases), records, strict=True))
     print(apart, "\n")
     by_name = {case.name: case for case in cases}
     return [row(case, by_name[case.turns or case.name], found, apart) for case in cases]

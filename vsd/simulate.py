@@ -101,7 +101,12 @@ def options() -> argparse.ArgumentParser:
     models.add_argument("--layer-us", default="0", help="microseconds that a layer costs besides (default 0)")
     measured = parser.add_argument_group("other step times")
     measured.add_argument(
-        "--run", type=Path, metavar="FOLDER", help="of a run: its words, and its times if no others are named"
+        "--run",
+        type=Path,
+        metavar="FOLDER",
+        nargs="+",
+        help="of a run: its words, and its times if no others are named; of runs with several gammas, the first one's "
+        "words, and times of all",
     )
     measured.add_argument("--profile", type=Path, metavar="FILE", help="times that --save-profile wrote")
     measured.add_argument("--times", help="target_s=, draft_s=, and if known " + ", ".join(_known()[2:]))
@@ -124,8 +129,9 @@ def options() -> argparse.ArgumentParser:
 
 def rows(args: argparse.Namespace) -> Iterator[Row]:
     """A row a setting. Raises ValueError for an option that is refused, before anything is simulated."""
-    records = _records(args.run) if args.run else []
-    times, acceptance = _times(args, records), _acceptance(args, records)
+    runs = [_records(folder) for folder in args.run or []]
+    records = runs[0] if runs else []
+    times, acceptance = _times(args, [each for run in runs for each in run]), _acceptance(args, records)
     schedules = [_schedule(name) for name in args.schedule.split(",")]
     given = _own_ratio(records) if args.ratio is None else args.ratio
     ratios = _numbers("--ratio", given, "in [0, 1)", lambda value: 0 <= value < 1)

@@ -21,7 +21,14 @@ from vsd.types import Trace, Video
 
 # Seconds of a token in prefills and towers; a target pass of one token takes 3 s, of each further one 0.5 s more.
 PROFILE = Profile(
-    verify=((1, 3.0), (3, 4.0)), draft=1.0, encode=0.5, draft_encode=0.25, prefill=2.0, draft_prefill=1.0, prune=0.125
+    verify=((1, 3.0), (3, 4.0)),
+    draft=1.0,
+    window_s=0.5,
+    encode=0.5,
+    draft_encode=0.25,
+    prefill=2.0,
+    draft_prefill=1.0,
+    prune=0.125,
 )
 
 
@@ -57,7 +64,9 @@ def test_sequential_seconds_are_the_profiles(pair: Pair, video: Video, profile: 
     assert seconds["draft_encode"] == visual * 0.25
     assert seconds["draft_prefill"] == trace.kept + text
     assert seconds["prune"] == visual * 0.125
-    assert [(r.draft_s, r.verify_s) for r in trace.rounds] == [(r.drafted, 3 + r.nodes / 2) for r in trace.rounds]
+    assert [(r.draft_s, r.verify_s) for r in trace.rounds] == [
+        (r.drafted + 0.5 * bool(r.drafted), 3 + r.nodes / 2) for r in trace.rounds
+    ]
     parts = ("encode", "prefill", "draft_encode", "draft_prefill", "prune", "decode")
     assert seconds["total"] == sum(seconds[part] for part in parts)
     assert alone.simulated
@@ -68,7 +77,7 @@ def test_sequential_seconds_are_the_profiles(pair: Pair, video: Video, profile: 
 def test_parallel_rounds_take_the_slower_side(pair: Pair, video: Video, profile: str) -> None:
     trace, _ = decoded(pair, video, Pearl(executor="simulated", profile=profile))
     for each in trace.rounds:
-        assert each.draft_s == each.proposed
+        assert each.draft_s == each.proposed + 0.5 * bool(each.proposed)
         assert each.wall_s == max(each.draft_s, each.verify_s)
     assert trace.devices == 2
 
@@ -79,7 +88,7 @@ def test_a_first_window_begins_after_the_layer(pair: Pair, video: Video, profile
     share = layer_number("0.5", pair.target.depth) / pair.target.depth
     early = trace.seconds["encode"] + trace.seconds["prefill"] * share + trace.seconds["prune"]
     # The window waits for the pruning, not for the draft's tower, which is done by then.
-    drafted = early + trace.seconds["draft_prefill"] + 2
+    drafted = early + trace.seconds["draft_prefill"] + 0.5 + 2
     prefilled = trace.seconds["encode"] + trace.seconds["prefill"]
     assert trace.seconds["first_token"] == pytest.approx(max(prefilled, drafted))
 

@@ -115,6 +115,14 @@ def test_a_profile_of_records() -> None:
     assert found.spread == pytest.approx(((0.52 * 0.5108 + 0.52 * 0.1823) / 2, 0.0), abs=1e-4)
 
 
+def test_windows_of_two_lengths_tell_what_each_costs_besides() -> None:
+    short, long = a_round(2, 2.5, 3.0), a_round(8, 5.5, 3.0)
+    found = Profile.from_records([a_record(*[short] * 20), a_record(*[long] * 40)])
+    assert (found.window_s, found.draft) == pytest.approx((1.5, 0.5))
+    found = Profile.from_records([a_record(*[short] * 19), a_record(*[long] * 40)])  # too few to say so
+    assert (found.window_s, found.draft) == pytest.approx((0, (19 * 2.5 + 40 * 5.5) / (19 * 2 + 40 * 8)))
+
+
 def test_a_length_that_was_seen_often_counts_alone() -> None:
     found = Profile.from_records([a_record(*[a_round(5, 5.0, 3.0)] * 5, a_round(1, 1.0, 9.0), alone_s=None)])
     assert [nodes for nodes, _ in found.verify] == [6]

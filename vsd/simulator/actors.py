@@ -165,6 +165,7 @@ class Writing(Drafter):
     ) -> Draft:
         writer, state = asked(model, state)
         assert isinstance(writer, Writer)
+        writer.time.spend(writer.times.window_s)
         place = len(context.tokens)
         late = place - state.generated
         if late:  # before there is a first word, the prompt's own logits say what follows

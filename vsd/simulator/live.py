@@ -7,6 +7,7 @@ device tells what two would give, with the acceptance of the very models.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -68,6 +69,7 @@ class Live:
         return cast(Pruner, _Pruner(pruner, self.times, self.here))
 
     def worker(self, worker: Worker) -> Worker:
+        worker = _Windows(worker, self.times, self.there)
         if not self._apart:
             return worker
         return Elsewhere(worker, here=self.here, there=self.there, latency_s=self.times.latency_s)
@@ -76,6 +78,21 @@ class Live:
 def _roofline(machines: tuple[Machine, Machine], target: VideoLM, draft: VideoLM) -> Roofline:
     theirs, ours = from_config(target.model.config), from_config(draft.model.config)
     return Roofline(target=theirs, draft=ours, target_on=machines[0], draft_on=machines[1])
+
+
+class _Windows(Worker):
+    """Another worker, whose windows take what they cost beside their passes."""
+
+    def __init__(self, inner: Worker, times: Times, time: Timeline) -> None:
+        self._inner, self._times, self._time = inner, times, time
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _submit(self, method: str, *args: Any) -> Future[Any]:
+        if method == "propose":
+            self._time.owe(self._times.window_s)
+        return self._inner._submit(method, *args)
 
 
 class _Around:

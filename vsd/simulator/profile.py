@@ -18,6 +18,7 @@ from vsd.simulator.times import Times
 from vsd.types import Round, Trace
 
 FEW = 5  # passes; a number of nodes that was seen less often says little
+MANY = 20  # windows of a length, before it says what a window costs besides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,8 @@ class Profile(Times):
     """Mean times of a run's steps, which are taken to be the same for any context.
 
     `verify` are the seconds of a target pass by its number of tokens, as pairs, with a straight line between them and
-    on behind the last. `draft` are those of a drafted token. Vision towers and prefills are seconds a token, `prune` a
+    on behind the last. `draft` are those of a drafted token, and `window_s` those of a window besides, where windows of
+    several lengths tell the two apart. Vision towers and prefills are seconds a token, `prune` a
     visual token. Means, and not medians: a run's speed is a matter of totals.
     """
 
@@ -37,6 +39,7 @@ class Profile(Times):
     draft_prefill: float = 0.0
     prune: float = 0.0
     latency_s: float = 0.0
+    window_s: float = 0.0
     spread: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
@@ -47,7 +50,7 @@ class Profile(Times):
 
     @classmethod
     def from_records(cls, records: Iterable[Record], *, latency_s: float = 0.0) -> Profile:
-        """The times of a sequential run of chains. Raises ValueError for another one.
+        """The times of sequential runs of chains of one pair. Raises ValueError for others.
 
         A pass of one token takes what the target alone takes for a step, if the run measured that. What a round costs
         beside both passes is part of the target's.
@@ -60,9 +63,11 @@ class Profile(Times):
         in_turn = not any(each.ahead for each in rounds)
         require("profile", "of a sequential run", "one that worked at once", in_turn)
         require("profile", "of a run of chains", "trees", all(each.nodes == each.drafted for each in rounds))
+        window_s, token_s = _windows(rounds)
         return cls(
             verify=_verify(rounds, _overhead(traces), baselines),
-            draft=sum(each.draft_s for each in rounds) / sum(each.proposed for each in rounds),
+            draft=token_s,
+            window_s=window_s,
             encode=_each(traces, "encode", lambda trace: trace.visual),
             draft_encode=_each(traces, "draft_encode", lambda trace: trace.visual),
             prefill=_each(traces, "prefill", lambda trace: trace.prompt),
@@ -124,6 +129,20 @@ def _verify(rounds: Sequence[Round], overhead_s: float, baselines: Sequence[Trac
     if steps:
         points[1] = sum(trace.seconds["decode"] for trace in baselines) / steps
     return tuple(sorted(points.items()))
+
+
+def _windows(rounds: Sequence[Round]) -> tuple[float, float]:
+    """Seconds of a window, and of each token in it: a straight line through the means of its lengths."""
+    seen: dict[int, list[float]] = defaultdict(list)
+    for each in rounds:
+        seen[each.proposed].append(each.draft_s)
+    often = {tokens: found for tokens, found in seen.items() if len(found) >= MANY}
+    if len(often) > 1:
+        weights = [len(found) ** 0.5 for found in often.values()]
+        slope, start = np.polyfit(list(often), [fmean(found) for found in often.values()], 1, w=weights)
+        if slope > 0 and start > 0:
+            return float(start), float(slope)
+    return 0.0, sum(each.draft_s for each in rounds) / sum(each.proposed for each in rounds)
 
 
 def _spread(found: Sequence[Sequence[float]]) -> float:

@@ -22,6 +22,7 @@ class Timeline:
         self._spread = spread
         self._random = np.random.default_rng(seed)
         self._luck = 1.0
+        self._owed = 0.0
 
     def begin(self) -> None:
         """Another piece of work begins, which may go faster or slower than the last."""
@@ -30,7 +31,12 @@ class Timeline:
 
     def spend(self, seconds: float) -> None:
         """Work for so long."""
-        self.now += seconds * self._pace * self._luck
+        self.now += (seconds + self._owed) * self._pace * self._luck
+        self._owed = 0.0
+
+    def owe(self, seconds: float) -> None:
+        """The next work takes so much longer."""
+        self._owed = seconds
 
     def until(self, moment: float) -> None:
         """Wait for a moment; nothing happens if it has passed."""

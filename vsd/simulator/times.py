@@ -14,6 +14,9 @@ class Times(ABC):
     latency_s: float = 0.0
     """A message's way from one side to the other, if the draft works on a device of its own."""
 
+    window_s: float = 0.0
+    """What a draft costs beside its passes, however long it is."""
+
     spread: tuple[float, float] = (0.0, 0.0)
     """How unevenly a step of the target, and a piece of the draft's work, takes that long: sigma of a log-normal factor
     with mean 1. Who works at once waits for the slower side, which on average takes longer than the slower average."""
