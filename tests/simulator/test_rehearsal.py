@@ -129,7 +129,12 @@ def test_parallel_rounds_by_hand_where_the_target_waits() -> None:
 
 def test_both_sides_are_slower_beside_each_other() -> None:
     setting = a_setting(acceptance=rate(0.0), tokens=20, gamma=2, paces=(2.0, 20.0))
-    assert speed(replace(setting, parallelism=Pearl()))[0] == pytest.approx(19 * 6 / (18 * 40 + 12))
+    # The target needs 12 s then, in which the draft does 0.6 s of its 2 s; in the last round nothing is drafted.
+    assert speed(replace(setting, parallelism=Pearl()))[0] == pytest.approx(19 * 6 / (18 * 13.4 + 6))
+    setting = replace(setting, gamma=12, paces=(2.0, 1.5))
+    # A window needs 18 s, 12 s of it beside the target, and only those are slowed down: 8 s of its work.
+    speeds = [r.wall_s for r in Rehearsal(replace(setting, parallelism=Pearl())).play(setting.script(0)).rounds]
+    assert speeds[0] == pytest.approx(12 + 4)
     assert speed(setting) == speed(replace(setting, paces=(1.0, 1.0)))  # in turn they are not
 
 

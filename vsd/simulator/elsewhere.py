@@ -29,18 +29,19 @@ class Elsewhere(Worker):
         self._there.begin()
         self._there.until(self._here.now + self._latency_s)
         result = self._inner._submit(method, *args)  # spends the time it takes over there
-        return _Later(result, self._here, self._there.now + self._latency_s)
+        return _Later(result, self._here, self._there, self._latency_s)
 
 
 class _Later(Future[Any]):
-    """A result that arrives at a moment: who asks for it waits until then."""
+    """A result that arrives when the work is done: who asks for it waits until then."""
 
-    def __init__(self, inner: Future[Any], here: Timeline, moment: float) -> None:
+    def __init__(self, inner: Future[Any], here: Timeline, there: Timeline, latency_s: float) -> None:
         super().__init__()
         self._inner = inner
         self._here = here
-        self._moment = moment
+        self._there = there
+        self._moment = there.now + latency_s - there.late
 
     def result(self, timeout: float | None = None) -> Any:
-        self._here.until(self._moment)
+        self._here.until(self._moment + self._there.late)
         return self._inner.result(timeout)

@@ -31,10 +31,10 @@ NOTHING = Video(frames=np.empty((0, 0, 0, 3), np.uint8), seconds=np.empty(0))
 class Setting:
     """What is simulated: times, acceptance and the dials. `paths` is a tree's form, empty for chains.
 
-    `paces` say how much slower target and draft are while both work, where they share a host. `early` is the share of
-    the target's prefill after which the pruner's evidence is there, for schedules that draft early: UV-Prune's middle
-    layer by default. `visual` and `text` tokens of a prompt and `tokens` of an answer hold where `acceptance` is no
-    recording.
+    `paces` say how many times slower target and draft are while both work, where they share a host. `early` is the
+    share of the target's prefill after which the pruner's evidence is there, for schedules that draft early: UV-Prune's
+    middle layer by default. `visual` and `text` tokens of a prompt and `tokens` of an answer hold where `acceptance` is
+    no recording.
     """
 
     times: Times
@@ -96,10 +96,8 @@ class Rehearsal:
         setting, apart = self.setting, self._apart and not alone
         paces = setting.paces if apart else (1.0, 1.0)
         uneven = setting.times.spread if apart else (0.0, 0.0)
-        here, there = (
-            Timeline(pace, spread=spread, seed=(setting.seed, number, side))
-            for side, (pace, spread) in enumerate(zip(paces, uneven, strict=True))
-        )
+        there = Timeline(paces[1], spread=uneven[1], seed=(setting.seed, number, 1))
+        here = Timeline(paces[0], beside=there, spread=uneven[0], seed=(setting.seed, number, 0))
         if not self._apart:
             there = here
         theirs, ours = setting.times.places(apart=self._apart)

@@ -12,13 +12,22 @@ from vsd.clock import Clock
 class Timeline:
     """The seconds of one device. Each side of a parallel run has one; they meet where one waits for the other.
 
-    `pace`: what takes a second elsewhere takes so many here. `spread` is the sigma of a log-normal factor with mean 1,
-    drawn for each piece of work from `seed`.
+    What takes a second alone takes `pace` of them while `beside` works too: another timeline, whose work is told
+    beforehand and so gets `late` by what this one's work costs it. `spread` is the sigma of a log-normal factor with
+    mean 1, drawn for each piece of work from `seed`.
     """
 
-    def __init__(self, pace: float = 1.0, *, spread: float = 0.0, seed: Sequence[int] = (0,)) -> None:
-        self.now = 0.0
+    def __init__(
+        self,
+        pace: float = 1.0,
+        *,
+        beside: Timeline | None = None,
+        spread: float = 0.0,
+        seed: Sequence[int] = (0,),
+    ) -> None:
+        self.now = self.late = 0.0
         self._pace = pace
+        self._beside = beside
         self._spread = spread
         self._random = np.random.default_rng(seed)
         self._luck = 1.0
@@ -31,8 +40,21 @@ class Timeline:
 
     def spend(self, seconds: float) -> None:
         """Work for so long."""
-        self.now += (seconds + self._owed) * self._pace * self._luck
+        seconds = (seconds + self._owed) * self._luck
         self._owed = 0.0
+        both = self._both(seconds)
+        self.now += both + seconds - both / self._pace
+
+    def _both(self, seconds: float) -> float:
+        """How long both work, if this one has so much to do; the other one gets late."""
+        other = self._beside
+        if other is None:
+            return 0.0
+        both = min(seconds * self._pace, max(0.0, other.now - self.now) * other._pace)
+        late = both - both / other._pace
+        other.now += late
+        other.late += late
+        return both
 
     def owe(self, seconds: float) -> None:
         """The next work takes so much longer."""
