@@ -66,7 +66,7 @@ class Case:
         """What the simulator makes of it, from the rounds of the case in turns."""
         return simulate(
             Setting(
-                times=Profile.from_records(turns, latency_s=apart.latency_s),
+                times=Profile.from_records(turns, **apart.messages),
                 acceptance=Replay([each.trace for each in turns if each.trace is not None]),
                 parallelism=self.schedule,
                 gamma=self.gamma,
@@ -79,16 +79,22 @@ class Case:
 
 @dataclass(frozen=True)
 class Apart:
-    """What it costs two sides to work apart on this machine: seconds of a message, and how many times longer a step of
-    the target and a window of the draft take there than in turn on one core."""
+    """What it costs two sides to work apart on this machine: seconds of a message's way and of asking for a draft, and
+    how many times longer a step of the target and a window of the draft take there than in turn on one core."""
 
     latency_s: float
+    message_s: float
     paces: tuple[float, float]
+
+    @property
+    def messages(self) -> dict[str, float]:
+        return {"latency_s": self.latency_s, "message_s": self.message_s}
 
     def __str__(self) -> str:
         target, draft = self.paces
         return (
-            f"A message takes {self.latency_s * 1e6:.0f} µs. Beside the other side a step of the target takes "
+            f"A message takes {self.latency_s * 1e6:.0f} µs; asking for a draft and taking it cost the target "
+            f"{self.message_s * 1e6:.0f} µs each. Beside the other side a step of the target takes "
             f"{target:.2f} times as long as in turn, a window {draft:.2f} times."
         )
 
@@ -105,10 +111,14 @@ class Steps:
 
     def result(self) -> Apart:
         """By the medians over all steps."""
-        target_s, draft_s, target_beside_s, draft_beside_s, way_s = (
+        target_s, draft_s, target_beside_s, draft_beside_s, way_s, handling_s = (
             median(each) for each in zip(*self._found, strict=True)
         )
-        return Apart(latency_s=way_s / 2, paces=(target_beside_s / target_s, draft_beside_s / draft_s))
+        return Apart(
+            latency_s=(way_s - handling_s) / 2,
+            message_s=handling_s / 2,
+            paces=(target_beside_s / target_s, draft_beside_s / draft_s),
+        )
 
     @torch.inference_mode()
     def measure(self, sample: Sample, video: Video) -> None:
@@ -134,7 +144,14 @@ class Steps:
             start = perf_counter()
             waited = there.propose(words, [], WINDOW).result()
             way_s = perf_counter() - start - waited.seconds
-            self._found.append((alone_s, window.seconds, beside_s, theirs.seconds, way_s))
+            start = perf_counter()
+            job = there.propose(words, [], 1)  # is done before the target is
+            asked = perf_counter()
+            verify()
+            taking = perf_counter()
+            job.result()
+            handling_s = asked - start + perf_counter() - taking
+            self._found.append((alone_s, window.seconds, beside_s, theirs.seconds, way_s, handling_s))
 
 
 def gain(ours: Sequence[Record], turns: Sequence[Record]) -> list[Record]:

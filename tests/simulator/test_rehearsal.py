@@ -127,6 +127,13 @@ def test_parallel_rounds_by_hand_where_the_target_waits() -> None:
     assert [r.verify_s for r in trace.rounds] == [1.0] * 5
 
 
+def test_messages_cost_the_side_that_asks() -> None:
+    profile = Profile(verify=((1, 3.0),), draft=1.0, message_s=0.25)
+    setting = a_setting(times=profile, acceptance=rate(0.0), tokens=4, gamma=2, parallelism=Pearl())
+    assert [r.wall_s for r in Rehearsal(setting).play(setting.script(0)).rounds] == [3.5, 3.5, 3.0]
+    assert Rehearsal(replace(setting, parallelism=Sequential())).play(setting.script(0)).rounds[0].wall_s == 5.0
+
+
 def test_both_sides_are_slower_beside_each_other() -> None:
     setting = a_setting(acceptance=rate(0.0), tokens=20, gamma=2, paces=(2.0, 20.0))
     # The target needs 12 s then, in which the draft does 0.6 s of its 2 s; in the last round nothing is drafted.

@@ -72,7 +72,7 @@ class Live:
         worker = _Windows(worker, self.times, self.there)
         if not self._apart:
             return worker
-        return Elsewhere(worker, here=self.here, there=self.there, latency_s=self.times.latency_s)
+        return Elsewhere(worker, here=self.here, there=self.there, **self.times.messages)
 
 
 def _roofline(machines: tuple[Machine, Machine], target: VideoLM, draft: VideoLM) -> Roofline:

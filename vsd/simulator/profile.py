@@ -39,6 +39,7 @@ class Profile(Times):
     draft_prefill: float = 0.0
     prune: float = 0.0
     latency_s: float = 0.0
+    message_s: float = 0.0
     window_s: float = 0.0
     spread: tuple[float, float] = (0.0, 0.0)
 
@@ -49,7 +50,7 @@ class Profile(Times):
         require("profile", "times of at least 0 s, and at least one of a target pass", self.verify, holds)
 
     @classmethod
-    def from_records(cls, records: Iterable[Record], *, latency_s: float = 0.0) -> Profile:
+    def from_records(cls, records: Iterable[Record], *, latency_s: float = 0.0, message_s: float = 0.0) -> Profile:
         """The times of sequential runs of chains of one pair. Raises ValueError for others.
 
         A pass of one token takes what the target alone takes for a step, if the run measured that. What a round costs
@@ -74,6 +75,7 @@ class Profile(Times):
             draft_prefill=_each(traces, "draft_prefill", lambda trace: trace.prompt - trace.visual + trace.kept),
             prune=_each(traces, "prune", lambda trace: trace.visual),
             latency_s=latency_s,
+            message_s=message_s,
             spread=(
                 _spread([[each.verify_s for each in trace.rounds] for trace in traces]),
                 _spread([[each.draft_s / each.proposed for each in trace.rounds if each.proposed] for trace in traces]),

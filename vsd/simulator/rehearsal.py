@@ -115,7 +115,7 @@ class Rehearsal:
         if alone:
             engine = engine.baseline()
         elif engine.worker is not None and self._apart:
-            engine.worker = Elsewhere(engine.worker, here=here, there=there, latency_s=setting.times.latency_s)
+            engine.worker = Elsewhere(engine.worker, here=here, there=there, **setting.times.messages)
         return engine.run(NOTHING, "")
 
 

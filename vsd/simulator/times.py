@@ -14,6 +14,9 @@ class Times(ABC):
     latency_s: float = 0.0
     """A message's way from one side to the other, if the draft works on a device of its own."""
 
+    message_s: float = 0.0
+    """What asking for a draft costs the side that asks, and taking it the same again, beside the message's way."""
+
     window_s: float = 0.0
     """What a draft costs beside its passes, however long it is."""
 
@@ -23,6 +26,11 @@ class Times(ABC):
 
     devices: tuple[int, int] = (1, 1)
     """How many the target holds, and the draft."""
+
+    @property
+    def messages(self) -> dict[str, float]:
+        """Both of a message's costs, by name."""
+        return {"latency_s": self.latency_s, "message_s": self.message_s}
 
     def places(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
         """Names for the target's devices and the draft's: others if they work `apart`, else shared ones."""
