@@ -104,8 +104,8 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     `cfg` as Hydra composes it, `folder` takes the files, `overrides` are the command line's. Raises UsageError before
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
-    ranks.join()
     with _usage_errors():
+        ranks.join()
         cfg = _resolved_later(cfg, folder)
         methods, samples = prepare(cfg, overrides)
 

@@ -6,7 +6,7 @@ draft can work on the same thread, on another one, or in a process of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -36,12 +36,21 @@ class Window:
 class DraftSide:
     """Drafts for one sample at a time: `encode`, `prefill`, then `propose` once a round.
 
-    `model` is None for a drafter that asks none. `nodes` is the largest number of nodes behind the last token.
+    `model` is None for a drafter that asks none. `clock` begins a clock of its seconds, by default the model's. `nodes`
+    is the largest number of nodes behind the last token.
     """
 
     def __init__(
-        self, model: VideoLM | None, drafter: Drafter, *, gamma: int, max_new_tokens: int, positions: str = "original"
+        self,
+        model: VideoLM | None,
+        drafter: Drafter,
+        *,
+        gamma: int,
+        max_new_tokens: int,
+        positions: str = "original",
+        clock: Callable[[], Clock] | None = None,
     ) -> None:
+        self._clock = clock or (model.clock if model is not None else Clock)
         self.model = model
         self.drafter = drafter
         self.max_new_tokens = max_new_tokens
@@ -113,9 +122,6 @@ class DraftSide:
         """Rounds that ended since the last call, when nothing is asked for."""
         self._rounds += rounds
         self.drafter.learn(rounds)
-
-    def _clock(self) -> Clock:
-        return Clock() if self.model is None else self.model.clock()
 
 
 def load_side(checkpoint: Checkpoint, drafter: Drafter, **options: Any) -> DraftSide:

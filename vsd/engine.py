@@ -17,7 +17,7 @@ from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.opening import Opening
 from vsd.parallelism import Answer, Autoregressive, Parallelism, Sequential, Session
 from vsd.parallelism.base import check_form
-from vsd.parallelism.workers import Worker
+from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
 from vsd.simulator.live import Live
 from vsd.types import Prompt, Trace, Video
@@ -90,8 +90,10 @@ class Engine:
             raise ValueError("draft: a process of its own loads its own model, got one that is loaded (Checkpoint)")
         if self.draft is not None and self.draft.model is self.target.model and self.parallelism.concurrent:
             self.draft = self.draft.twin()
-        worker = self.parallelism.hire(partial(DraftSide, self.draft, self.drafter, **options))
-        return worker if self._live is None else self._live.worker(worker)
+        if self._live is None:
+            return self.parallelism.hire(partial(DraftSide, self.draft, self.drafter, **options))
+        side = DraftSide(self.draft, self.drafter, clock=self._live.there.clock, **options)
+        return self._live.worker(SameThread(side))
 
     def _simulated(self) -> Live:
         """Set the models and the pruner to the times that the schedule's profile says."""
@@ -224,7 +226,7 @@ class Engine:
         if self.draft is not None:
             apart = self.parallelism.at_once
             places |= {f"{place}, draft" if apart and place == "cpu" else place for place in self.draft.places}
-        return len(places) * ranks.count()
+        return len(places) * (1 if self.target.clock().simulated else ranks.count())
 
     def _capacity(self, prompt: Prompt) -> int:
         """Cache rows: the prompt, the answer, and the largest draft that may hang behind its last token."""

@@ -40,7 +40,10 @@ def join() -> None:
     import torch
     from torch import distributed as dist
 
-    gpu = torch.device("cuda", local()) if local() < torch.cuda.device_count() else None
+    gpus, here = torch.cuda.device_count(), _number("LOCAL_WORLD_SIZE", count())
+    if 0 < gpus < here:  # before they meet: some would wait for others that cannot come
+        raise ValueError(f"--nproc-per-node: must be at most the number of GPUs, {gpus}, got {here}")
+    gpu = torch.device("cuda", local()) if gpus else None
     if not dist.is_initialized():
         if gpu is not None:
             torch.cuda.set_device(gpu)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options().parse_args(argv)
     try:
         found = list(rows(args))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(table(found))
@@ -133,6 +134,9 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     records = runs[0] if runs else []
     times, acceptance = _times(args, [each for run in runs for each in run]), _acceptance(args, records)
     schedules = [_schedule(name) for name in args.schedule.split(",")]
+    _check_figure(args.figure)
+    chains = [name for name, parallelism in schedules if parallelism.chains]
+    require("--tree", f"empty with {', '.join(chains)}, which need chains", args.tree, not (args.tree and chains))
     given = _own_ratio(records) if args.ratio is None else args.ratio
     ratios = _numbers("--ratio", given, "in [0, 1)", lambda value: 0 <= value < 1)
     gammas = _range("--gamma", args.gamma)
@@ -183,6 +187,15 @@ def table(found: Sequence[Row]) -> str:
 
 def described(row: Row) -> str:
     return f"schedule {row.schedule}, ratio {row.ratio:g}, gamma {row.gamma}"
+
+
+def _check_figure(file: Path | None) -> None:
+    if file is None:
+        return
+    require("--figure", "in a folder that exists", str(file), file.parent.is_dir())
+    require("--figure", "a file of .svg, .png or .pdf", str(file), file.suffix in (".svg", ".png", ".pdf"))
+    here = find_spec("matplotlib") is not None
+    require("--figure", "given where matplotlib is installed (pip install 'vsd[figures]')", str(file), here)
 
 
 # What the options mean
@@ -238,6 +251,7 @@ def _given(text: str, latency: dict[str, Any]) -> Given:
     parts = dict(part.partition("=")[::2] for part in text.split(","))
     holds = set(_known()[:2]) <= set(parts) <= set(_known()) and all(_is(value, least=0) for value in parts.values())
     require("--times", rule, text, holds)
+    require("--times", "with a target_s above 0", text, float(parts["target_s"]) > 0)
     values = {name.removesuffix("_s"): float(value) for name, value in parts.items()}
     if "latency" in values:
         values["latency_s"] = values.pop("latency")

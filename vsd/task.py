@@ -54,6 +54,8 @@ class DecodeTask(LightningModule):
             "video_stamp": batch.stamp,
             "warnings": batch.warnings,
         }
+        if ranks.decided(lambda: batch.video is None) != (batch.video is None):
+            raise RuntimeError(f"{batch.sample.video}: rank 0 and rank {ranks.rank()} must see the same video")
         if batch.video is None:
             return self._finish(Record(**known, failure=batch.failure))
         try:

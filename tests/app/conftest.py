@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from tests.video.clips import write_video
 from tests.zoo_in_code import save_qwen
 from vsd import app
+from vsd.parallelism import Parallelism, Sequential
 from vsd.types import Round, Trace, Video
 from vsd.verifiers import Greedy
 
@@ -68,6 +69,7 @@ class FakeEngine:
     tokens: tuple[int, ...] = (1, 2, 3, 4)
     alone: bool = False
     vocab: int = 100
+    parallelism: Parallelism = field(default_factory=Sequential)
     log: list[str] = field(default_factory=list)
     """Which engine decoded, in order; shared with the baseline."""
 

@@ -91,7 +91,13 @@ def test_two_kinds_of_devices_and_slow_messages(tmp_path: Path, capsys: pytest.C
         ([*QUICK, "--save-profile", "x.json"], "--save-profile: must be given with --run, whose times it writes, got "),
         (["--run", "nowhere"], "--run: must be the folder of a run, got 'nowhere'"),
         (["--profile", "nowhere", "--rate", "1"], "profile: must be a file of step times, got 'nowhere'"),
-        ([*QUICK, "--schedule", "pearl", "--tree", "0 1"], "drafter: Pearl needs chains, got Writing"),
+        (
+            [*QUICK, "--schedule", "pearl", "--tree", "0 1"],
+            "--tree: must be empty with pearl, which need chains, got '0 1'",
+        ),
+        (["--times", "target_s=0,draft_s=1", "--rate", "1"], "--times: must be with a target_s above 0, got "),
+        ([*QUICK, "--figure", "/no/such/folder/a.svg"], "--figure: must be in a folder that exists, got "),
+        ([*QUICK, "--figure", "a.xyz"], "--figure: must be a file of .svg, .png or .pdf, got 'a.xyz'"),
     ],
 )
 def test_what_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

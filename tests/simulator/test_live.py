@@ -86,7 +86,9 @@ def test_a_first_window_begins_after_the_layer(pair: Pair, video: Video, profile
     schedule = ParallelVLM(executor="simulated", profile=profile, length="fixed")
     trace, _ = decoded(pair, video, schedule, pruner=UVPrune(ratio=0.5, layer="0.5"))
     share = layer_number("0.5", pair.target.depth) / pair.target.depth
-    early = trace.seconds["encode"] + trace.seconds["prefill"] * share + trace.seconds["prune"]
+    prefill, prune = 2.0 * trace.prompt, trace.seconds["prune"]
+    assert trace.seconds["prefill"] == pytest.approx(prefill + prune)  # which lies within
+    early = trace.seconds["encode"] + prefill * share + prune
     # The window waits for the pruning, not for the draft's tower, which is done by then.
     drafted = early + trace.seconds["draft_prefill"] + 0.5 + 2
     prefilled = trace.seconds["encode"] + trace.seconds["prefill"]

@@ -51,4 +51,5 @@ class _Later(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         self._here.until(self._moment + self._there.late)
         self._here.now += self._message_s
+        self._message_s = 0.0  # it is taken once
         return self._inner.result(timeout)

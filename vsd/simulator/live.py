@@ -58,6 +58,7 @@ class Live:
         self.here = Timeline(spread=uneven[0])
         self.there = Timeline(spread=uneven[1], seed=(1,)) if apart else self.here
         self._apart = apart
+        self._drafts = draft is not None
 
     def target(self, model: VideoLM) -> VideoLM:
         return cast(VideoLM, _Target(model, self.times, self.here, self.times.places(apart=self._apart)[0]))
@@ -69,7 +70,8 @@ class Live:
         return cast(Pruner, _Pruner(pruner, self.times, self.here))
 
     def worker(self, worker: Worker) -> Worker:
-        worker = _Windows(worker, self.times, self.there)
+        if self._drafts:
+            worker = _Windows(worker, self.times, self.there)
         if not self._apart:
             return worker
         return Elsewhere(worker, here=self.here, there=self.there, **self.times.messages)
@@ -130,18 +132,19 @@ class _Target(_Model):
         return prompt
 
     def prefill(self, prompt: Prompt, *, early: Early | None = None, **options: Any) -> Any:
-        end = self._time.now
-        seconds = self._times.prefill_s(prompt.length)
+        seconds, before = self._times.prefill_s(prompt.length), 0.0
 
         def call(evidence: Evidence) -> None:
+            nonlocal before
             assert early is not None
             layers = [need.removeprefix("hidden:") for need in early.needs if need.startswith("hidden:")]
             last = max((layer_number(layer, self._inner.depth) for layer in layers), default=0)
-            self._time.spend(seconds * last / self._inner.depth)
+            before = seconds * last / self._inner.depth
+            self._time.spend(before)
             early.call(evidence)
 
         result = self._inner.prefill(prompt, early=replace(early, call=call) if early else None, **options)
-        self._time.spend(end + seconds - self._time.now)
+        self._time.spend(seconds - before)
         return result
 
     def forward(self, ids_M: Tensor, parents_M: Sequence[int], state: Any, **options: Any) -> Any:

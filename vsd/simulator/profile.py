@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vsd.fields import require
+from vsd.fields import is_number, require, require_number
 from vsd.record import Record
 from vsd.simulator.times import Times
 from vsd.types import Round, Trace
@@ -44,10 +44,14 @@ class Profile(Times):
     spread: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        numbers = [number for each in self.verify for number in each]
-        numbers += [*self.spread, *(value for value in asdict(self).values() if not isinstance(value, tuple))]
-        holds = bool(self.verify) and all(isinstance(each, int | float) and each >= 0 for each in numbers)
-        require("profile", "times of at least 0 s, and at least one of a target pass", self.verify, holds)
+        nodes = [nodes for nodes, _ in self.verify]
+        require("profile.verify", "times of growing numbers of tokens", self.verify, nodes == sorted(set(nodes)) != [])
+        for count, seconds in self.verify:
+            holds = is_number(seconds) and seconds > 0
+            require(f"profile.verify of {count} tokens", "a number above 0", seconds, holds)
+        for name, value in asdict(self).items():
+            for number in value if name == "spread" else () if name == "verify" else (value,):
+                require_number(f"profile.{name}", number, least=0)
 
     @classmethod
     def from_records(cls, records: Iterable[Record], *, latency_s: float = 0.0, message_s: float = 0.0) -> Profile:
@@ -171,7 +175,7 @@ def _each(traces: Sequence[Trace], span: str, tokens: Any) -> float:
 
 
 def _line(points: Sequence[tuple[int, float]], place: float) -> float:
-    """Straight between the points, and on along the outer two; never below the first."""
+    """Straight between the points, and on along the last two if that rises; before the first, that one."""
     places, values = zip(*points, strict=True)
     if len(points) == 1 or place <= places[0]:
         return float(values[0])

@@ -102,6 +102,9 @@ class Roofline(Times):
     def devices(self) -> tuple[int, int]:  # type: ignore[override]
         return self.target_on.count, self.draft_on.count
 
+    def places(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
+        return super().places(apart=apart or self.target_on.device != self.draft_on.device)
+
     def verify_s(self, nodes: int, context: int) -> float:
         return self.target_on.pass_s(self.target, nodes, context)
 
