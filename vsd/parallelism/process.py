@@ -146,7 +146,10 @@ def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> Non
             reply = _sent(getattr(side, method)(*[_received(each) for each in args]))
         except Exception as error:
             failure = _told(error)
-        pipe.send((number, reply, failure))
+        try:
+            pipe.send((number, reply, failure))
+        except OSError:  # the other end was closed meanwhile
+            return
 
 
 def _comes(pipe: Connection, timeout_s: float | None) -> bool:
