@@ -5,20 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.parallelism.base import NO_DRAFT, Parallelism, Session, check_executor
+from vsd.parallelism.base import NO_DRAFT, InTurn, Session
 
 
 @dataclass(frozen=True, kw_only=True)
-class Autoregressive(Parallelism):
+class Autoregressive(InTurn):
     """Plain decoding on the same engine, cache and clock as everything that is measured against it."""
 
     drafts: ClassVar[bool] = False
-
-    executor: str = "inline"
-    profile: str = ""
-
-    def __post_init__(self) -> None:
-        check_executor(self.executor, self.profile, ("inline",))
 
     def decode(self, session: Session) -> None:
         while not session.answer.finish:

@@ -278,6 +278,17 @@ class Parallelism(ABC):
         """Write `session.answer` to its end."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class InTurn(Parallelism):
+    """A schedule whose sides never work at once: on this thread, or in simulated time."""
+
+    executor: str = "inline"
+    profile: str = ""
+
+    def __post_init__(self) -> None:
+        check_executor(self.executor, self.profile, ("inline",))
+
+
 def check_executor(executor: str, profile: str, executors: tuple[str, ...]) -> None:
     """Raise ValueError for an executor that is none of these nor "simulated", or for step times that cannot be read or
     would not be used."""

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.parallelism.base import Parallelism, Session, check_executor
+from vsd.parallelism.base import InTurn, Session
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sequential(Parallelism):
+class Sequential(InTurn):
     """The draft waits while the target verifies and the other way round (arXiv 2211.17192; SpecVLM, 2508.16201)."""
-
-    executor: str = "inline"
-    profile: str = ""
-
-    def __post_init__(self) -> None:
-        check_executor(self.executor, self.profile, ("inline",))
 
     def decode(self, session: Session) -> None:
         while not session.answer.finish:
