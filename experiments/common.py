@@ -12,14 +12,17 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vsd.data.moving_shapes import MovingShapes
 from vsd.engine import Engine
-from vsd.models import VideoLM, load
+from vsd.models import Checkpoint, VideoLM
+from vsd.models.base import ROPES
 from vsd.provenance import provenance
 from vsd.record import Record
 from vsd.report.folder import last_run
 from vsd.types import Sample, Video
 from vsd.video import read
 
-FAMILIES = ("qwen2_5_vl", "llava_onevision")
+BUNDLED = {"qwen2_5_vl": "tiny_qwen", "llava_onevision": "tiny_llava"}  # the options of target= and draft=
+FAMILIES = tuple(BUNDLED)
+CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
@@ -33,10 +36,16 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def pairs(args: argparse.Namespace) -> Iterator[tuple[str, VideoLM, str]]:
-    """Each family asked for, its target, and the path of its draft."""
+def pairs(args: argparse.Namespace) -> Iterator[tuple[str, VideoLM, Checkpoint]]:
+    """Each family asked for, its target, and its draft, which is still to be loaded."""
     for name in args.family or FAMILIES:
-        yield name, load(f"zoo:{name}/target"), f"{args.drafts}/{name}" if args.drafts else f"zoo:{name}/draft"
+        yield name, bundled(name, "target").load(), bundled(name, "draft", args.drafts and f"{args.drafts}/{name}")
+
+
+def bundled(family: str, role: str, path: str | None = None, **options: Any) -> Checkpoint:
+    """A bundled model, or another one of its kind at `path`, with the positions that it was taught."""
+    option = OmegaConf.load(CONF / role / f"{BUNDLED[family]}.yaml")
+    return Checkpoint(path=path or option.path, field=role, rope=option.get("rope", ROPES[0]), **options)
 
 
 def clips(frames: int, limit: int | None = None) -> list[tuple[Sample, Video]]:

@@ -16,7 +16,7 @@ import torch
 from experiments.common import arguments, pairs, setting, shown, side_by_side, table
 from vsd import stats
 from vsd.engine import Engine
-from vsd.models import Checkpoint, VideoLM, load
+from vsd.models import Checkpoint, VideoLM
 from vsd.models.tree import chain
 from vsd.parallelism import Parallelism
 from vsd.pruners.base import Pruner
@@ -53,10 +53,10 @@ class Case:
     turns: str | None = "sequential"
     simulated: bool = True
 
-    def engine(self, target: VideoLM, loaded: VideoLM, draft: str) -> Engine:
+    def engine(self, target: VideoLM, loaded: VideoLM, draft: Checkpoint) -> Engine:
         return Engine(
             target=target,
-            draft=Checkpoint(path=draft) if self.schedule.remote else loaded,
+            draft=draft if self.schedule.remote else loaded,
             pruner=self.pruner,
             parallelism=self.schedule,
             gamma=self.gamma,
@@ -159,9 +159,11 @@ def gain(ours: Sequence[Record], turns: Sequence[Record]) -> list[Record]:
     return [replace(mine, baseline=theirs.trace) for mine, theirs in zip(ours, turns, strict=True)]
 
 
-def measure(cases: Sequence[Case], target: VideoLM, draft: str, frames: int, limit: int | None) -> list[list[object]]:
+def measure(
+    cases: Sequence[Case], target: VideoLM, draft: Checkpoint, frames: int, limit: int | None
+) -> list[list[object]]:
     """A row a case."""
-    loaded = load(draft, field="draft")
+    loaded = draft.load()
     engines = [case.engine(target, loaded, draft) for case in cases]
     steps = Steps(engines[0], next(each for each in engines if each.parallelism.remote))
     try:

@@ -268,7 +268,7 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
         if _uses_draft(methods):
             words = read_words(cfg.draft_words) if cfg.draft_words else []
             if methods["parallelism"].remote:
-                where = {name: _plain(cfg.draft[name]) for name in ("path", "device", "dtype", "device_map", "tp_plan")}
+                where = {str(name): _plain(value) for name, value in cfg.draft.items() if name != "_target_"}
                 draft = Checkpoint(**where, words=tuple(words))
             else:
                 draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
@@ -322,6 +322,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "device": cfg.target.device,
         "device_map": _plain(cfg.target.device_map),
         "tp_plan": cfg.target.tp_plan,
+        "rope": cfg.target.rope,
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),
         "host": platform.node(),

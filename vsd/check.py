@@ -60,6 +60,7 @@ def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) ->
     models.check_device(cfg.device)
     for role in ("target", "draft") if uses_draft else ("target",):
         models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
+        models.check_rope(cfg[role].rope, field=f"{role}.rope")
     target = models.inspect(cfg.target.path, field="target")
     _check_placement(cfg, "target")
     _check_context(cfg, target)

@@ -1,34 +1,55 @@
 """Is the baseline honest? ``python -m experiments.baseline.against_generate``
 
-Decodes the 64 held-out clips with `parallelism=autoregressive` and with transformers' own greedy `generate`, in turn,
-and compares tokens and speed. Each side is timed from frames to the last token, processor included.
+Three comparisons with transformers' own greedy `generate`, on the same frames and the same chat turn:
+
+1. speed, in float32: the 64 held-out clips, in turn, each side timed from frames to the last token, processor included;
+2. tokens, in float64, of videos of 2 seconds to 10 minutes: the clips with stretched timestamps, and frames of a
+   generated file that is 10 minutes long; for each family as its models were trained and as the library has it;
+3. tokens, in float64, of random tiny models on random videos (1 to 17 frames, 0.1 to 60 a second, with gaps), decoded
+   alone and speculatively (the target drafts for itself on a pruned prompt).
+
+Where the positions are not the library's own, `generate` is given ours.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
+import numpy as np
 import torch
 
-from experiments.common import FAMILIES, clips, setting, table
+from experiments.common import FAMILIES, bundled, clips, setting, table
+from tests.zoo_in_code import save_llava, save_qwen
 from vsd.engine import Engine
-from vsd.models import load
+from vsd.models import VideoLM, load
+from vsd.models.base import ROPES
+from vsd.models.checkpoint import resolve
 from vsd.parallelism import Autoregressive
-from vsd.types import Video
+from vsd.pruners.random import Random
+from vsd.types import Sample, Video
+from vsd.video import read
+from vsd.zoo import shapes, texts
+from vsd.zoo.clips import write_video
+
+LENGTHS_S = (2, 15, 60, 600)
 
 
 class Generate:
-    """transformers' generate on a stock checkpoint, given the same frames and the same chat turn."""
+    """transformers' generate on the stock model of a loaded target: the same weights, another attention and cache."""
 
-    def __init__(self, path: str, max_new_tokens: int) -> None:
+    def __init__(self, target: VideoLM, max_new_tokens: int) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        from vsd.models.checkpoint import resolve
-
-        folder = resolve(path)
-        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        folder = resolve(target.name)
+        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=target.model.dtype).eval()
         self.processor = AutoProcessor.from_pretrained(folder)
+        self.target = target
         self.max_new_tokens = max_new_tokens
 
     @torch.inference_mode()
@@ -43,14 +64,18 @@ class Generate:
             do_sample_frames=False,
             return_tensors="pt",
         )
+        if self.target.model_type == "qwen2_5_vl" and self.target.rope == "trained":
+            positions_PT = self.target.encode(video, question).positions_PT
+            inputs["position_ids"] = torch.cat((torch.arange(positions_PT.shape[1])[None], positions_PT))[:, None]
         output = self.model.generate(**inputs, do_sample=False, max_new_tokens=self.max_new_tokens)
         return tuple(output[0, inputs["input_ids"].shape[1] :].tolist())
 
 
-def compare(family: str, weights: str, frames: int, max_new_tokens: int, limit: int | None) -> list[object]:
-    path = f"{weights}{family}/target"
-    engine = Engine(target=load(path), parallelism=Autoregressive(), max_new_tokens=max_new_tokens)
-    stock = Generate(path, max_new_tokens)
+def speed(family: str, frames: int, max_new_tokens: int, limit: int | None) -> list[object]:
+    """A row of the first comparison."""
+    target = bundled(family, "target").load()
+    engine = Engine(target=target, parallelism=Autoregressive(), max_new_tokens=max_new_tokens)
+    stock = Generate(target, max_new_tokens)
     seconds, tokens, mismatched = [0.0, 0.0], [0, 0], 0
     samples = clips(frames, limit)
     stock.run(samples[0][1], samples[0][0].question)  # warm both
@@ -67,17 +92,74 @@ def compare(family: str, weights: str, frames: int, max_new_tokens: int, limit: 
     return [family, len(samples), mismatched, ours, theirs, ours / theirs]
 
 
+def lengths(family: str, rope: str, samples: list[tuple[Sample, Video]], long: Video) -> Iterator[list[object]]:
+    """The rows of the second comparison."""
+    target = replace(bundled(family, "target"), rope=rope, dtype="float64").load()
+    engine, stock = Engine(target=target, parallelism=Autoregressive()), Generate(target, 128)
+    for length_s in LENGTHS_S:
+        cases = [(sample.question, stretched(video, length_s)) for sample, video in samples]
+        cases += [(texts.DESCRIBE, long)] if length_s == LENGTHS_S[-1] else []
+        mismatched = sum(engine.run(video, asked).tokens != stock.run(video, asked) for asked, video in cases)
+        yield [family, rope, f"{length_s} s", len(cases), mismatched]
+
+
+def stretched(video: Video, length_s: float) -> Video:
+    """The same frames, shown over `length_s` seconds."""
+    return replace(video, seconds=np.linspace(0, length_s, len(video.frames), endpoint=False))
+
+
+def long_video(folder: Path, frames: int) -> Video:
+    """Frames of a file that is ten minutes long, a frame a second."""
+    file = folder / "long.mp4"
+    write_video(file, shapes.render(shapes.scene(0), np.linspace(0, 1, LENGTHS_S[-1])), Fraction(1))
+    return read(file, frames)
+
+
+def random_models(family: str, rope: str, folder: Path, count: int) -> list[object]:
+    """A row of the third comparison."""
+    save = {"qwen2_5_vl": save_qwen, "llava_onevision": save_llava}[family]
+    mismatched = 0
+    for seed in range(count):
+        target = load(str(save(folder / f"{family}-{rope}-{seed}", seed=seed)), dtype="float64", rope=rope)
+        question, video = "Where is it?", random_video(np.random.default_rng(seed))
+        pruner = Random(ratio=0.5)
+        alone = Engine(target=target, parallelism=Autoregressive(), max_new_tokens=24)
+        speculative = Engine(target=target, draft=target, pruner=pruner, max_new_tokens=24)
+        expected = Generate(target, 24).run(video, question)
+        mismatched += any(engine.run(video, question).tokens != expected for engine in (alone, speculative))
+    return [family, rope, count, mismatched]
+
+
+def random_video(rng: np.random.Generator) -> Video:
+    """1 to 17 frames of noise, 0.1 to 60 a second, half of them with a gap of up to a minute."""
+    count = int(rng.integers(1, 18))
+    steps = np.full(count, np.exp(-rng.uniform(np.log(0.1), np.log(60))))
+    if rng.random() < 0.5:
+        steps[rng.integers(0, count)] += rng.uniform(0, 60)
+    return Video(frames=rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8), seconds=np.cumsum(steps) - steps[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", default="zoo:", help="prefix of the checkpoints' paths")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--max-new-tokens", type=int, default=128)
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit", type=int, help="clips of the first comparison; default: all 64")
+    parser.add_argument("--clips", type=int, default=16, help="clips of each length in the second (default: 16)")
+    parser.add_argument("--models", type=int, default=200, help="random models in the third (default: 200)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [compare(family, args.weights, args.frames, args.max_new_tokens, args.limit) for family in FAMILIES]
     print(setting(), f"One thread, {args.frames} frames.\n")
-    print(table(["target", "clips", "mismatched", "vsd tokens/s", "generate tokens/s", "vsd / generate"], rows))
+    rows = [speed(family, args.frames, args.max_new_tokens, args.limit) for family in FAMILIES]
+    head = ["target", "clips", "mismatched", "vsd tokens/s", "generate tokens/s", "vsd / generate"]
+    print(table(head, rows), "\n", flush=True)
+    ways = [(family, rope) for family in FAMILIES for rope in ROPES]
+    with tempfile.TemporaryDirectory() as name:
+        folder, samples = Path(name), clips(args.frames, args.clips)
+        long = long_video(folder, args.frames)
+        rows = [row for way in ways for row in lengths(*way, samples, long)]
+        print(table(["target", "positions", "length", "videos", "mismatched"], rows), "\n", flush=True)
+        rows = [random_models(*way, folder, args.models // len(ways)) for way in ways]
+        print(table(["family", "positions", "random models", "mismatched"], rows))
 
 
 if __name__ == "__main__":

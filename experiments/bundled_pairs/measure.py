@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from experiments.common import FAMILIES, clips, setting, table
+from experiments.common import FAMILIES, bundled, clips, setting, table
 from vsd.engine import Engine
-from vsd.models import VideoLM, load
+from vsd.models import VideoLM
 from vsd.parallelism import Autoregressive
 from vsd.types import Video
 from vsd.zoo import score
@@ -37,8 +37,9 @@ def agreement(draft: VideoLM, video: Video, question: str, tokens: tuple[int, ..
     return sum(guess == token for guess, token in zip(guesses, tokens, strict=True)), len(tokens)
 
 
-def measure(family: str, weights: str, frames: int, limit: int | None) -> dict[str, dict[str, float]]:
-    target, draft = (load(f"{weights}{family}/{role}") for role in ("target", "draft"))
+def measure(family: str, weights: str | None, frames: int, limit: int | None) -> dict[str, dict[str, float]]:
+    paths = {role: weights and f"{weights}/{family}/{role}" for role in ("target", "draft")}
+    target, draft = (bundled(family, role, path).load() for role, path in paths.items())
     engine, alone = (Engine(target=model, parallelism=Autoregressive()) for model in (target, draft))
     seen, blind, drafted, agreed, tokens = [], [], [], 0, 0
     for number, (sample, video) in enumerate(clips(frames, limit)):
@@ -55,7 +56,7 @@ def measure(family: str, weights: str, frames: int, limit: int | None) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", default="zoo:", help="prefix of the checkpoints' paths")
+    parser.add_argument("--weights", metavar="FOLDER", help="holds FAMILY/ROLE; default: the bundled models")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()

@@ -17,7 +17,7 @@ from vsd.drafters.prompt_lookup import PromptLookup
 from vsd.drafters.tree import Tree
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
-from vsd.models import VideoLM, load
+from vsd.models import VideoLM
 from vsd.pruners.hippo import Hippo
 
 GAMMAS = range(1, 11)
@@ -54,7 +54,7 @@ def main() -> None:
     args = arguments(__doc__).parse_args()
     print(setting(), f"{args.frames} frames, ratio {args.ratio:g}.\n")
     for family, target, draft in pairs(args):
-        rows = list(measure(target, load(draft), args.frames, args.ratio, args.limit))
+        rows = list(measure(target, draft.load(), args.frames, args.ratio, args.limit))
         print(f"### {family}\n")
         print(table(["drafter", "gamma", *NAMES, "mismatched"], rows), "\n", flush=True)
 

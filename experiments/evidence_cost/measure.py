@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from experiments.common import setting, table
-from vsd.models import VideoLM, load
+from experiments.common import bundled, setting, table
+from vsd.models import VideoLM
 from vsd.models.qwen2_5_vl import Qwen25VL
 from vsd.types import Grid, Prompt
 
@@ -45,7 +45,7 @@ class Largest(TorchDispatchMode):
 
 def build(layers: int, width: int) -> VideoLM:
     """A random-weight model of a real one's proportions (16 heads on 2 key/value heads) with the bundled processor."""
-    like = load("zoo:qwen2_5_vl/draft")
+    like = bundled("qwen2_5_vl", "draft").load()
     config: dict[str, Any] = like.model.config.to_dict()
     config["text_config"] |= {
         "num_hidden_layers": layers,

@@ -14,7 +14,7 @@ import numpy as np
 from experiments.common import arguments, pairs, setting, side_by_side, table
 from vsd import quality, stats
 from vsd.engine import Engine
-from vsd.models import VideoLM, load
+from vsd.models import VideoLM
 from vsd.pruners.uniform import Uniform
 from vsd.verifiers import Verifier
 from vsd.verifiers.fly import FLy
@@ -55,7 +55,7 @@ def main() -> None:
     args = arguments(__doc__).parse_args()
     print(setting(), f"{args.frames} frames, ratio {args.ratio:g}.\n")
     for family, target, draft in pairs(args):
-        rows = list(measure(target, load(draft), args.frames, args.ratio, args.limit))
+        rows = list(measure(target, draft.load(), args.frames, args.ratio, args.limit))
         print(f"### {family}\n")
         head = ["rule", "accept/draft_length", "speed/decode", "quality kept %", "at random, as fast"]
         print(table(head, rows), "\n", flush=True)

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.common import arguments, clips, pairs, setting, table
 from vsd.engine import Engine
-from vsd.models import VideoLM, load
+from vsd.models import VideoLM
 from vsd.models.tree import chain
 from vsd.parallelism import Autoregressive
 from vsd.pruners.uniform import Uniform
@@ -102,8 +102,8 @@ def main() -> None:
     parser.add_argument("--top-n", type=int, default=10)
     args = parser.parse_args()
     print(setting(), f"{args.frames} frames, ratio {args.ratio:g}, N {args.top_n}.\n")
-    for family, target, path in pairs(args):
-        draft = load(path)
+    for family, target, checkpoint in pairs(args):
+        draft = checkpoint.load()
         found = [
             read_again(target, draft, video, sample.question, ratio=args.ratio, top_n=args.top_n)
             for sample, video in clips(args.frames, args.limit)

@@ -17,7 +17,7 @@ from experiments.common import arguments, pairs, setting, shown, side_by_side, t
 from experiments.schedules import Steps
 from vsd import stats
 from vsd.engine import Engine
-from vsd.models import Checkpoint, VideoLM, load
+from vsd.models import Checkpoint, VideoLM
 from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo as Schedule
 from vsd.pruners.hippo import Hippo
@@ -35,13 +35,13 @@ WAYS: tuple[tuple[str, Parallelism, int], ...] = (
 NAMES = ("speed/decode", "speed/end_to_end")
 
 
-def measure(target: VideoLM, draft: str, frames: int, ratio: float, limit: int | None) -> list[list[object]]:
+def measure(target: VideoLM, draft: Checkpoint, frames: int, ratio: float, limit: int | None) -> list[list[object]]:
     """A row a way: measured, simulated, and by how much the latter is off."""
-    loaded = load(draft, field="draft")
+    loaded = draft.load()
     engines = [
         Engine(
             target=target,
-            draft=Checkpoint(path=draft) if schedule.remote else loaded,
+            draft=draft if schedule.remote else loaded,
             pruner=Hippo(ratio=ratio),
             parallelism=schedule,
             gamma=gamma,

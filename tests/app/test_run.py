@@ -304,6 +304,7 @@ def test_a_record_of_other_fields_is_skipped(tmp_path: Path) -> None:
     assert RunFolder(tmp_path, "c").records() == {}
 
 
+@pytest.mark.filterwarnings("ignore:.torch.distributed.reduce_op:FutureWarning")  # of looking at all objects
 def test_a_multirun_does_not_keep_its_models(configure: Compose, pair: list[str], clips: Path, tmp_path: Path) -> None:
     alive = []
     for job in range(3):

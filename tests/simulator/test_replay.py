@@ -24,8 +24,8 @@ TIMES = Given(target=5.0, draft=1.0)
 
 def recorded(parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
     engine = Engine(
-        target=load("zoo:qwen2_5_vl/target"),
-        draft=load("zoo:qwen2_5_vl/draft"),
+        target=load("zoo:qwen2_5_vl/target", rope="library"),
+        draft=load("zoo:qwen2_5_vl/draft", rope="library"),
         pruner=Uniform(ratio=0.9),
         parallelism=parallelism,
         gamma=gamma,

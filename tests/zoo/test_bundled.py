@@ -20,7 +20,7 @@ def test_they_are_small_enough_to_commit():
 def test_a_pair_describes_a_clip_faster_and_in_the_same_words(family):
     paths = [f"zoo:{family}/{role}" for role in recipe.ROLES]
     check_pair(*(inspect(path) for path in paths))
-    target, draft = (load(path, dtype="float64") for path in paths)
+    target, draft = (load(path, dtype="float64", rope="library") for path in paths)
     engine = Engine(target=target, draft=draft, pruner=Hippo(ratio=0.9))
     sample = MovingShapes().samples()[0]
     video = read(sample.video, 16)

@@ -7,6 +7,7 @@ and masks, because at a few tokens per step the work around the arithmetic is wh
 from __future__ import annotations
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
 from vsd.models.placement import devices_of
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
+
+ROPES = ("trained", "library")
+"""Which rotary positions a prompt gets: those that the models of its family were trained with, or those of the
+installed transformers, where the two differ."""
 
 _ATTENTION = frozenset({"attention", "video_attention"})
 _PLAIN_NEEDS = _ATTENTION | {"features"}
@@ -59,13 +64,16 @@ class VideoLM(ABC):
     video_options: ClassVar[Mapping[str, Any]] = {}
     """What the family's video processor is told besides the frames."""
 
-    def __init__(self, model: Any, processor: Any, *, name: str) -> None:
-        """`model` and `processor` as transformers loads them. Raises ValueError for sliding-window attention."""
+    def __init__(self, model: Any, processor: Any, *, name: str, rope: str = "trained") -> None:
+        """`model` and `processor` as transformers loads them; `rope` is one of ROPES. Raises ValueError for
+        sliding-window attention."""
         self.name = name
+        self.rope = rope
         self.model = model.eval().requires_grad_(False)
         self.processor = processor
         self.text: Any = model.model.language_model
         self.text.set_attn_implementation(NAME)
+        self._cache_keyword = cache_keyword(self.text)
         config = self.text.config
         if set(config.layer_types) != {"full_attention"}:
             raise ValueError(f"{name}: only full attention is supported, got layers {sorted(set(config.layer_types))}")
@@ -93,7 +101,7 @@ class VideoLM(ABC):
 
     @abstractmethod
     def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The rotary positions of the prompt, (P, T)."""
+        """The rotary positions of the prompt, (P, T), as `rope` has them. Generation goes on behind the last one."""
 
     # What the engine calls -------------------------------------------------------------------------------------------
 
@@ -135,7 +143,7 @@ class VideoLM(ABC):
             visual_V=placeholders[: grid.tokens],
             grid=grid,
             suffix=int(placeholders[-1]) + 1,
-            next_position=int(positions_PT.max()) + 1,
+            next_position=int(positions_PT[:, -1].max()) + 1,
         )
 
     @torch.inference_mode()
@@ -264,8 +272,8 @@ class VideoLM(ABC):
             inputs_embeds=embeds_MD[None],
             position_ids=positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0],
             attention_mask={"full_attention": mask},  # a prepared mapping: transformers builds no mask of its own
-            past_key_values=state.cache,
             use_cache=True,
+            **{self._cache_keyword: state.cache},
             **extra,
         )
         return output.last_hidden_state[0]
@@ -313,6 +321,11 @@ class VideoLM(ABC):
             **self.video_options,
         )
         return inputs.to(self.device)
+
+
+def cache_keyword(text: Any) -> str:
+    """The name under which a text model of transformers takes its cache: it changes from 5.40 on."""
+    return "cache" if "cache" in inspect.signature(text.forward).parameters else "past_key_values"
 
 
 def _evidence(want: frozenset[str], prompt: Prompt, taps: HiddenTaps, probe: SuffixAttention | None = None) -> Evidence:

@@ -25,7 +25,8 @@ from transformers import (
 from transformers.distributed import DistributedConfig
 
 from vsd import ranks
-from vsd.models.base import VideoLM
+from vsd.fields import require_one_of
+from vsd.models.base import ROPES, VideoLM
 from vsd.models.hidden import layer_number
 from vsd.models.llava_onevision import LlavaOneVision
 from vsd.models.placement import (
@@ -131,6 +132,11 @@ def check_dtype(dtype: str, *, field: str = "dtype") -> torch.dtype:
     return _DTYPES[dtype]
 
 
+def check_rope(rope: str, *, field: str = "rope") -> None:
+    """Raise ValueError unless it is one of ROPES."""
+    require_one_of(field, rope, ROPES)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A model that is still to be loaded, by whoever will run it. `vocab` cuts its head to so many words, `words` to
@@ -141,6 +147,7 @@ class Checkpoint:
     dtype: str = "float32"
     device_map: DeviceMap = None
     tp_plan: str | None = None
+    rope: str = "trained"
     field: str = "draft"
     vocab: int | None = None
     words: tuple[int, ...] = ()
@@ -164,6 +171,7 @@ class Checkpoint:
             dtype=self.dtype,
             device_map=self.device_map,
             tp_plan=self.tp_plan,
+            rope=self.rope,
             vocab=self.vocab,
             field=self.field,
         )
@@ -177,18 +185,20 @@ def load(
     dtype: str = "float32",
     device_map: DeviceMap = None,
     tp_plan: str | None = None,
+    rope: str = "trained",
     vocab: int | None = None,
     field: str = "target",
 ) -> VideoLM:
     """Load a model from the hub, a local folder or the bundled zoo (`zoo:qwen2_5_vl/target`).
 
     `dtype` is float32, float64, bfloat16 or float16; `device_map` spreads the model over several devices, as
-    transformers takes it, and then `device` says nothing; `tp_plan` "auto" gives each process of torchrun a share of
-    every layer; `vocab` cuts the logits to that many words (see
-    `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and
-    if the weights cannot be read.
+    transformers takes it, and then `device` is ignored; `tp_plan` "auto" gives each process of torchrun a share of
+    every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `vocab` cuts the logits to
+    that many words (see `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the
+    checks above do, and if the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
+    check_rope(rope, field=f"{field}.rope")
     check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)
     info = inspect(path, field=field)
     source = resolve(path, field=field)
@@ -204,7 +214,7 @@ def load(
         where = dict(device_map) if isinstance(device_map, Mapping) else device_map
         model = _read(model_class, source, path, field, dtype=kind, device_map=where)
         check_placed(model, field=f"{field}.device_map")
-    loaded = adapter(model, processor, name=path)
+    loaded = adapter(model, processor, name=path, rope=rope)
     return loaded if vocab is None else loaded.narrow(vocab)
 
 

@@ -29,6 +29,20 @@ class Qwen25VL(VideoLM):
         return Grid(t, h // merge, w // merge)
 
     def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        if self.rope == "library":
+            return self._library_positions(inputs)
+        ids_T = inputs["input_ids"][0]
+        grid = self.grid(inputs)
+        before = int((ids_T == self._video_token).int().argmax())
+        return mrope_positions(
+            before,
+            grid,
+            ids_T.shape[0] - before - grid.tokens,
+            seconds=float(inputs["second_per_grid_ts"][0]),
+            tokens_per_second=self.model.config.vision_config.tokens_per_second,
+        ).to(ids_T.device)
+
+    def _library_positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
         ids = inputs["input_ids"]
         positions, _ = self.model.model.get_rope_index(
             ids,
@@ -37,3 +51,19 @@ class Qwen25VL(VideoLM):
             second_per_grid_ts=inputs["second_per_grid_ts"],
         )
         return positions[:, 0]
+
+
+def mrope_positions(before: int, grid: Grid, behind: int, *, seconds: float, tokens_per_second: float) -> Tensor:
+    """positions_3T (time, height, width) of `before` text tokens, one video and `behind` text tokens, as Qwen2.5-VL was
+    trained (its authors' first code, arXiv 2502.13923; vLLM has the same).
+
+    Two rules: the text behind a video goes on at the maximum over all three axes + 1, and patches that are `seconds`
+    apart lie `tokens_per_second` times that apart on the time axis, cut to a whole number only at the end.
+    transformers has other rules in some versions: 5.3 and later let the text go on at start + max(height, width), in
+    the midst of a long video's time axis; 5.17 and some before cut the interval itself to whole seconds.
+    """
+    steps_t = (torch.arange(grid.t) * seconds * tokens_per_second).long()
+    video_3V = torch.stack(torch.meshgrid(steps_t, torch.arange(grid.h), torch.arange(grid.w), indexing="ij"))
+    video_3V = video_3V.flatten(1) + before
+    behind_B = torch.arange(behind) + int(video_3V.max()) + 1
+    return torch.cat((torch.arange(before).expand(3, -1), video_3V, behind_B.expand(3, -1)), dim=1)

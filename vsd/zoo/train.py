@@ -157,12 +157,17 @@ def visual_features(model: Any, family: str, processor: Any, clips: list[Tensor]
         features = model.model.get_video_features(**pixels).pooler_output
         grid = torch.stack(tuple(features))
         return grid, grid[:, :0]
-    features = model.model.get_video_features(**pixels, vision_feature_layer=-1, vision_feature_select_strategy="full")
-    return features.pooler_output[:, :-1], features.pooler_output[:, -1:]
+    features_BXD = model.model.get_video_features(
+        pixels["pixel_values_videos"], vision_feature_layer=-1, vision_feature_select_strategy="full"
+    ).pooler_output
+    newline_B1D = model.model.image_newline.expand(len(clips), 1, -1)
+    # transformers before 5.23 appends the newline elsewhere
+    return features_BXD[:, : visual_tokens(family, len(clips[0]))], newline_B1D
 
 
 def positions(family: str, model: Any, prefix: int, batch: Batch, visual: int) -> tuple[Tensor, Tensor, int]:
-    """Positions of the prefix (P, prefix), of all grid tokens (P, V), and the first one after them."""
+    """Positions of the prefix (P, prefix), of all grid tokens (P, V), and the first one after them: as the installed
+    transformers has them, so what is taught here is asked with `rope=library`."""
     if family != "qwen2_5_vl":
         axis = torch.arange(prefix + visual)[None]
         return axis[:, :prefix], axis[:, prefix:], prefix + visual
