@@ -65,6 +65,16 @@ def test_positions_worked_by_hand(seconds: float, times: list[int], text: int) -
     assert positions[:, 17:].tolist() == [[5 + text, 6 + text, 7 + text]] * 3
 
 
+def test_a_clip_is_as_long_on_the_time_axis_as_it_is(pair: Pair) -> None:
+    """Two frames a patch, two positions a second: whichever processor told the seconds."""
+    if pair.family == "llava_onevision":
+        pytest.skip("one position axis: it counts tokens, whatever the time between frames")
+    slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), seconds=np.arange(6) * 2.25)
+    prompt = pair.target.encode(slow, QUESTION)
+    times = prompt.positions_PT[0, prompt.visual_V] - prompt.positions_PT[0, prompt.visual_V[0]]
+    assert times.tolist() == [0] * 4 + [9] * 4 + [18] * 4
+
+
 def test_generation_goes_on_behind_everything_as_trained(pair: Pair) -> None:
     slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), seconds=np.arange(6) * 30.0)
     prompt = pair.target.encode(slow, QUESTION)
