@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from vsd.baselines import BaselineCache
     from vsd.engine import Engine
+    from vsd.parallelism import Parallelism
     from vsd.record import Record
     from vsd.report.folder import RunFolder
     from vsd.types import Sample
@@ -55,6 +56,7 @@ def throwaway() -> str:
 OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True, replace=True)
 OmegaConf.register_new_resolver("rank_folder", lambda out: out if ranks.rank() == 0 else throwaway(), replace=True)
 
+CHECKPOINT = ("path", "device", "dtype", "device_map", "tp_plan", "max_pixels")
 METHODS = ("pruner", "drafter", "verifier", "parallelism")
 
 
@@ -107,6 +109,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     with _usage_errors():
         ranks.join()
         cfg = _resolved_later(cfg, folder)
+        _forget_earlier_jobs()
         methods, samples = prepare(cfg, overrides)
 
     from vsd import memory
@@ -128,7 +131,6 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
         log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
     try:
         if todo:
-            _forget_earlier_jobs()
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records)
     finally:
@@ -201,10 +203,39 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     check_form(methods["parallelism"], methods["drafter"])
     shared = {role: bool(cfg[role].get("tp_plan")) for role in ("target", "draft")}
     check_ranks(methods["parallelism"], methods["drafter"], **shared)
-    check.check_models(cfg, uses_draft=uses_draft, needs=_needs(cfg, methods))
+    if uses_draft:
+        _place_draft(cfg, methods["parallelism"])
+    check.check_models(
+        cfg,
+        uses_draft=uses_draft,
+        needs=_needs(cfg, methods),
+        samples=samples,
+        kept=1 - methods["pruner"].ratio,
+        remote=methods["parallelism"].remote,
+    )
     for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
         log.warning(warning)
     return methods, samples
+
+
+def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
+    """Give the draft a GPU of its own if the two work at once, there are several and nobody has placed them."""
+    import torch
+
+    from vsd.models.placement import draft_place
+
+    asked = OmegaConf.to_container(cfg.draft, resolve=False)["device"]  # type: ignore[call-overload, index]
+    spread = any(cfg[role].get(name) for role in ("target", "draft") for name in ("device_map", "tp_plan"))
+    place = draft_place(
+        cfg.target.device,
+        cfg.draft.device,
+        gpus=torch.cuda.device_count(),
+        at_once=parallelism.at_once and not parallelism.simulated,
+        chosen=asked != "${device}" or spread or ranks.count() > 1,
+    )
+    if place != cfg.draft.device:
+        log.info("draft.device: %s, a GPU of its own, since target and draft work at once", place)
+        cfg.draft.device = place
 
 
 def decode(
@@ -268,7 +299,7 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
         if _uses_draft(methods):
             words = read_words(cfg.draft_words) if cfg.draft_words else []
             if methods["parallelism"].remote:
-                where = {name: _plain(cfg.draft[name]) for name in ("path", "device", "dtype", "device_map", "tp_plan")}
+                where = {name: _plain(cfg.draft[name]) for name in CHECKPOINT}
                 draft = Checkpoint(**where, words=tuple(words))
             else:
                 draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
@@ -322,6 +353,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "device": cfg.target.device,
         "device_map": _plain(cfg.target.device_map),
         "tp_plan": cfg.target.tp_plan,
+        "max_pixels": cfg.target.max_pixels,
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),
         "host": platform.node(),
