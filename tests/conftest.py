@@ -13,10 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.zoo_in_code import save_llava, save_qwen
 from vsd.models import VideoLM, load
 from vsd.types import Video
+
+settings.register_profile("vsd", deadline=None)  # how long a case takes is the machine's affair
+settings.load_profile("vsd")
 
 FAMILIES = {"qwen2_5_vl": save_qwen, "llava_onevision": save_llava}
 

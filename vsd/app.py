@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from vsd.baselines import BaselineCache
     from vsd.engine import Engine
+    from vsd.parallelism import Parallelism
     from vsd.record import Record
     from vsd.report.folder import RunFolder
     from vsd.types import Sample
@@ -107,6 +108,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     with _usage_errors():
         ranks.join()
         cfg = _resolved_later(cfg, folder)
+        _forget_earlier_jobs()
         methods, samples = prepare(cfg, overrides)
 
     from vsd import memory
@@ -128,7 +130,6 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
         log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
     try:
         if todo:
-            _forget_earlier_jobs()
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records)
     finally:
@@ -201,10 +202,39 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     check_form(methods["parallelism"], methods["drafter"])
     shared = {role: bool(cfg[role].get("tp_plan")) for role in ("target", "draft")}
     check_ranks(methods["parallelism"], methods["drafter"], **shared)
-    check.check_models(cfg, uses_draft=uses_draft, needs=_needs(cfg, methods))
+    if uses_draft:
+        _place_draft(cfg, methods["parallelism"])
+    check.check_models(
+        cfg,
+        uses_draft=uses_draft,
+        needs=_needs(cfg, methods),
+        samples=samples,
+        kept=1 - methods["pruner"].ratio,
+        remote=methods["parallelism"].remote,
+    )
     for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
         log.warning(warning)
     return methods, samples
+
+
+def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
+    """Give the draft a GPU of its own if the two work at once, there are several and nobody has placed them."""
+    import torch
+
+    from vsd.models.placement import draft_place
+
+    asked = OmegaConf.to_container(cfg.draft, resolve=False)["device"]  # type: ignore[call-overload, index]
+    spread = any(cfg[role].get(name) for role in ("target", "draft") for name in ("device_map", "tp_plan"))
+    place = draft_place(
+        cfg.target.device,
+        cfg.draft.device,
+        gpus=torch.cuda.device_count(),
+        at_once=parallelism.at_once and not parallelism.simulated,
+        chosen=asked != "${device}" or spread or ranks.count() > 1,
+    )
+    if place != cfg.draft.device:
+        log.info("draft.device: %s, a GPU of its own, since target and draft work at once", place)
+        cfg.draft.device = place
 
 
 def decode(
@@ -323,6 +353,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "device_map": _plain(cfg.target.device_map),
         "tp_plan": cfg.target.tp_plan,
         "rope": cfg.target.rope,
+        "max_pixels": cfg.target.max_pixels,
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),
         "host": platform.node(),

@@ -6,7 +6,7 @@ Every refusal is a ValueError whose message names the field, the rule and the va
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +16,7 @@ from vsd.fields import is_number, is_whole
 
 if TYPE_CHECKING:
     from vsd.models import ModelInfo
+    from vsd.types import Sample
 
 READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact"})
 READ_WITH_A_DRAFT = frozenset({"positions", "draft_words"})
@@ -52,26 +53,36 @@ def check_methods(cfg: DictConfig, *, uses_draft: bool, lossless: bool) -> None:
         raise ValueError(f"exact: the verifier must be lossless, got {cfg.verifier._target_.rpartition('.')[2]}")
 
 
-def check_models(cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str]) -> None:
-    """Refuse devices that are not there and checkpoints that cannot be read or do not fit together. Reads
-    configurations and tokenizers, no weights."""
-    from vsd import models
+def check_models(
+    cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str], samples: Sequence[Sample], kept: float, remote: bool
+) -> None:
+    """Refuse devices that are not there or have no room, and checkpoints that cannot be read, lack weights or do not
+    fit together. Reads configurations, tokenizers, and the names and shapes of weights.
 
+    `kept` is the share of the visual tokens that the draft reads; `remote`: it loads weights of its own.
+    """
+    from vsd import models
+    from vsd.check_memory import check_memory
+
+    roles = ("target", "draft") if uses_draft else ("target",)
     models.check_device(cfg.device)
-    for role in ("target", "draft") if uses_draft else ("target",):
+    for role in roles:
         models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
         models.check_rope(cfg[role].rope, field=f"{role}.rope")
-    target = models.inspect(cfg.target.path, field="target")
+    target = models.inspect(cfg.target.path, max_pixels=cfg.target.max_pixels, field="target")
     _check_placement(cfg, "target")
     _check_context(cfg, target)
     models.check_layers(target, needs)
     if uses_draft:
         if cfg.draft_words:
             models.read_words(cfg.draft_words)
-        draft = models.inspect(cfg.draft.path, field="draft")
+        draft = models.inspect(cfg.draft.path, max_pixels=cfg.draft.max_pixels, field="draft")
         models.check_pair(target, draft)
         _check_placement(cfg, "draft")
         _check_context(cfg, draft)
+    check_memory(cfg, roles, samples, kept=kept, remote=remote)
+    for role in roles:
+        models.check_contents(cfg[role].path, field=role)
 
 
 def _check_placement(cfg: DictConfig, role: str) -> None:
@@ -126,6 +137,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("ratio", "a number in [0, 1)", lambda value: is_number(value) and 0 <= value < 1),
     ("gamma", "a whole number, at least 1", _at_least(1)),
     ("frames", "a whole number, at least 1", _at_least(1)),
+    ("max_pixels", "null or a whole number, at least 1", lambda value: value is None or _at_least(1)(value)),
     ("max_new_tokens", "a whole number, at least 1", _at_least(1)),
     ("seed", "a whole number in [0, 2**32)", lambda value: _at_least(0)(value) and value < 2**32),
     ("device", "the name of a device", lambda value: isinstance(value, str)),

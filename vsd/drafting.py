@@ -125,8 +125,10 @@ class DraftSide:
 
 
 def load_side(checkpoint: Checkpoint, drafter: Drafter, **options: Any) -> DraftSide:
-    """The same with a model that is loaded here and now."""
-    return DraftSide(checkpoint.load(), drafter, **options)
+    """The same with a model that is loaded, and warmed up, here and now."""
+    model = checkpoint.load()
+    model.warm_up()
+    return DraftSide(model, drafter, **options)
 
 
 def check_context(model: VideoLM, prompt: Prompt, max_new_tokens: int) -> None:
@@ -134,5 +136,6 @@ def check_context(model: VideoLM, prompt: Prompt, max_new_tokens: int) -> None:
     if prompt.length + max_new_tokens > model.context:
         raise SampleError(
             f"max_new_tokens: the prompt ({prompt.length} tokens) and the answer ({max_new_tokens}) must fit "
-            f"the context of {model.name}, which is {model.context} tokens"
+            f"the context of {model.name}, which is {model.context} tokens "
+            f"(its {len(prompt.visual_V)} visual tokens follow frames and, where the family has it, max_pixels)"
         )

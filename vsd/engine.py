@@ -83,6 +83,7 @@ class Engine:
             return None
         check_form(self.parallelism, self.drafter)
         if isinstance(self.draft, Checkpoint) and self.parallelism.remote:
+            self.draft.fetch()  # a download is no part of the worker's start
             return self.parallelism.hire(partial(load_side, self.draft, self.drafter, **options))
         if isinstance(self.draft, Checkpoint):
             self.draft = self.draft.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,9 @@ def test_a_folder_without_weights_is_refused(
     role: str, configure: Compose, checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty"
-    empty.mkdir()
-    (empty / "config.json").write_text((checkpoints["target"] / "config.json").read_text())
+    shutil.copytree(checkpoints[role], empty, ignore=shutil.ignore_patterns("*.safetensors"))
     paths = {**checkpoints, role: empty}
-    with pytest.raises(UsageError, match=rf"{role}.path: .*weights"):
+    with pytest.raises(UsageError, match=rf"{role}.path: a checkpoint folder must hold weights"):
         app.run(configure(f"target.path={paths['target']}", f"draft.path={paths['draft']}"), tmp_path / "run")
 
 

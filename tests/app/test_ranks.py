@@ -17,8 +17,6 @@ from tests.conftest import FAMILIES
 from vsd import app
 from vsd.app import UsageError
 
-pytest.importorskip("accelerate", reason="transformers places shares with accelerate (pip install .[multi_gpu])")
-
 
 def torchrun(*arguments: str) -> tuple[int, str, str]:
     """Exit code and output of two processes that see no GPU; both are ended if they wait for each other for ever."""

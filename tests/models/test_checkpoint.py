@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,7 @@ def test_inspect_reads_no_weights(pair: Pair, tmp_path: Path) -> None:
     (tmp_path / "copy" / "model.safetensors").write_bytes(b"not weights")
     info = inspect(str(tmp_path / "copy"))
     assert (info.model_type, info.vocab, info.context) == (pair.family, pair.target.vocab, pair.target.context)
-    with pytest.raises(ValueError, match=r"target\.path: .*must be a checkpoint"):
+    with pytest.raises(ValueError, match=r"target\.path: weights must be readable, got '.*model\.safetensors'"):
         load(str(tmp_path / "copy"))
 
 
@@ -26,30 +25,9 @@ def test_folder_missing(tmp_path: Path) -> None:
         load(str(tmp_path / "nowhere"), field="draft")
 
 
-def test_folder_without_weights_or_configuration(pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"target\.path: a checkpoint folder must hold a config\.json"):
-        inspect(str(tmp_path))
-    shutil.copy(pair.target_path / "config.json", tmp_path)
-    with pytest.raises(ValueError, match=r"target\.path: a checkpoint folder must hold weights"):
-        inspect(str(tmp_path))
-
-
 def test_unknown_bundled_checkpoint() -> None:
     with pytest.raises(ValueError, match=r"target\.path: a bundled checkpoint must be one of .*got 'zoo:none/target'"):
         inspect("zoo:none/target")
-
-
-def test_hub_name_without_network() -> None:
-    with pytest.raises(ValueError, match=r"target\.path: 'nobody/nothing' must be a checkpoint folder or a hub name"):
-        inspect("nobody/nothing")
-
-
-def test_unsupported_family(pair: Pair, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(pair.target_path, folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match=r"model_type must be one of .*'llava_onevision', 'qwen2_5_vl'.*got 'gpt2'"):
-        inspect(str(folder))
 
 
 def test_tokenizers_must_agree(pair: Pair, tmp_path: Path) -> None:

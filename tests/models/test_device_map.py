@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import accelerate
 import pytest
 import torch
 
@@ -19,8 +20,6 @@ from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
 from vsd.types import Video
 from vsd.verifiers.lvspec import LVSpec
-
-accelerate = pytest.importorskip("accelerate", reason="device maps need accelerate (pip install .[multi_gpu])")
 
 
 def modules(model: VideoLM) -> dict[str, str]:
@@ -133,12 +132,6 @@ def test_refused(device_map: Any, message: str, pair: Pair, monkeypatch: pytest.
     monkeypatch.setattr(type(pair.target.model), "from_pretrained", None)  # no weights are loaded
     with pytest.raises(ValueError, match=rf"draft\.device_map.*{message}"):
         load(str(pair.target_path), device_map=device_map, field="draft")
-
-
-def test_accelerate_is_asked_for(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placement, "find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r"target\.device_map: needs accelerate .*vsd\[multi_gpu\].* got 'auto'"):
-        load(str(pair.target_path), device_map="auto")
 
 
 def test_a_part_left_on_the_cpu_is_refused() -> None:

@@ -5,6 +5,7 @@ from vsd.models.cache import State
 from vsd.models.checkpoint import (
     Checkpoint,
     ModelInfo,
+    check_contents,
     check_dtype,
     check_layers,
     check_pair,
@@ -22,6 +23,7 @@ __all__ = [
     "ModelInfo",
     "State",
     "VideoLM",
+    "check_contents",
     "check_device",
     "check_dtype",
     "check_layers",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -24,6 +25,7 @@ from vsd.clock import Clock
 from vsd.models.attention import NAME, SuffixAttention
 from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
+from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
 
@@ -35,6 +37,7 @@ _ATTENTION = frozenset({"attention", "video_attention"})
 _PLAIN_NEEDS = _ATTENTION | {"features"}
 _SUFFIX_PIECE = 64
 _SPARE_ROWS = 512
+_WARM_SIDE = 56
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +64,13 @@ class VideoLM(ABC):
 
     model_type: ClassVar[str]
     """The `model_type` of the checkpoints this adapter reads."""
-    video_options: ClassVar[Mapping[str, Any]] = {}
-    """What the family's video processor is told besides the frames."""
 
-    def __init__(self, model: Any, processor: Any, *, name: str, rope: str = "trained") -> None:
-        """`model` and `processor` as transformers loads them; `rope` is one of ROPES. Raises ValueError for
-        sliding-window attention."""
+    def __init__(
+        self, model: Any, processor: Any, *, name: str, rope: str = "trained", max_pixels: int | None = None
+    ) -> None:
+        """`model` and `processor` as transformers loads them; `rope` is one of ROPES; a frame gets at most `max_pixels`
+        pixels (None: what the processor says). Raises ValueError for sliding-window attention and for a bound that the
+        family cannot keep."""
         self.name = name
         self.rope = rope
         self.model = model.eval().requires_grad_(False)
@@ -75,8 +79,8 @@ class VideoLM(ABC):
         self.text.set_attn_implementation(NAME)
         self._cache_keyword = cache_keyword(self.text)
         config = self.text.config
-        if set(config.layer_types) != {"full_attention"}:
-            raise ValueError(f"{name}: only full attention is supported, got layers {sorted(set(config.layer_types))}")
+        check_attention(config, name=name, field="model")
+        self._frame_options = self.frame_options(processor, max_pixels)
         self.depth: int = config.num_hidden_layers
         self.context: int = config.max_position_embeddings
         self.vocab: int = config.vocab_size
@@ -95,15 +99,45 @@ class VideoLM(ABC):
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The projected vision features, one row per video placeholder of the prompt: (placeholders, D)."""
 
+    @staticmethod
     @abstractmethod
-    def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
-        """The grid of visual tokens. Placeholders behind its t * h * w are no part of it."""
+    def grid_of(config: Any, inputs: Mapping[str, Tensor]) -> Grid:
+        """The grid of visual tokens that a model of this config sees. Placeholders behind its t * h * w are no part of
+        it."""
 
     @abstractmethod
     def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The rotary positions of the prompt, (P, T), as `rope` has them. Generation goes on behind the last one."""
 
+    @classmethod
+    def frame_options(cls, processor: Any, max_pixels: int | None, *, field: str = "model") -> Mapping[str, Any]:
+        """What the video processor is told so that no frame has more than `max_pixels` pixels (None: as the processor
+        says). Raises ValueError for a bound that it cannot keep; a family whose frames have one size keeps none."""
+        if max_pixels is not None:
+            rule = f"must be null, the frames of {cls.model_type} have one size"
+            raise ValueError(f"{field}.max_pixels: {rule}, got {max_pixels!r}")
+        return {}
+
     # What the engine calls -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def visual_tokens(
+        cls, config: Any, processor: Any, *, frames: int, height: int, width: int, max_pixels: int | None = None
+    ) -> int:
+        """How many visual tokens a video of that many frames and that size has. No pixel is looked at."""
+        pixels = torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")
+        inputs = processor.video_processor(
+            videos=[pixels],
+            video_metadata=[_metadata(frames, height, width, fps=1.0)],
+            do_sample_frames=False,
+            return_tensors="pt",
+            **cls.frame_options(processor, max_pixels),
+        )
+        return cls.grid_of(config, inputs).tokens
+
+    def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
+        """The grid of this model's visual tokens."""
+        return self.grid_of(self.model.config, inputs)
 
     @property
     def device(self) -> torch.device:
@@ -215,6 +249,16 @@ class VideoLM(ABC):
             states_MD = found[0][0]
         return Output(logits_MW=self._logits(hidden_MD), hidden_MD=None if layer is None else states_MD)
 
+    def warm_up(self) -> None:
+        """Answer a short question about two small frames, so that what a device does once is done: on a GPU it starts
+        up and loads its kernels. Returns when it has finished."""
+        frames = np.zeros((2, _WARM_SIDE, _WARM_SIDE, 3), dtype=np.uint8)
+        prompt = self.encode(Video(frames=frames, seconds=np.arange(2.0)), "?")
+        state, logits_W, _ = self.prefill(prompt)
+        output = self.forward(logits_W.argmax()[None].to(self.device), [-1], state)
+        state.commit([0])
+        output.logits_MW.argmax(-1).tolist()  # waits for the device
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, special tokens left out."""
         return str(self.processor.tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -304,21 +348,13 @@ class VideoLM(ABC):
         placeholder = self.processor.tokenizer.convert_ids_to_tokens(self._video_token)
         if placeholder in question:
             raise SampleError(f"question: it must not contain the video placeholder {placeholder}")
-        content = [{"type": "video"}, {"type": "text", "text": question}]
-        text = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        count, height, width = video.frames.shape[:3]
-        metadata = VideoMetadata(
-            total_num_frames=count, fps=video.fps, height=height, width=width, frames_indices=list(range(count))
-        )
         inputs = self.processor(
-            text=[text],
+            text=[chat(self.processor, question)],
             videos=[torch.tensor(video.frames).permute(0, 3, 1, 2)],
-            video_metadata=[metadata],
+            video_metadata=[_metadata(*video.frames.shape[:3], fps=video.fps)],
             do_sample_frames=False,
             return_tensors="pt",
-            **self.video_options,
+            **self._frame_options,
         )
         return inputs.to(self.device)
 
@@ -326,6 +362,20 @@ class VideoLM(ABC):
 def cache_keyword(text: Any) -> str:
     """The name under which a text model of transformers takes its cache: it changes from 5.40 on."""
     return "cache" if "cache" in inspect.signature(text.forward).parameters else "past_key_values"
+
+
+def chat(processor: Any, question: str) -> str:
+    """The question about a video in the checkpoint's chat template, up to where the answer begins."""
+    content = [{"type": "video"}, {"type": "text", "text": question}]
+    return str(
+        processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+    )
+
+
+def _metadata(count: int, height: int, width: int, *, fps: float) -> VideoMetadata:
+    return VideoMetadata(total_num_frames=count, fps=fps, height=height, width=width, frames_indices=list(range(count)))
 
 
 def _evidence(want: frozenset[str], prompt: Prompt, taps: HiddenTaps, probe: SuffixAttention | None = None) -> Evidence:

@@ -1,34 +1,33 @@
 """From a path to a model: what a checkpoint is, whether two fit together, and loading one.
 
-`inspect` and `check_pair` read the configuration and the tokenizer only, so a bad combination is refused before any
-weight is loaded. Every error is a ValueError that names the field, the rule and the value.
+`inspect` and `check_pair` read the configuration, the tokenizer and the processor only, `check_placement` and
+`check_contents` the names and shapes of the weights too, so a bad combination is refused before any weight is loaded.
+Every error is a ValueError that names the field, the rule and the value.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoProcessor,
-    AutoTokenizer,
-    LlavaOnevisionForConditionalGeneration,
-    Qwen2_5_VLForConditionalGeneration,
-)
+from transformers import AutoProcessor
 from transformers.distributed import DistributedConfig
 
 from vsd import ranks
 from vsd.fields import require_one_of
-from vsd.models.base import ROPES, VideoLM
+from vsd.models import hub
+from vsd.models.base import ROPES, VideoLM, chat
+from vsd.models.config import hollow_model, read_config
+from vsd.models.families import FAMILIES
+from vsd.models.files import check_folder
+from vsd.models.generation import beyond_greedy
 from vsd.models.hidden import layer_number
-from vsd.models.llava_onevision import LlavaOneVision
 from vsd.models.placement import (
     DeviceMap,
     check_device,
@@ -38,14 +37,11 @@ from vsd.models.placement import (
     check_tp_plan,
     full_name,
 )
-from vsd.models.qwen2_5_vl import Qwen25VL
+from vsd.models.weights import check_report, check_weights
 from vsd.zoo import WEIGHTS
 
-_FAMILIES: dict[str, tuple[type[VideoLM], Any]] = {
-    Qwen25VL.model_type: (Qwen25VL, Qwen2_5_VLForConditionalGeneration),
-    LlavaOneVision.model_type: (LlavaOneVision, LlavaOnevisionForConditionalGeneration),
-}
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json")
+log = logging.getLogger(__name__)
+
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -64,7 +60,7 @@ class ModelInfo:
 def resolve(path: str, *, field: str = "target") -> str:
     """The folder or hub name that `path` means: `zoo:family/role` is a bundled checkpoint.
 
-    Raises ValueError if a folder is meant that does not exist, or that lacks a configuration or weights.
+    Raises ValueError if a folder is meant that does not exist.
     """
     if path.startswith("zoo:"):
         folder = WEIGHTS / path.removeprefix("zoo:")
@@ -73,21 +69,38 @@ def resolve(path: str, *, field: str = "target") -> str:
             raise ValueError(f"{field}.path: a bundled checkpoint must be one of {known}, got {path!r}")
     else:
         folder = Path(path).expanduser()
+    if folder.is_file():
+        raise ValueError(f"{field}.path: a checkpoint must be a folder or a hub name, got the file {path!r}")
     if not folder.is_dir():
         if path.count("/") <= 1 and not path.startswith((".", "/", "~")):
             return path
         raise ValueError(f"{field}.path: the checkpoint folder must exist, got {path!r}")
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{field}.path: a checkpoint folder must hold a config.json, got {path!r}")
-    if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
-        raise ValueError(f"{field}.path: a checkpoint folder must hold weights (*.safetensors), got {path!r}")
     return str(folder)
 
 
-def inspect(path: str, *, field: str = "target") -> ModelInfo:
-    """Read configuration and tokenizer. Raises ValueError if they cannot be found or the family is not supported."""
-    config = _config(path, field)
-    words = _read(AutoTokenizer, resolve(path, field=field), path, field).get_vocab()
+def fetch(path: str, *, field: str = "target", weights: bool = False) -> Path:
+    """The folder that holds the checkpoint; that of a hub name is downloaded, with its `weights` or without.
+
+    Raises ValueError if there is none, or if it lacks a file or is a checkpoint of another kind.
+    """
+    source = resolve(path, field=field)
+    folder = Path(source if Path(source).is_dir() else hub.fetch(source, field=field, weights=weights))
+    check_folder(folder, field=field)
+    return folder
+
+
+def inspect(path: str, *, max_pixels: int | None = None, field: str = "target") -> ModelInfo:
+    """Read configuration, tokenizer and processor.
+
+    Raises ValueError if they cannot be found or read, if the family is not supported, without a chat template that
+    shows the video, and if the family cannot bound the pixels of a frame to `max_pixels`.
+    """
+    folder = fetch(path, field=field)
+    config = read_config(folder, field=field)
+    processor = read_processor(folder, field=field)
+    _check_template(processor, config, path, field)
+    FAMILIES[config.model_type][0].frame_options(processor, max_pixels, field=field)
+    words = processor.tokenizer.get_vocab()
     return ModelInfo(
         path=path,
         model_type=config.model_type,
@@ -148,6 +161,7 @@ class Checkpoint:
     device_map: DeviceMap = None
     tp_plan: str | None = None
     rope: str = "trained"
+    max_pixels: int | None = None
     field: str = "draft"
     vocab: int | None = None
     words: tuple[int, ...] = ()
@@ -163,6 +177,10 @@ class Checkpoint:
             places = range(torch.cuda.device_count()) or (self.device,)
         return frozenset(full_name(place) for place in places)
 
+    def fetch(self) -> None:
+        """Download it, if it is a hub name, so that loading it takes no longer than reading it does."""
+        fetch(self.path, field=self.field, weights=True)
+
     def load(self) -> VideoLM:
         """The model. Raises ValueError as `load` does."""
         model = load(
@@ -172,6 +190,7 @@ class Checkpoint:
             device_map=self.device_map,
             tp_plan=self.tp_plan,
             rope=self.rope,
+            max_pixels=self.max_pixels,
             vocab=self.vocab,
             field=self.field,
         )
@@ -186,36 +205,41 @@ def load(
     device_map: DeviceMap = None,
     tp_plan: str | None = None,
     rope: str = "trained",
+    max_pixels: int | None = None,
     vocab: int | None = None,
     field: str = "target",
 ) -> VideoLM:
-    """Load a model from the hub, a local folder or the bundled zoo (`zoo:qwen2_5_vl/target`).
+    """Load a model from the hub, a local folder or the bundled zoo (`zoo:qwen2_5_vl/target`), straight to its devices.
 
     `dtype` is float32, float64, bfloat16 or float16; `device_map` spreads the model over several devices, as
     transformers takes it, and then `device` is ignored; `tp_plan` "auto" gives each process of torchrun a share of
-    every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `vocab` cuts the logits to
+    every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `max_pixels` bounds the
+    pixels of a frame (None: as the checkpoint says); `vocab` cuts the logits to
     that many words (see `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the
     checks above do, and if the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
     check_rope(rope, field=f"{field}.rope")
+    inspect(path, max_pixels=max_pixels, field=field)
     check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)
-    info = inspect(path, field=field)
-    source = resolve(path, field=field)
-    adapter, model_class = _FAMILIES[info.model_type]
-    processor = _read(AutoProcessor, source, path, field)
+    check_contents(path, field=field)
+    folder = fetch(path, field=field, weights=True)
+    adapter, model_class = FAMILIES[read_config(folder, field=field).model_type]
+    processor = read_processor(folder, field=field)
+    where: dict[str, Any] = {"device_map": {"": full_name(device)}}
     if tp_plan is not None:
         ranks.join()
-        shares = DistributedConfig(tp_plan="auto")
-        model = _read(model_class, source, path, field, dtype=kind, distributed_config=shares)
-    elif device_map is None:
-        model = _read(model_class, source, path, field, dtype=kind).to(device)
-    else:
-        where = dict(device_map) if isinstance(device_map, Mapping) else device_map
-        model = _read(model_class, source, path, field, dtype=kind, device_map=where)
-        check_placed(model, field=f"{field}.device_map")
-    loaded = adapter(model, processor, name=path, rope=rope)
-    return loaded if vocab is None else loaded.narrow(vocab)
+        where = {"distributed_config": DistributedConfig(tp_plan="auto")}
+    elif device_map is not None:
+        where = {"device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map}
+    loaded, report = _read(model_class, folder, path, field, dtype=kind, output_loading_info=True, **where)
+    check_report(report, name=path, field=field)
+    if device_map is not None:
+        check_placed(loaded, field=f"{field}.device_map")
+    if field == "target":
+        _warn_of_generation(loaded, path)
+    model = adapter(loaded, processor, name=path, rope=rope, max_pixels=max_pixels)
+    return model if vocab is None else model.narrow(vocab)
 
 
 def check_placement(
@@ -225,28 +249,58 @@ def check_placement(
     if device_map is None:
         check_device(device, field=f"{field}.device")
     check_device_map(device_map, field=f"{field}.device_map")
-    config = _config(path, field)
+    config = read_config(fetch(path, field=field), field=field)
     check_tp_plan(tp_plan, config, device=device, device_map=device_map, field=field)
     if isinstance(device_map, Mapping):
-        with torch.device("meta"):  # the modules without their weights
-            model = _FAMILIES[config.model_type][1](config)
+        model = hollow_model(config, dtype=torch.float32, name=path, field=field)
         check_modules(device_map, model, field=f"{field}.device_map")
 
 
-def _config(path: str, field: str) -> Any:
-    config = _read(AutoConfig, resolve(path, field=field), path, field)
-    if config.model_type not in _FAMILIES:
-        raise ValueError(
-            f"{field}.path: model_type must be one of {sorted(_FAMILIES)}, got {config.model_type!r} in {path!r}"
-        )
-    return config
+def check_contents(path: str, *, field: str = "target") -> None:
+    """Raise ValueError unless the checkpoint holds the weights of its model, all of them and no others, by their names
+    and shapes. A hub name's are downloaded."""
+    folder = fetch(path, field=field, weights=True)
+    check_weights(folder, read_config(folder, field=field), field=field)
 
 
-def _read(reader: Any, source: str, path: str, field: str, **options: Any) -> Any:
+def read_processor(folder: Path, *, field: str) -> Any:
+    """The checkpoint's processor. Raises ValueError if it cannot be read."""
+    return _read(AutoProcessor, folder, str(folder), field)
+
+
+def _check_template(processor: Any, config: Any, path: str, field: str) -> None:
+    if not processor.chat_template:
+        rule = "a checkpoint must hold a chat template (chat_template.jinja or chat_template.json)"
+        raise ValueError(f"{field}.path: {rule}, got none in {path!r}")
+    placeholder = processor.tokenizer.convert_ids_to_tokens(config.video_token_id)
     try:
-        return reader.from_pretrained(source, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+        count = chat(processor, "?").count(placeholder)
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"{field}.path: its chat template must be readable, got {path!r} ({reason})") from error
+    if count != 1:
+        rule = f"its chat template must show a video once, as {placeholder}"
+        raise ValueError(f"{field}.path: {rule}, got {count} of them in {path!r}")
+
+
+def _warn_of_generation(model: Any, path: str) -> None:
+    asked = beyond_greedy(model)
+    if asked:
+        settings = ", ".join(f"{name}={value}" for name, value in asked.items())
+        log.warning(
+            "target.path: the generation config of %s asks for %s, which vsd does not apply: greedy decoding is the "
+            "plain argmax here, and greedy generate's tokens can differ",
+            *(path, settings),
+        )
+
+
+def _read(reader: Any, folder: Path, path: str, field: str, **options: Any) -> Any:
+    try:
+        return reader.from_pretrained(folder, **options)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # files that are no longer what they should be fail in every way there is
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(
             f"{field}.path: {path!r} must be a checkpoint folder or a hub name that can be read from here ({reason})"
         ) from error

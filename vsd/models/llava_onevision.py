@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,8 +25,9 @@ class LlavaOneVision(VideoLM):
             features_XD = torch.cat((features_XD, self.model.model.image_newline[None].to(features_XD.device)))
         return features_XD
 
-    def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
-        vision = self.model.config.vision_config
+    @staticmethod
+    def grid_of(config: Any, inputs: Mapping[str, Tensor]) -> Grid:
+        vision = config.vision_config
         side = math.ceil(vision.image_size // vision.patch_size / 2)
         return Grid(inputs["pixel_values_videos"].shape[1], side, side)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -25,13 +24,12 @@ def check_device(device: str, *, field: str = "device") -> torch.device:
 
 
 def check_device_map(device_map: DeviceMap, *, field: str = "device_map") -> None:
-    """Raise ValueError for a map of another form, for a device that is not here, and if accelerate is missing."""
+    """Raise ValueError for a map of another form and for a device that is not here."""
     if device_map is None:
         return
     if not isinstance(device_map, Mapping) and device_map not in AUTOMATIC:
         rule = f"null, one of {', '.join(AUTOMATIC)}, or a mapping of modules to devices"
         raise ValueError(f"{field}: must be {rule}, got {device_map!r}")
-    check_accelerate(field, device_map)
     if isinstance(device_map, Mapping):
         for module, place in device_map.items():
             check_device(place, field=f"{field}[{module!r}]")  # type: ignore[arg-type]  # a number is a device too
@@ -52,7 +50,6 @@ def check_tp_plan(tp_plan: str | None, config: Any, *, device: str, device_map: 
     count = ranks.count()
     if count < 2:
         raise ValueError(f"{field}.tp_plan: needs at least two processes (torchrun), got {tp_plan!r} in one")
-    check_accelerate(f"{field}.tp_plan", tp_plan)
     kind = "cuda" if torch.cuda.device_count() else "cpu"
     if device != kind:
         raise ValueError(f"{field}.device: must be {kind!r} under a tp_plan, each process has its own, got {device!r}")
@@ -62,12 +59,6 @@ def check_tp_plan(tp_plan: str | None, config: Any, *, device: str, device_map: 
         size = getattr(config.text_config, name)
         if size % count:
             raise ValueError(f"{field}.tp_plan: the number of processes must divide {name}, {size}, got {count}")
-
-
-def check_accelerate(field: str, value: object) -> None:
-    """Raise ValueError if accelerate, by which transformers places modules, is missing."""
-    if find_spec("accelerate") is None:
-        raise ValueError(f"{field}: needs accelerate (pip install 'vsd[multi_gpu]'), got {value!r} without it")
 
 
 def check_modules(device_map: Mapping[str, str | int], model: torch.nn.Module, *, field: str) -> None:
@@ -91,10 +82,22 @@ def devices_of(model: torch.nn.Module, first: torch.device) -> tuple[torch.devic
     return tuple(dict.fromkeys((first, *(weight.device for weight in model.parameters()))))
 
 
+def draft_place(target: str, draft: str, *, gpus: int, at_once: bool, chosen: bool) -> str:
+    """The device of the draft: the second GPU if the two work at the same time and nobody has said where.
+
+    `target` and `draft` are the names of their devices, a number in one is somebody's choice; `gpus` is how many there
+    are, `at_once` says whether the schedule has both work at once, `chosen` whether the user has placed the draft.
+    """
+    free = target == draft == "cuda" and not chosen
+    return "cuda:1" if free and at_once and gpus > 1 else draft
+
+
 def full_name(place: str | int) -> str:
-    """How torch writes the device that a config names: 1 is "cuda:1", "cuda" is "cuda:0"."""
+    """How torch writes the device that a config names: 1 is "cuda:1", "cuda" is this process's GPU, mostly "cuda:0"."""
     name = f"cuda:{place}" if isinstance(place, int) else place
-    return "cuda:0" if name == "cuda" else name
+    if name != "cuda":
+        return name
+    return f"cuda:{torch.cuda.current_device() if torch.cuda.is_initialized() else ranks.local()}"
 
 
 def _check_no_offload(device_map: Mapping[str, Any], field: str) -> None:

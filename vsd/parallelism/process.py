@@ -25,7 +25,7 @@ from vsd.drafting import DraftSide, Window
 from vsd.parallelism.workers import Worker
 from vsd.types import Draft, SampleError
 
-START_S = 600.0  # to load the draft's weights
+START_S = 600.0  # to load the draft's weights, which are on this machine, and to warm its device up
 AWAKE_S = 0.02  # for so long either end looks for what comes; waking up costs a core a tenth of a small model's step
 GRACE_S = 2.0  # to end when there is no more work
 READY = -1
@@ -47,7 +47,8 @@ class OtherProcess(Worker):
         self._asked = 0
 
     def start(self) -> None:
-        """Start the process, if it does not run, and wait until its model is loaded. Raises what the loading raised."""
+        """Start the process, if it does not run, and wait until its model is loaded and its device warm, which is no
+        part of an answer's `timeout_s`. Raises what the loading raised."""
         if self._process is not None and self._process.is_alive():
             return
         self.close()
