@@ -52,7 +52,7 @@ def decoded(
     return session.answer.tokens, session.answer.finish, session.answer.rounds, session.target_forwards
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=1000, derandomize=True)
 @given(
     seed=st.integers(0, 10**6),
     rate=st.sampled_from([0.0, 0.3, 0.7, 0.9, 1.0]),

@@ -77,7 +77,7 @@ def test_per_frame():
     torch.testing.assert_close(per_frame(scores, grid, "z"), torch.tensor(z))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.sampled_from(["minmax", "z"]))
 def test_per_frame_removes_a_bias_for_the_frame(seed: int, how: str):
     """A score that favours some frames by any offset and any positive factor is normalised to the same."""
@@ -125,7 +125,7 @@ def test_budget_per_frame():
     assert top_per_frame(scores, grid, 2).tolist() == [0, 7]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(*[st.integers(1, 5)] * 3), st.integers(0, 99), st.sampled_from(["frame", "global"]))
 def test_budgets_hold_for_any_grid(grid: tuple[int, int, int], percent: int, budget_per: str):
     t, h, w = grid

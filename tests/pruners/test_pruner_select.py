@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vsd.pruners.select import budget, centres, linspace, top
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 
 @quick

@@ -49,7 +49,7 @@ def test_fewest_holding():
     assert fewest_holding(torch.ones(3), 0.0) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(0, 10))
 def test_fewest_holding_against_counting(weights: list[int], tenths: int):
     ranked, held, count = sorted(weights, reverse=True), 0, 0
@@ -58,7 +58,7 @@ def test_fewest_holding_against_counting(weights: list[int], tenths: int):
     assert fewest_holding(torch.tensor(weights, dtype=torch.float32), tenths / 10) == count
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(0, 10), st.integers(0, 99), st.integers(0, 1000))
 def test_contains_its_first_stage(tokens: int, tenths: int, percent: int, seed: int):
     weights = torch.rand(tokens, generator=torch.Generator().manual_seed(seed))
