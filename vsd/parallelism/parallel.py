@@ -45,7 +45,7 @@ class Parallel(Parallelism):
 
     chains: ClassVar[bool] = True
 
-    executor: str = "thread"
+    executor: str = "process"
     profile: str = ""
     pre_verify: bool = True
     post_verify: bool = True
