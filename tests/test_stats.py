@@ -71,7 +71,7 @@ def records() -> list[Record]:
 EXPECTED = {
     "accept/length": 9 / 4,  # (4 + 2 + 1) + 2 committed over 4 rounds
     "accept/draft_length": 6 / 4,
-    "accept/run_length": 6 / 2,  # two rejections
+    "accept/run_length": 4 / 2,  # two rejections in a; b's two tokens are a run that never ended
     "accept/rate": 6 / 8,
     "accept/tokens_per_target_forward": 9 / 4,
     "accept/position_1": 3 / 4,  # accepted in 3 of 4 rounds, tested in all
@@ -118,9 +118,41 @@ def test_prediction_follows_the_theory(records: list[Record]) -> None:
     assert values["speed/measured_to_predicted"] == pytest.approx(9 / 5.1 / expected)
 
 
-def test_run_length_is_alpha_over_one_minus_alpha(records: list[Record]) -> None:
-    values = summary(records)
-    assert values["accept/run_length"] == pytest.approx(values["accept/rate"] / (1 - values["accept/rate"]))
+# Three answers as PEARL's authors' code counts them: it adds up what is accepted, and at a rejection it appends the sum
+# to a list, whose mean it prints at the end of all answers. A round here: accepted, rejected.
+RUNS = {
+    # Pre-verification refuses the first token: 0. It accepts the next one (1), post-verification a whole window (4),
+    # then two and refuses the third (2): 7. It accepts one, and the answer ends: nothing.
+    "gamma 4": [(0, True), (1, False), (4, False), (2, True), (1, False)],
+    # 3 and a rejection, at once another one, 5 and a rejection with which the answer ends: [3, 0, 5]
+    "ends with a rejection": [(3, True), (0, True), (5, True)],
+    # never rejected: nothing is appended
+    "never rejected": [(4, False), (4, False)],
+}
+APPENDED = {"gamma 4": [0, 7], "ends with a rejection": [3, 0, 5], "never rejected": []}
+
+
+def answered(name: str) -> Record:
+    rounds = [
+        one_round(accepted, drafted=accepted + rejected, rejected=rejected, committed=accepted + rejected)
+        for accepted, rejected in RUNS[name]
+    ]
+    tokens = 1 + sum(each.committed for each in rounds)
+    seconds = {"decode": 1.0, "first_token": 1.0, "total": 2.0}
+    found = trace(rounds, seconds, tokens=tokens, forwards=len(rounds))
+    return Record(sample=Sample(id=name, video=f"{name}.mp4", question="?"), trace=found)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_run_length_is_pearls(name: str) -> None:
+    appended = APPENDED[name]
+    expected = sum(appended) / len(appended) if appended else None
+    assert summary([answered(name)]).get("accept/run_length") == expected
+
+
+def test_runs_are_pooled_as_pearl_pools_them() -> None:
+    pooled = [run for name in RUNS for run in APPENDED[name]]
+    assert summary([answered(name) for name in RUNS])["accept/run_length"] == sum(pooled) / len(pooled) == 15 / 5
 
 
 def test_prediction_of_a_perfect_draft_is_finite(records: list[Record]) -> None:

@@ -16,6 +16,7 @@ import torch
 from vsd import ranks
 from vsd.drafters.adaptive import Adaptive
 from vsd.drafters.chain import Chain
+from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
 from vsd.parallelism.parallel import Parallel
@@ -25,7 +26,7 @@ from vsd.pruners.uv_prune import UVPrune
 from vsd.types import Video
 from vsd.verifiers.sampling import Sampling
 
-WANTED = frozenset({"attention", "video_attention", "features", "hidden:2"})
+WANTED = frozenset({"attention", "video_attention", "features", "visual_mass", "hidden:2"})
 
 
 class Wayward(Adaptive):
@@ -47,6 +48,7 @@ def compare(folder: Path, video: Video) -> None:
     ours, theirs = found[0][2], found[1][2]
     for name in ("attention_V", "video_attention_V", "features_VD"):
         close(getattr(ours, name), getattr(theirs, name))
+    assert ours.visual_mass == pytest.approx(theirs.visual_mass, rel=1e-9)
     close(ours.hidden["2"].visual_VD, theirs.hidden["2"].visual_VD)
     some = range(0, alone.vocab - 8, 2)
     both = [model.trim(some).narrow(alone.vocab - 20) for model in (alone, shared)]
@@ -55,8 +57,9 @@ def compare(folder: Path, video: Video) -> None:
         shared.twin()
     sampling = {"drafter": Chain(temperature=1.0), "verifier": Sampling(temperature=1.0)}
     early = {"parallelism": ParallelVLM(executor="inline"), "pruner": UVPrune(ratio=0.5, layer="0.5")}
-    measured = {"parallelism": Parallel(length="measured")}
-    for options in ({}, sampling, {"drafter": Wayward(inner=Chain())}, measured, early):
+    measured = {"parallelism": Parallel(executor="thread", length="measured")}
+    skipping = {"drafter": ViSkip(inner=Chain(), threshold=ours.visual_mass)}
+    for options in ({}, sampling, skipping, {"drafter": Wayward(inner=Chain())}, measured, early):
         # What a draft is like changes no greedy answer; one that differs between ranks would hang or break the cache.
         runs = [answer(target, draft, video, **options) for target in (alone, shared)]
         assert runs[0] == runs[1], options

@@ -214,6 +214,8 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     )
     for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
         log.warning(warning)
+    if methods["parallelism"].drafts and (idle := methods["verifier"].idle(cfg.gamma)):
+        log.warning(idle)
     return methods, samples
 
 

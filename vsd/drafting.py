@@ -103,17 +103,19 @@ class DraftSide:
         return len(prompt.visual_V), clock.now() - clock.start
 
     @torch.inference_mode()
-    def propose(self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int) -> Window:
+    def propose(
+        self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int, visual_mass: float | None = None
+    ) -> Window:
         """A draft of at most `gamma` tokens behind `tokens`: the answer so far, with or without drafted tokens that the
         target has not seen yet; none yet while the target prefills. `rounds` are those that ended since the last
-        call."""
+        call; `visual_mass` is the context's."""
         clock = self._clock()
         self.tell(rounds)
         if self._state is not None:
             # A token that stands where it was read, behind the same tokens, has its right rows in the cache.
             valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._read, tokens, strict=False)))
             self._state.rollback(self._state.prompt + min(self._state.generated, valid, max(len(tokens) - 1, 0)))
-        context = Context(prompt=self._words, tokens=tokens, rounds=self._rounds)
+        context = Context(prompt=self._words, tokens=tokens, rounds=self._rounds, visual_mass=visual_mass)
         draft = self.drafter.propose(context, self.model, self._state, gamma, self._chance)
         self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache
         return Window(draft=draft, seconds=clock.now() - clock.start)

@@ -123,7 +123,7 @@ class Engine:
         see the video on different grids, and whatever the draft's worker raised.
         """
         clock = self.target.clock()
-        chance, verifier = Seeded(seed), self.verifier.for_sample()
+        chance = Seeded(seed)
 
         with clock.span("encode"):
             prompt = self.target.encode(video, question)
@@ -142,13 +142,14 @@ class Engine:
             target=self.target,
             state=state,
             worker=self.worker,
-            verifier=verifier,
+            verifier=self.verifier,
             relevance=self.relevance,
             gamma=self.gamma,
             evidence=replace(evidence, seed=seed),
             answer=Answer(limit=self.max_new_tokens, eos=self.target.eos),
             clock=clock,
             chance=chance,
+            mass=self.target.visual_mass(prompt) if self._wants_mass else None,
         )
         session.begin(logits_W, opening.window(session.evidence) if opening else None)
         clock.mark("first_token")
@@ -214,7 +215,12 @@ class Engine:
         """The evidence of the target's prefill that a method of this run needs."""
         pruner = self.pruner.needs if self.pruner is not None and self.draft is not None else frozenset()
         relevance = {self.relevance.need} if self.relevance is not None else set()
-        return frozenset(pruner) | (self.verifier.needs - {"relevance"}) | relevance
+        mass = {"visual_mass"} if self._wants_mass else set()
+        return frozenset(pruner) | (self.verifier.needs - {"relevance"}) | relevance | mass
+
+    @property
+    def _wants_mass(self) -> bool:
+        return self.drafter is not None and "visual_mass" in self.drafter.needs
 
     def _relevance(self, relevance: Relevance) -> Relevance | None:
         needs = self.verifier.needs | (self.drafter.needs if self.drafter is not None else frozenset())

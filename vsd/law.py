@@ -16,8 +16,9 @@ from vsd.fields import is_number, require, require_number, require_whole
 class Law:
     """Mixed into drafters and verifiers that draw tokens: their fields, and `law`.
 
-    `temperature` 0 is the argmax; `top_k` 0 and `top_p` 1 leave every word in. The warpers are applied in the order in
-    which transformers' `generate` applies them. Raises ValueError from the constructor for a value out of range.
+    `temperature` 0 is the argmax, and a very small one comes to the same; `top_k` 0 and `top_p` 1 leave every word in.
+    The warpers are applied in the order in which transformers' `generate` applies them. Raises ValueError from the
+    constructor for a value out of range.
     """
 
     temperature: float = 0.0
@@ -30,11 +31,16 @@ class Law:
         require_whole("top_k", self.top_k, least=0)
 
     def law(self, logits_MW: Tensor) -> Tensor:
-        """probs_MW, in at least float32; one-hot at the argmax for temperature 0."""
+        """probs_MW, in at least float32; one-hot at the argmax for temperature 0, and for one too small for the dtype.
+
+        The largest logit is taken off first, which leaves the law as it is: so a small temperature can only make the
+        others -inf, and the law becomes that of the likeliest tokens, never NaN.
+        """
         wide_MW = logits_MW if logits_MW.dtype == torch.float64 else logits_MW.float()
-        if self.temperature == 0:
+        if self.temperature < torch.finfo(wide_MW.dtype).tiny:
             return torch.nn.functional.one_hot(wide_MW.argmax(-1), wide_MW.shape[-1]).to(wide_MW.dtype)
-        return self._warpers()(None, wide_MW).softmax(-1)  # type: ignore[arg-type]
+        shifted_MW = wide_MW - wide_MW.amax(-1, keepdim=True)
+        return self._warpers()(None, shifted_MW).softmax(-1)  # type: ignore[arg-type]
 
     def _warpers(self) -> LogitsProcessorList:
         warpers: list[Any] = [TemperatureLogitsWarper(float(self.temperature))]

@@ -53,16 +53,23 @@ def draft_length(s: Sums) -> float:
 
 @metric("accept/run_length")
 def run_length(s: Sums) -> float:
-    """Draft tokens accepted between two rejections, across rounds (PEARL's and HIPPO's "mean accepted tokens")."""
-    return s["accepted"] / s["rejected"]
+    """Draft tokens accepted up to a rejection, across rounds, as a mean over all rejections of all samples.
+
+    That is PEARL's "mean accepted tokens" by its authors' code (arXiv 2408.11850): a run ends at a rejection, a last
+    one that ends with the answer counts nowhere, and the runs of all samples are pooled. Others count otherwise under
+    the same name: nano-PEARL adds the target's own token to each run, counts the last one too, and takes the mean of
+    the samples' means; SpecVLM's accept length is per round (`accept/draft_length`), a mean of means too. Which one
+    HIPPO (arXiv 2601.08273) and ParallelVLM (arXiv 2603.19610) report is not known.
+    """
+    return s["run"] / s["rejected"]
 
 
 @metric("accept/rate")
 def rate(s: Sums) -> float:
     """α: share of the tested draft tokens that were accepted; tokens after a rejection were never tested.
 
-    This is the maximum-likelihood α if acceptance is i.i.d., so run_length = α / (1 − α). It is not "accepted over
-    drafted", which falls with gamma.
+    This is the maximum-likelihood α if acceptance is i.i.d., and accept/run_length comes near α / (1 − α) in long
+    answers. It is not "accepted over drafted", which falls with gamma.
     """
     return s["accepted"] / (s["accepted"] + s["rejected"])
 
@@ -288,6 +295,7 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
     sums |= {"done": 1, "visual": trace.visual, "kept": trace.kept, "decoded": _decoded(trace)}
     sums |= {"rounds": len(rounds), "forwards": trace.target_forwards, "committed": sum(r.committed for r in rounds)}
     sums |= {"accepted": sum(r.accepted for r in rounds), "rejected": sum(r.rejected for r in rounds)}
+    sums["run"] = _finished_runs(rounds)
     sums |= {"drafted": sum(r.drafted for r in rounds), "draft_s": sum(r.draft_s for r in rounds)}
     sums["device/decode"] = trace.devices * trace.seconds["decode"]
     ahead = [r for r in trace.rounds if r.ahead and r.wall_s]  # not the one that the prefill's logits tested
@@ -303,6 +311,12 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
             sums[f"tested/{k}"] += k <= _tested(r)
             sums[f"accepted/{k}"] += k <= r.accepted
     return dict(sums)
+
+
+def _finished_runs(rounds: Sequence[Round]) -> int:
+    """Draft tokens accepted up to the last rejection of an answer."""
+    last = max((place for place, r in enumerate(rounds) if r.rejected), default=-1)
+    return sum(r.accepted for r in rounds[: last + 1])
 
 
 def _tested(r: Round) -> int:

@@ -153,6 +153,8 @@ class Evidence:
     ``attention``         attention_V: attention weight from suffix to visual token, softmax over the whole
                           context, mean over all layers, heads and suffix queries
     ``video_attention``   video_attention_V: the same with the softmax over the video keys only
+    ``visual_mass``       visual_mass: the last layer's attention weight from the last token to all visual tokens
+                          together, mean over heads
     ``hidden:L``          hidden["L"]: states after L layers (0 = the input embeddings). L is a layer number, or
                           a fraction of the depth written with a point ("0.5" = the middle layer)
     ====================  ==================================================================================
@@ -165,6 +167,7 @@ class Evidence:
     features_VD: Tensor | None = None
     attention_V: Tensor | None = None
     video_attention_V: Tensor | None = None
+    visual_mass: float | None = None
     hidden: Mapping[str, Hidden] = field(default_factory=dict)
 
     @property
@@ -175,11 +178,32 @@ class Evidence:
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a drafter continues: the text tokens of the prompt, the tokens committed so far, and the rounds that
-    committed them."""
+    committed them.
+
+    `visual_mass` is the target's attention on the visual tokens at the last position that it has verified (see
+    `vsd.models.attention.VisualMass`), if the drafter `needs` it; None where the target has not finished its prefill.
+    """
 
     prompt: Sequence[int]
     tokens: Sequence[int]
     rounds: Sequence[Round] = ()
+    visual_mass: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifierContext:
+    """What an acceptance rule may look at besides the draft and the target's output.
+
+    `tokens` are committed before the draft, by `rounds` (but for a first one that comes from the prefill); `left` is
+    how many more may be committed; `last_read` is false where the target has not read the draft's last node: then
+    nothing is known of what follows it, and the output has one row less. `evidence` is that of the target's prefill.
+    """
+
+    evidence: Evidence
+    tokens: Sequence[int] = ()
+    rounds: Sequence[Round] = ()
+    left: int
+    last_read: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,12 +228,19 @@ class Output:
     hidden_MD: Tensor | None = None
     relevance_M: Tensor | None = None
 
+    def behind(self, path: Sequence[int]) -> int | None:
+        """The row that follows the last node of a path through a draft (indices into N), which node i follows in row
+        i + 1; None if the target has not read that node."""
+        row = path[-1] + 1 if path else 0
+        return row if row < self.logits_MW.shape[0] else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Which draft nodes stand (`path`, indices into N from the root down) and the target's own next token.
 
-    `bonus` is None where the last accepted node was not read by the target yet (see `vsd.parallelism.parallel`).
+    `bonus` is None exactly where the last accepted node was not read by the target yet (see
+    `vsd.parallelism.parallel`). A verdict is final: what the rule says is what is committed.
 
     Of a lossy rule, for each node of the path: whether it stands only because the rule was relaxed, and how much
     likelier the target's own token was (0 to 1, at temperature 1).
@@ -219,8 +250,6 @@ class Verdict:
     bonus: int | None
     relaxed: tuple[bool, ...] = ()
     gaps: tuple[float, ...] = ()
-    relevance: tuple[float, ...] = ()
-    """How much each committed token depends on the video, the target's own included; filled in by the session."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +260,8 @@ class Round:
     (bonus not counted, and cut at the end of the answer); `committed`: tokens added to the answer, bonus included;
     `rejected`: a draft token was tested and refused; `relaxed`: which of the accepted ones (0 for the first) stand by
     a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `relevance`: how much
-    each committed token depends on the video, if it was computed.
+    each committed token depends on the video, if it was computed; `visual_mass`: the target's attention on the visual
+    tokens at the last position that the round verified, if it was computed.
 
     `proposed`: tokens that were drafted in this round; `ahead`: those of them that were drafted while the target
     verified, of which only the first was tested in this round; `wasted`: tokens that were thrown away in it, drafted
@@ -249,6 +279,7 @@ class Round:
     relaxed: tuple[int, ...] = ()
     gaps: tuple[float, ...] = ()
     relevance: tuple[float, ...] = ()
+    visual_mass: float | None = None
     proposed: int = 0
     ahead: int = 0
     wasted: int = 0

@@ -14,6 +14,7 @@ from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import Adaptive
 from vsd.drafters.dynamic_tree import DynamicTree
 from vsd.drafters.prompt_lookup import PromptLookup
+from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.tree import Tree
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
@@ -31,6 +32,7 @@ def ways() -> Iterator[tuple[str, Drafter, int]]:
         yield "chain", Chain(), gamma
     yield "chain, stops below 0.6", Chain(confidence=0.6), max(GAMMAS)
     yield "adaptive", Adaptive(inner=Chain()), max(GAMMAS)
+    yield "relevance cut", RelevanceCut(inner=Chain()), 5
     yield "viskip", ViSkip(inner=Chain()), 5
     for depth in DEPTHS:
         yield "tree", Tree(), depth

@@ -76,6 +76,7 @@ def test_a_pruner_reads_the_ratio_dial(configure: Compose) -> None:
     ("outer", "inner", "target"),
     [
         ("verifier=exact_prefix", "verifier@verifier.inner=fly", "vsd.verifiers.fly.FLy"),
+        ("drafter=relevance_cut", "drafter@drafter.inner=tree", "vsd.drafters.tree.Tree"),
         ("drafter=viskip", "drafter@drafter.inner=tree", "vsd.drafters.tree.Tree"),
         ("drafter=adaptive", "drafter@drafter.inner=prompt_lookup", "vsd.drafters.prompt_lookup.PromptLookup"),
     ],

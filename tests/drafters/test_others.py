@@ -13,6 +13,7 @@ from vsd.chance import Chance, Seeded
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import PROBES, Adaptive, Pace, best_gamma
 from vsd.drafters.prompt_lookup import PromptLookup, continuation
+from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
 from vsd.models import State, VideoLM
@@ -58,16 +59,31 @@ def test_lookup_reads_the_question_too() -> None:
     assert drafted(PromptLookup(), Context(prompt=(), tokens=[5, 6])) == []
 
 
-def test_viskip_drafts_little_where_the_video_matters() -> None:
+def test_relevance_cut_drafts_little_where_the_video_matters() -> None:
     def length(share: float, *relevance: float) -> int:
         rounds = [a_round(relevance=relevance[:2]), a_round(relevance=relevance[2:])] if relevance else []
-        return len(drafted(ViSkip(inner=Sevens(), share=share), Context(prompt=(), tokens=[1], rounds=rounds)))
+        return len(drafted(RelevanceCut(inner=Sevens(), share=share), Context(prompt=(), tokens=[1], rounds=rounds)))
 
     assert length(0.4) == 5
     assert length(0.4, 0.1, 0.2, 0.3, 0.5, 0.4) == 1  # only one of five matters more: among the first two
     assert length(0.4, 0.1, 0.6, 0.3, 0.5, 0.4) == 5
     assert length(0.0, 0.1, 0.2, 0.3, 0.5, 0.9) == 5
     assert length(1.0, 0.9, 0.2, 0.3, 0.5, 0.1) == 1
+
+
+@pytest.mark.parametrize(("mass", "count"), [(None, 5), (0.0, 5), (0.3499, 5), (0.35, 0), (0.6, 0), (1.0, 0)])
+def test_viskip_drafts_nothing_from_its_threshold_on(mass: float | None, count: int) -> None:
+    context = Context(prompt=(), tokens=[1], visual_mass=mass)
+    assert len(drafted(ViSkip(inner=Sevens()), context)) == count
+    assert len(drafted(ViSkip(inner=Sevens(), threshold=1.1), context)) == 5
+    assert not drafted(ViSkip(inner=Sevens(), threshold=0), Context(prompt=(), tokens=[1], visual_mass=0.0))
+
+
+def test_viskip_asks_for_the_mass_and_for_what_it_asks() -> None:
+    assert ViSkip(inner=Chain()).needs == {"visual_mass"}
+    assert ViSkip(inner=RelevanceCut(inner=Chain())).needs == {"visual_mass", "relevance"}
+    with pytest.raises(ValueError, match=r"^drafter.threshold: must be a number, at least 0, got -0.1$"):
+        ViSkip(inner=Chain(), threshold=-0.1)
 
 
 def test_the_best_gamma_follows_cost_and_acceptance() -> None:
@@ -123,7 +139,7 @@ def test_adaptive_notices_when_drafts_get_better() -> None:
 
 @pytest.mark.parametrize("schedule", [Sequential(), Parallel(executor="thread")], ids=["sequential", "parallel"])
 def test_every_round_is_learnt_from_once(pair: Pair, video: Video, schedule: Parallelism) -> None:
-    drafter = Adaptive(inner=ViSkip(inner=Chain()))
+    drafter = Adaptive(inner=RelevanceCut(inner=Chain()))
     drafter = Adaptive(inner=drafter)  # whatever stands between
     run = Engine(target=pair.target, draft=pair.draft, drafter=drafter, parallelism=schedule, gamma=3, max_new_tokens=3)
     rounds = [each for _ in range(4) for each in run.run(video, "What?").rounds]

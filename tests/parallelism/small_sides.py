@@ -32,7 +32,9 @@ class Reader:
         self.read: tuple[int, ...] = ()
         self.offered: tuple[int, ...] = ()
 
-    def forward(self, ids_M: Tensor, parents: Sequence[int], state: Reader, layer: str | None = None) -> Output:
+    def forward(
+        self, ids_M: Tensor, parents: Sequence[int], state: Reader, layer: str | None = None, mass: None = None
+    ) -> Output:
         assert list(parents) == list(chain(len(ids_M)))
         self.offered = tuple(ids_M.tolist())
         texts = [(*self.read, *self.offered[: count + 1])[self.first :] for count in range(len(self.offered))]
@@ -49,7 +51,9 @@ class Writer:
     def __init__(self, model: Model, law: Law, chance: Chance, first: int) -> None:
         self.model, self.law, self.chance, self.first = model, law, chance, first
 
-    def propose(self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int) -> Future[Window]:
+    def propose(
+        self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int, visual_mass: float | None = None
+    ) -> Future[Window]:
         text, laws = tuple(tokens[self.first :]), list[Tensor]()
         before = len(text)
         for _ in range(gamma):

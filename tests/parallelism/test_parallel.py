@@ -183,7 +183,13 @@ def test_what_goes_wrong_on_the_other_thread_is_told_here(pair: Pair, video: Vid
         def propose(self, *_: object) -> Draft:
             raise torch.OutOfMemoryError("no room for a draft")
 
-    run = Engine(target=pair.target, draft=pair.draft, drafter=Broken(), parallelism=Parallel(), max_new_tokens=TOKENS)
+    run = Engine(
+        target=pair.target,
+        draft=pair.draft,
+        drafter=Broken(),
+        parallelism=Parallel(executor="thread"),
+        max_new_tokens=TOKENS,
+    )
     for _ in range(2):  # and the next sample finds the worker as it was
         with pytest.raises(torch.OutOfMemoryError, match="no room for a draft"):
             run.run(video, QUESTION)

@@ -34,6 +34,21 @@ def test_uniform_takes_the_middles_of_equal_stretches():
     assert Uniform(ratio=0.97).keep(video(1, 3, 3)).tolist() == [4]
 
 
+def test_uniform_with_both_ends_is_a_truncated_linspace():
+    assert Uniform(ratio=0.75, ends="both").keep(video(1, 4, 4)).tolist() == [0, 5, 10, 15]
+    assert Uniform(ratio=0.5, ends="both").keep(video(1, 1, 10)).tolist() == [0, 2, 4, 6, 9]
+    assert Uniform(ratio=0.97, ends="both").keep(video(1, 3, 3)).tolist() == [0]
+    for tokens in range(2, 60):
+        kept = Uniform(ratio=0.6, ends="both").keep(video(1, 1, tokens))
+        ours, theirs = kept, torch.linspace(0, tokens - 1, len(kept), dtype=torch.float64)
+        assert (ours - theirs).abs().max() < 1  # truncated; the sum in floating point may fall below a whole number
+
+
+def test_uniform_refuses_other_ends():
+    with pytest.raises(ValueError, match=r"^pruner.ends: must be one of middle, both, got 'first'$"):
+        Uniform(ratio=0.5, ends="first")
+
+
 def test_frame_keeps_whole_frames():
     assert Frame(ratio=0.5).keep(video(4, 1, 2)).tolist() == [2, 3, 6, 7]
 

@@ -11,10 +11,8 @@ import torch
 
 from vsd.chance import Seeded
 from vsd.models.tree import chain
-from vsd.types import Draft, Evidence, Grid, Output, Verdict
-from vsd.verifiers import Greedy, Verifier
-from vsd.verifiers.exact_prefix import ExactPrefix
-from vsd.verifiers.fly import FLy, gated, normalised_entropy
+from vsd.types import Draft, Evidence, Grid, Output, Round, Verdict, VerifierContext
+from vsd.verifiers import Verifier
 from vsd.verifiers.lvspec import LVSpec, loose_by_quantile, loose_by_rank, shifted
 from vsd.verifiers.random_relax import RandomRelax
 from vsd.verifiers.relaxed import Line, Relaxed
@@ -22,7 +20,7 @@ from vsd.verifiers.synthetic import Synthetic
 from vsd.verifiers.topk import TopK
 from vsd.verifiers.typical import Typical
 
-EVIDENCE = Evidence(grid=Grid(1, 1, 1))
+CONTEXT = VerifierContext(evidence=Evidence(grid=Grid(1, 1, 1)), left=99)
 
 
 def judge(
@@ -31,13 +29,19 @@ def judge(
     laws: Sequence[Sequence[float]],
     parents: Sequence[int] | None = None,
     relevance: Sequence[float] | None = None,
+    context: VerifierContext = CONTEXT,
 ) -> Verdict:
     """The verdict on a draft (a chain by default), from the target's laws after the root and after each node."""
     parents = chain(len(tokens)) if parents is None else parents
     draft = Draft(tokens_N=torch.tensor(tokens, dtype=torch.long), parents_N=torch.tensor(parents, dtype=torch.long))
     logits_MW = torch.tensor(laws, dtype=torch.float64).log()
     relevance_M = None if relevance is None else torch.tensor(relevance, dtype=torch.float64)
-    return rule.verify(draft, Output(logits_MW=logits_MW, relevance_M=relevance_M), EVIDENCE, Seeded(0))
+    return rule.verify(draft, Output(logits_MW=logits_MW, relevance_M=relevance_M), context, Seeded(0))
+
+
+def a_round(relevance: tuple[float, ...]) -> Round:
+    count = len(relevance)
+    return Round(drafted=count, nodes=count, accepted=count, committed=count, rejected=False, relevance=relevance)
 
 
 SURE = [0.97, 0.01, 0.01, 0.01]
@@ -121,13 +125,17 @@ def test_lvspec_forgives_a_shift_unless_told() -> None:
     assert judge(LVSpec(looseness=0.1, shift=False), [0, 1, 2], laws, relevance=relevance).path == ()
 
 
-def test_the_quantile_of_one_sample_is_not_the_next_ones() -> None:
-    rule = LVSpec(threshold="quantile")
-    first = rule.for_sample()
-    judge(first, [1, 1], [UNSURE] * 3, relevance=[0.1, 0.2, 0.3])
-    assert isinstance(first, LVSpec)
-    assert first.seen == [0.1, 0.2]
-    assert rule.seen == rule.for_sample().seen == []  # type: ignore[attr-defined]
+def test_the_quantile_is_that_of_the_answer_so_far() -> None:
+    rule, tokens, laws = LVSpec(threshold="quantile", looseness=0.5, shift=False), [1], [UNSURE, SURE]
+
+    def stood(*before: float) -> bool:
+        rounds = [a_round(relevance=before)]
+        context = VerifierContext(evidence=CONTEXT.evidence, rounds=rounds, left=9)
+        return bool(judge(rule, tokens, laws, relevance=[0.5, 0.5], context=context).path)
+
+    assert not stood()  # of one value, the place itself, it is the largest
+    assert stood(0.9, 0.8, 0.1)
+    assert not stood(0.9, 0.2, 0.1)
 
 
 # The others
@@ -148,32 +156,10 @@ def test_topk() -> None:
     assert judge(TopK(k=2, gap=1.0), [2], [UNSURE, SURE]).path == ()
 
 
-def test_entropy_is_normalised() -> None:
-    flat = torch.full((1, 4), 0.25, dtype=torch.float64)
-    assert normalised_entropy(flat, 0) == pytest.approx([1.0])
-    assert normalised_entropy(torch.tensor([[1.0, 0.0]]), 0) == pytest.approx([0.0])
-    assert normalised_entropy(torch.tensor([[0.4, 0.4, 0.2, 0.0]]), 2) == pytest.approx([1.0])
-
-
-def test_fly_rejects_a_mismatch_that_another_one_follows() -> None:
-    same, unsure = [True, False, True, True, False, True], [True] * 6
-    assert gated(same, unsure, 2) == (True, True, True, True, True, True)
-    assert gated(same, unsure, 3) == (True, False, True, True, True, True)
-    assert gated(same, [False] * 6, 0) == tuple(same)
-    assert gated(same, unsure, 0) == (True,) * 6
-
-
-def test_fly_asks_whether_the_target_is_unsure() -> None:
-    assert judge(FLy(), [1, 0], [UNSURE, SURE, SURE]).path == (0, 1)
-    assert judge(FLy(), [1, 0], [SURE, SURE, SURE]).path == ()
-    assert judge(FLy(window=6), [1, 1], [UNSURE, UNSURE, SURE]).path == ()
-    assert judge(FLy(window=0), [1, 1], [UNSURE, UNSURE, SURE]).path == (0, 1)
-
-
 def test_random_relaxation_has_its_rate() -> None:
     draft = Draft(tokens_N=torch.tensor([1]), parents_N=torch.tensor([-1]))
     output, chance = Output(logits_MW=torch.tensor([UNSURE, SURE]).log()), Seeded(0)
-    stood = sum(bool(RandomRelax(looseness=0.3).verify(draft, output, EVIDENCE, chance).path) for _ in range(1000))
+    stood = sum(bool(RandomRelax(looseness=0.3).verify(draft, output, CONTEXT, chance).path) for _ in range(1000))
     assert 250 < stood < 350
 
 
@@ -182,7 +168,7 @@ def test_a_node_is_drawn_once_whatever_hangs_below_it(rule: Relaxed) -> None:
     parents = torch.tensor([-1, 0, 0, 0, 0, 0, 0, 0, 0])
     draft = Draft(tokens_N=torch.ones(9, dtype=torch.long), parents_N=parents)
     output, chance = Output(logits_MW=torch.tensor([UNSURE] * 10).log()), Seeded(0)
-    stood = sum(bool(rule.verify(draft, output, EVIDENCE, chance).path) for _ in range(1000))
+    stood = sum(bool(rule.verify(draft, output, CONTEXT, chance).path) for _ in range(1000))
     assert 250 < stood < 350
 
 
@@ -190,17 +176,6 @@ def test_synthetic_acceptance_has_its_rates() -> None:
     rule = Synthetic(rates=(1.0, 0.0), rate=1.0)
     assert judge(rule, [3, 3, 3], [SURE] * 4).path == (0,)
     assert rule.synthetic
-
-
-def test_the_prefix_is_exact() -> None:
-    rule = ExactPrefix(inner=RandomRelax(looseness=1.0), length=3).for_sample()
-    committed = []
-    for _ in range(4):
-        verdict = judge(rule, [1], [UNSURE, SURE])
-        committed.append(len(verdict.path) + 1)
-    assert committed == [1, 1, 1, 2]
-    assert isinstance(rule.alone(), Greedy)
-    assert ExactPrefix(inner=Greedy()).lossless
 
 
 @pytest.mark.parametrize(
@@ -213,7 +188,6 @@ def test_the_prefix_is_exact() -> None:
         ),
         (lambda: LVSpec(shift_window=0), r"^verifier.shift_window: must be a whole number, at least 1, got 0$"),
         (lambda: RandomRelax(looseness=-0.1), r"^verifier.looseness: must be in \[0, 1\], got -0.1$"),
-        (lambda: FLy(top=1), r"^verifier.top: must be 0 or at least 2, got 1$"),
         (lambda: TopK(k=0), r"^verifier.k: must be a whole number, at least 1, got 0$"),
         (lambda: Synthetic(rates=(2.0,)), r"^verifier.rates: must be in \[0, 1\], got 2.0$"),
         (lambda: Typical(epsilon=-1), r"^verifier.epsilon: must be a number, at least 0, got -1$"),

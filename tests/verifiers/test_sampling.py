@@ -11,11 +11,11 @@ from tests.small_model import SmallModel, distance, law_of_target
 from vsd.chance import Chance, Seeded
 from vsd.law import Law
 from vsd.models.tree import chain, children, depths
-from vsd.types import Draft, Evidence, Grid, Output, Verdict
+from vsd.types import Draft, Evidence, Grid, Output, Verdict, VerifierContext
 from vsd.verifiers import sampling
 from vsd.verifiers.sampling import Sampling
 
-EVIDENCE = Evidence(grid=Grid(1, 1, 1))
+CONTEXT = VerifierContext(evidence=Evidence(grid=Grid(1, 1, 1)), left=99)
 # parents, words in the vocabulary: all outcomes of a larger tree over as many words would be too many
 TREES = {
     "chain": (chain(2), 4),
@@ -73,7 +73,7 @@ def law_of_answers(
 
     def answer(chance: Branches) -> tuple[int, ...]:
         drafted = propose(draft, parents, law, chance)
-        words = committed(drafted, verifier.verify(drafted, output_of(target, drafted), EVIDENCE, chance))
+        words = committed(drafted, verifier.verify(drafted, output_of(target, drafted), CONTEXT, chance))
         while len(words) < length:
             words = (*words, chance.pick(target.law(verifier, words)))
         return words
@@ -114,7 +114,7 @@ def test_a_draft_of_the_same_law_is_always_accepted() -> None:
     for seed in range(20):
         chance = Seeded(seed)
         draft = propose(model, chain(3), Law(temperature=1.0), chance)
-        assert verifier.verify(draft, output_of(model, draft), EVIDENCE, chance).path == (0, 1, 2)
+        assert verifier.verify(draft, output_of(model, draft), CONTEXT, chance).path == (0, 1, 2)
 
 
 def test_seeded_chance_follows_the_weights() -> None:
@@ -126,3 +126,11 @@ def test_seeded_chance_follows_the_weights() -> None:
     assert 0.2 < sum(chance.happens(0.25) for _ in range(2000)) / 2000 < 0.3
     assert not any(chance.happens(0.0) for _ in range(100))
     assert all(chance.happens(1.0) for _ in range(100))
+
+
+def test_behind_a_node_that_is_not_read_nothing_is_drawn() -> None:
+    model, verifier = SmallModel(3, 4), Sampling(temperature=1.0)
+    draft = propose(model, chain(3), Law(temperature=1.0), Seeded(0))
+    whole = output_of(model, draft)
+    verdict = verifier.verify(draft, Output(logits_MW=whole.logits_MW[:3]), CONTEXT, Seeded(1))
+    assert (verdict.path, verdict.bonus) == ((0, 1, 2), None)

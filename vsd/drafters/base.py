@@ -24,7 +24,8 @@ class Drafter(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """{"relevance"} if the rounds of the context must hold the visual relevance of their tokens."""
+        """Names "relevance" if the rounds of the context must hold the visual relevance of their tokens, "visual_mass"
+        if the context must hold the target's attention on the visual tokens."""
         return frozenset()
 
     @abstractmethod

@@ -1,12 +1,14 @@
-"""No drafting where the answer depends on the video."""
+"""ViSkip: no drafting while the target looks at the video."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from vsd.chance import Chance
 from vsd.drafters.around import Around
-from vsd.fields import require_share
+from vsd.fields import require_number
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
@@ -14,29 +16,34 @@ from vsd.types import Context, Draft
 
 @dataclass(frozen=True, kw_only=True)
 class ViSkip(Around):
-    """Asks another drafter, but for one token only behind a token that depends on the video.
+    """Asks another drafter, but for nothing in a round where the target's attention is on the video.
 
-    Visual relevance is LVSpec's (arXiv 2604.05650). A draft is cut if the last committed token is among the `share` of
-    this answer's tokens so far that depend most on the video: what follows such a token is more often refused, so that
-    less is drafted for nothing. The answer is as exact as ever.
+    ViSkip of MMSpec, arXiv 2603.14989. The mass is the sum of the target's attention weights on the visual tokens in
+    its last layer, mean over the heads, of the last position that it has verified, in the prefill for the first round.
+    From `threshold` on the draft of the round is dropped, and the target goes on alone for one token; a threshold above
+    1 never drops one. The answer is as exact as ever.
 
-    Differs from the paper in: that has only the score; drafting by it is not taken from a paper.
+    Differs from the paper in: a dropped draft is not made at all (of the authors' variants one makes it and throws it
+    away); every verified position is looked at, also one behind a token that the target wrote alone; LLaVA-OneVision's
+    closing newline counts as text. Under a parallel schedule a draft follows the mass of the last position verified
+    when it is asked for, behind which a window may still be unverified; a window drafted within the target's prefill
+    is never dropped.
     """
 
-    share: float = 0.2
+    threshold: float = 0.35
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_share("drafter.share", self.share)
+        require_number("drafter.threshold", self.threshold, least=0)
 
     @property
     def needs(self) -> frozenset[str]:
-        return self.inner.needs | {"relevance"}
+        return self.inner.needs | {"visual_mass"}
 
     def propose(
         self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
     ) -> Draft:
-        seen = [value for round in context.rounds for value in round.relevance]
-        above = sum(value > seen[-1] for value in seen)
-        relevant = bool(seen) and above < self.share * len(seen)
-        return self.inner.propose(context, model, state, 1 if relevant else gamma, chance)
+        if context.visual_mass is not None and context.visual_mass >= self.threshold:
+            nothing = torch.empty(0, dtype=torch.long)
+            return Draft(tokens_N=nothing, parents_N=nothing)
+        return self.inner.propose(context, model, state, gamma, chance)

@@ -28,9 +28,7 @@ class SuffixAttention:
     def __init__(self, visual_V: Tensor, *, context: bool, video: bool, ranks: int = 1) -> None:
         """`context`: weights normalised over the whole context. `video`: over the visual tokens only. `ranks`: how many
         processes hold equal shares of the heads."""
-        # Placeholders stand side by side, and a slice of the keys is a view where an index would be a copy.
-        first, last = int(visual_V[0]), int(visual_V[-1])
-        self._columns = slice(first, last + 1) if last - first + 1 == len(visual_V) else visual_V
+        self._columns = _columns(visual_V)
         self._context, self._video = context, video
         self._device = visual_V.device
         self._ranks = ranks
@@ -66,6 +64,55 @@ class SuffixAttention:
         return total_V / (self._rows * self._ranks)
 
 
+class VisualMass:
+    """Says how much of a token's attention falls on the visual tokens: the sum of its weights on them in one layer,
+    softmax over the whole context, mean over the heads. In [0, 1].
+
+    Which token is asked for is known only when its pass is over. So it keeps the queries of the last pass, and forms
+    one row when it is asked for one.
+    """
+
+    def __init__(self, visual_V: Tensor, *, layer: int, last: bool = False, ranks: int = 1) -> None:
+        """`layer`: the number of the layer, from 0. `last`: keep the last query of a pass alone. `ranks`: how many
+        processes hold equal shares of the heads."""
+        self._columns = _columns(visual_V)
+        self._layer, self._last, self._ranks = layer, last, ranks
+        self._seen: tuple[Tensor, Tensor, Tensor | None, float] | None = None
+
+    def see(self, layer: int, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float) -> None:
+        """Take what is needed of a pass: query (1, H, M, d), key (1, Hkv, T, d), additive mask (1, 1, M or more, T), or
+        None where row i sees all but the last M - 1 - i."""
+        if layer != self._layer:
+            return
+        count = query.shape[2]
+        if self._last:  # a prompt's queries are large
+            query = query[:, :, count - 1 :].clone()
+            mask = None if mask is None else mask[:, :, count - 1 : count]
+        self._seen = query, key, mask, scaling
+
+    def at(self, row: int) -> float:
+        """The mass of the token in this row of the last pass; before the cache is committed, which moves its rows."""
+        assert self._seen is not None, "no pass was seen"
+        query, key, mask, scaling = self._seen
+        keys, count, total = key.shape[1], query.shape[2], key.shape[2]
+        folded = query[0, :, row].reshape(keys, -1, query.shape[-1])
+        scores = (folded @ key[0].transpose(1, 2)) * scaling
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        visible = total - count + 1 + row  # in a chain
+        scores = scores[..., :visible] if mask is None else scores + mask[0, 0, row, :total]
+        columns = self._columns if isinstance(self._columns, slice) else self._columns.to(scores.device)
+        total_mass = scores.softmax(-1)[..., columns].sum(-1).mean()
+        if self._ranks > 1:
+            distributed.all_reduce(total_mass)
+        return float(total_mass) / self._ranks
+
+
+def _columns(visual_V: Tensor) -> slice | Tensor:
+    """The visual tokens' keys: they stand side by side, and a slice is a view where an index would be a copy."""
+    first, last = int(visual_V[0]), int(visual_V[-1])
+    return slice(first, last + 1) if last - first + 1 == len(visual_V) else visual_V
+
+
 def attention_forward(
     module: nn.Module,
     query: Tensor,
@@ -74,6 +121,7 @@ def attention_forward(
     attention_mask: Tensor | None,
     scaling: float,
     probe: SuffixAttention | None = None,
+    mass: VisualMass | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Fused attention, (1, H, M, d) against (1, Hkv, rows, d); returns (1, M, H, d).
@@ -83,6 +131,8 @@ def attention_forward(
     batch, heads, count, size = query.shape
     key_heads = key.shape[1]
     groups = heads // key_heads
+    if mass is not None:
+        mass.see(module.layer_idx, query, key, attention_mask, scaling)  # type: ignore[arg-type]
     if attention_mask is None and count > 1:
         return _causal(query, key, value, scaling, groups).transpose(1, 2), None
     if attention_mask is not None and attention_mask.shape[2] != groups * count:

@@ -22,7 +22,7 @@ from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
 from vsd.clock import Clock
-from vsd.models.attention import NAME, SuffixAttention
+from vsd.models.attention import NAME, SuffixAttention, VisualMass
 from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
 from vsd.models.layers import check_attention
@@ -34,7 +34,8 @@ ROPES = ("trained", "library")
 installed transformers, where the two differ."""
 
 _ATTENTION = frozenset({"attention", "video_attention"})
-_PLAIN_NEEDS = _ATTENTION | {"features"}
+_AT_THE_END = _ATTENTION | {"visual_mass"}
+_PLAIN_NEEDS = _AT_THE_END | {"features"}
 _SUFFIX_PIECE = 64
 _SPARE_ROWS = 512
 _WARM_SIDE = 56
@@ -51,7 +52,7 @@ class Early:
     @property
     def served(self) -> bool:
         """Whether the call will come."""
-        return not self.needs & _ATTENTION
+        return not self.needs & _AT_THE_END
 
 
 class VideoLM(ABC):
@@ -203,6 +204,7 @@ class VideoLM(ABC):
         if want & _ATTENTION:
             over = {"context": "attention" in want, "video": "video_attention" in want}
             probe = SuffixAttention(prompt.visual_V, **over, ranks=self.ranks)
+        mass = self.visual_mass(prompt, last=True) if "visual_mass" in want else None
         taps = HiddenTaps(self.text, layers, prompt)
         if early and early.served:
             number = max((layers[name] for name in _hidden_names(early.needs)), default=0)
@@ -216,9 +218,10 @@ class VideoLM(ABC):
                     state.extend(end - start),
                     state,
                     probe=probe if start >= prompt.suffix else None,
+                    mass=mass if end == prompt.length else None,
                 )
             logits_W = self._logits(hidden_MD[-1:])[0]
-        return state, logits_W, _evidence(want, prompt, taps, probe)
+        return state, logits_W, _evidence(want, prompt, taps, probe, mass)
 
     @torch.inference_mode()
     def forward(
@@ -228,24 +231,26 @@ class VideoLM(ABC):
         state: State,
         *,
         layer: str | None = None,
+        mass: VisualMass | None = None,
     ) -> Output:
         """Run M tree nodes behind the cache; `State.commit` then says which of them stand.
 
         `parents_M[i]` is the node that node i follows, -1 for the cache's end. The rotary position of a node is that
         of the next generated token plus the node's depth. With `layer`, a number or a share of the depth as in
-        `vsd.types.Evidence`, the states after it are returned too (behind the final norm for the last). Raises
-        ValueError when the cache has no room or a parent comes after its child.
+        `vsd.types.Evidence`, the states after it are returned too (behind the final norm for the last). `mass` can be
+        asked for the attention of each node until the next commit. Raises ValueError when the cache has no room or a
+        parent comes after its child.
         """
         parents = parents_M.tolist() if isinstance(parents_M, Tensor) else parents_M
         positions_P1M, mask = state.attach(parents)
         embeds_MD = self._embed(ids_M)
         number = self.depth if layer is None else layer_number(layer, self.depth)
         if number in (0, self.depth):
-            hidden_MD = self._run(embeds_MD, positions_P1M, mask, state)
+            hidden_MD = self._run(embeds_MD, positions_P1M, mask, state, mass=mass)
             states_MD = embeds_MD if number == 0 else hidden_MD
         else:
             with tapped(self.text, number) as found:
-                hidden_MD = self._run(embeds_MD, positions_P1M, mask, state)
+                hidden_MD = self._run(embeds_MD, positions_P1M, mask, state, mass=mass)
             states_MD = found[0][0]
         return Output(logits_MW=self._logits(hidden_MD), hidden_MD=None if layer is None else states_MD)
 
@@ -258,6 +263,11 @@ class VideoLM(ABC):
         output = self.forward(logits_W.argmax()[None].to(self.device), [-1], state)
         state.commit([0])
         output.logits_MW.argmax(-1).tolist()  # waits for the device
+
+    def visual_mass(self, prompt: Prompt, *, last: bool = False) -> VisualMass:
+        """Takes the attention on this prompt's visual tokens out of the passes it is given to; with `last` only of a
+        pass's last row."""
+        return VisualMass(prompt.visual_V, layer=self.depth - 1, last=last, ranks=self.ranks)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, special tokens left out."""
@@ -310,8 +320,9 @@ class VideoLM(ABC):
         state: State,
         *,
         probe: SuffixAttention | None = None,
+        mass: VisualMass | None = None,
     ) -> Tensor:
-        extra = {} if probe is None else {"probe": probe}
+        extra = {name: each for name, each in (("probe", probe), ("mass", mass)) if each is not None}
         output = self.text(
             inputs_embeds=embeds_MD[None],
             position_ids=positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0],
@@ -378,13 +389,20 @@ def _metadata(count: int, height: int, width: int, *, fps: float) -> VideoMetada
     return VideoMetadata(total_num_frames=count, fps=fps, height=height, width=width, frames_indices=list(range(count)))
 
 
-def _evidence(want: frozenset[str], prompt: Prompt, taps: HiddenTaps, probe: SuffixAttention | None = None) -> Evidence:
+def _evidence(
+    want: frozenset[str],
+    prompt: Prompt,
+    taps: HiddenTaps,
+    probe: SuffixAttention | None = None,
+    mass: VisualMass | None = None,
+) -> Evidence:
     """What is wanted of what was collected so far."""
     return Evidence(
         grid=prompt.grid,
         features_VD=prompt.features_VD if "features" in want else None,
         attention_V=probe.attention_V if probe else None,
         video_attention_V=probe.video_attention_V if probe else None,
+        visual_mass=mass.at(0) if mass else None,
         hidden=taps.hidden(_hidden_names(want)),
     )
 

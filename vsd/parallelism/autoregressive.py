@@ -17,6 +17,6 @@ class Autoregressive(InTurn):
     def decode(self, session: Session) -> None:
         while not session.answer.finish:
             start = session.clock.now()
-            verdict = session.verify(NO_DRAFT)
+            judged = session.verify(NO_DRAFT)
             seconds = session.clock.now() - start
-            session.answer.add(NO_DRAFT, verdict, verify_s=seconds, wall_s=seconds)
+            session.add(NO_DRAFT, judged, verify_s=seconds, wall_s=seconds)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from vsd.clock import Clock
 from vsd.drafters.base import Drafter
 from vsd.drafting import DraftSide, Window
 from vsd.fields import require, require_one_of
+from vsd.models.attention import VisualMass
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import depths
@@ -24,8 +25,8 @@ from vsd.parallelism.agreed import agreed
 from vsd.parallelism.chains import NO_DRAFT, part
 from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
-from vsd.types import Draft, Evidence, Output, Round, Verdict
-from vsd.verifiers.base import Verifier
+from vsd.types import Draft, Evidence, Output, Round, Verdict, VerifierContext
+from vsd.verifiers.base import Verifier, check_final
 
 SIMULATED = "simulated"
 
@@ -66,6 +67,8 @@ class Answer:
         draft: Draft,
         verdict: Verdict,
         *,
+        relevance: tuple[float, ...] = (),
+        visual_mass: float | None = None,
         proposed: int = 0,
         ahead: int = 0,
         draft_s: float = 0.0,
@@ -94,7 +97,8 @@ class Answer:
                 rejected=committed > len(verdict.path) and last in parents,
                 relaxed=relaxed,
                 gaps=tuple(verdict.gaps[place] for place in relaxed if place < len(verdict.gaps)),
-                relevance=verdict.relevance[:committed],
+                relevance=relevance[:committed],
+                visual_mass=visual_mass,
                 proposed=proposed,
                 ahead=ahead,
                 wasted=len(parents) - accepted + (max(ahead - 1, 0) if own or self.finish else 0),
@@ -106,11 +110,25 @@ class Answer:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What the rule said of a draft, and what was measured of the tokens that it lets stand.
+
+    `relevance`: how much each depends on the video, the target's own included; `visual_mass`: the target's attention on
+    the visual tokens at the last position that is verified.
+    """
+
+    verdict: Verdict
+    relevance: tuple[float, ...] = ()
+    visual_mass: float | None = None
+
+
 @dataclass(kw_only=True)
 class Session:
     """One sample between its prefills and its last token: all that a schedule works with.
 
-    `worker` drafts (None: nobody does); `relevance` is set if the visual relevance of tokens is wanted.
+    `worker` drafts (None: nobody does); `relevance` is set if the visual relevance of tokens is wanted, `mass` if the
+    target's attention on the visual tokens is.
 
     `state` holds the target's prompt. `begin` commits the first token, which comes from the prefill; from then on the
     last token of the answer is in no cache yet: it is the root of the next verification. `pending` is a chain that was
@@ -127,10 +145,12 @@ class Session:
     answer: Answer
     clock: Clock
     chance: Chance
+    mass: VisualMass | None = None
     target_forwards: int = 0
     pending: Draft = NO_DRAFT
 
     def __post_init__(self) -> None:
+        self._visual_mass = self.evidence.visual_mass  # at the last position that the target has verified
         self._meter = self.relevance.meter(self.evidence) if self.relevance else None
         self._told = 0
 
@@ -142,14 +162,16 @@ class Session:
             relevance_M = self._meter(self.evidence.hidden[self.relevance.layer].text_SD[-1:])
         draft = window.draft if window else NO_DRAFT
         tested = part(draft, 0, 1)
-        verdict = self._verdict(tested, Output(logits_MW=logits_W[None], relevance_M=relevance_M))
+        judged = self._judged(tested, Output(logits_MW=logits_W[None], relevance_M=relevance_M))
+        bonus = judged.verdict.bonus
         if window is None:
-            assert verdict.bonus is not None  # without a draft there always is a token of the target's own
-            self.answer.append([verdict.bonus])
+            assert bonus is not None  # without a draft there always is a token of the target's own
+            self.answer.append([bonus])
             return
         count = len(draft.tokens_N)
-        self.answer.add(tested, verdict, proposed=count, ahead=count, draft_s=window.seconds)
-        self.pending = part(draft, 1, None) if verdict.bonus is None else NO_DRAFT
+        judged = replace(judged, visual_mass=self._visual_mass)
+        self.add(tested, judged, proposed=count, ahead=count, draft_s=window.seconds)
+        self.pending = part(draft, 1, None) if bonus is None else NO_DRAFT
 
     def propose(self) -> Draft:
         """As many drafted tokens as can still be committed beside the target's own."""
@@ -162,7 +184,7 @@ class Session:
         if self.worker is None or gamma < 1:
             return None
         tokens = [*self.answer.tokens, *pending.tokens_N.tolist()]
-        return agreed(self.worker.propose(tokens, self._untold(), gamma))
+        return agreed(self.worker.propose(tokens, self._untold(), gamma, self._visual_mass))
 
     def end(self) -> None:
         """Tell the draft of the last rounds."""
@@ -173,9 +195,13 @@ class Session:
         rounds, self._told = self.answer.rounds[self._told :], len(self.answer.rounds)
         return rounds
 
-    def verify(self, draft: Draft) -> Verdict:
+    def verify(self, draft: Draft) -> Judged:
         """One target pass over the last committed token and the draft; keeps the accepted rows of its cache."""
         return self.judge(draft, self.read(draft))
+
+    def add(self, draft: Draft, judged: Judged, **counts: Any) -> None:
+        """Commit what stands of a draft, and record the round (see `Answer.add`)."""
+        self.answer.add(draft, judged.verdict, relevance=judged.relevance, visual_mass=judged.visual_mass, **counts)
 
     def read(self, draft: Draft) -> Output:
         """The target's pass over the last committed token and the draft's nodes."""
@@ -183,45 +209,39 @@ class Session:
         ids_M = torch.cat((root_M, draft.tokens_N.to(self.target.device)))
         parents = (-1, *(parent + 1 for parent in draft.parents_N.tolist()))
         layer = self.relevance.layer if self.relevance else None
-        output = self.target.forward(ids_M, parents, self.state, layer=layer)
+        output = self.target.forward(ids_M, parents, self.state, layer=layer, mass=self.mass)
         self.target_forwards += 1
         if self._meter is not None and output.hidden_MD is not None:
             output = replace(output, relevance_M=self._meter(output.hidden_MD))
         return output
 
-    def judge(self, draft: Draft, output: Output) -> Verdict:
+    def judge(self, draft: Draft, output: Output) -> Judged:
         """What the rule says of a draft; keeps the accepted rows of the target's cache."""
-        read = output.logits_MW.shape[0] - 1
-        verdict = self._verdict(draft, output)
-        self.state.commit((0, *(node + 1 for node in verdict.path if node < read)))
-        return verdict
+        judged = self._judged(draft, output)
+        rows = [0, *(node + 1 for node in judged.verdict.path if node + 1 < output.logits_MW.shape[0])]
+        if self.mass is not None:  # before the rows that it looks at are moved
+            found = self.mass.at(rows[-1])
+            self._visual_mass = ranks.decided(lambda: found)
+            judged = replace(judged, visual_mass=self._visual_mass)
+        self.state.commit(rows)
+        return judged
 
-    def _verdict(self, draft: Draft, output: Output) -> Verdict:
-        """What the rule says of a draft.
-
-        The target may not have read the last node yet: it can be tested all the same, but if it stands there is no
-        token of the target's own behind it.
-        """
-        read = output.logits_MW.shape[0] - 1
-        if len(draft.tokens_N) > read:
-            output = _padded(output, len(draft.tokens_N) - read)
-        verdict = ranks.decided(lambda: self.verifier.verify(draft, output, self.evidence, self.chance))
-        if verdict.path and verdict.path[-1] >= read:
-            verdict = replace(verdict, bonus=None)
-        if output.relevance_M is not None:
-            before = [0, *(node + 1 for node in verdict.path)]  # the states that the committed tokens followed from
-            before = before[: len(verdict.path) + (verdict.bonus is not None)]
-            verdict = replace(verdict, relevance=tuple(output.relevance_M[before].tolist()))
-        return verdict
-
-
-def _padded(output: Output, rows: int) -> Output:
-    """The output with its last row repeated: a rule wants a row behind every node, what it says is not used."""
-    relevance_M = output.relevance_M
-    return Output(
-        logits_MW=torch.cat((output.logits_MW, output.logits_MW[-1:].expand(rows, -1))),
-        relevance_M=None if relevance_M is None else torch.cat((relevance_M, relevance_M[-1:].expand(rows))),
-    )
+    def _judged(self, draft: Draft, output: Output) -> Judged:
+        """What the rule says of a draft, by the target's output over what it has read of it."""
+        context = VerifierContext(
+            evidence=self.evidence,
+            tokens=self.answer.tokens,
+            rounds=self.answer.rounds,
+            left=self.answer.left,
+            last_read=output.logits_MW.shape[0] > len(draft.tokens_N),
+        )
+        verdict = ranks.decided(lambda: self.verifier.verify(draft, output, context, self.chance))
+        check_final(verdict, output, self.verifier)
+        if output.relevance_M is None:
+            return Judged(verdict=verdict)
+        before = [0, *(node + 1 for node in verdict.path)]  # the states that the committed tokens followed from
+        before = before[: len(verdict.path) + (verdict.bonus is not None)]
+        return Judged(verdict=verdict, relevance=tuple(output.relevance_M[before].tolist()))
 
 
 class Parallelism(ABC):

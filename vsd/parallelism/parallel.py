@@ -45,7 +45,7 @@ class Parallel(Parallelism):
 
     chains: ClassVar[bool] = True
 
-    executor: str = "thread"
+    executor: str = "process"
     profile: str = ""
     pre_verify: bool = True
     post_verify: bool = True
@@ -120,11 +120,11 @@ class Parallel(Parallelism):
         new = windows[-1].draft if ahead else NO_DRAFT
         judging = session.clock.now()
         tested = joined(pending, part(new, 0, 1))
-        verdict = session.judge(tested, output)
+        judged = session.judge(tested, output)
         now = session.clock.now()
-        session.answer.add(
+        session.add(
             tested,
-            verdict,
+            judged,
             proposed=sum(len(window.draft.tokens_N) for window in windows),
             ahead=len(new.tokens_N),
             draft_s=sum(window.seconds for window in windows),
@@ -132,7 +132,7 @@ class Parallel(Parallelism):
             wait_s=waited + judging - read,
             wall_s=now - start,
         )
-        return part(new, 1, None) if verdict.bonus is None else NO_DRAFT
+        return part(new, 1, None) if judged.verdict.bonus is None else NO_DRAFT
 
 
 def _done(job: Future[Window] | None) -> list[Window]:

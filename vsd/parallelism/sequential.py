@@ -16,11 +16,11 @@ class Sequential(InTurn):
             start = session.clock.now()
             draft = session.propose()
             drafted = session.clock.now()
-            verdict = session.verify(draft)
+            judged = session.verify(draft)
             verified = session.clock.now()
-            session.answer.add(
+            session.add(
                 draft,
-                verdict,
+                judged,
                 proposed=len(draft.tokens_N),
                 draft_s=drafted - start,
                 verify_s=verified - drafted,

@@ -29,9 +29,11 @@ class Worker(ABC):
         """See `DraftSide.prefill`."""
         return self._submit("prefill", kept_K, grid, words, seed)
 
-    def propose(self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int) -> Future[Window]:
+    def propose(
+        self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int, visual_mass: float | None = None
+    ) -> Future[Window]:
         """See `DraftSide.propose`."""
-        return self._submit("propose", tokens, rounds, gamma)
+        return self._submit("propose", tokens, rounds, gamma, visual_mass)
 
     def tell(self, rounds: Sequence[Round]) -> None:
         """See `DraftSide.tell`; nobody waits for it."""

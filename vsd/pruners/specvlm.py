@@ -23,11 +23,13 @@ class SpecVLM(Attention):
 
     Paper: arXiv 2508.16201.
 
-    Stage I takes the fewest top-scored tokens whose scores sum to at least `p` of the total, capped at K. Stage II
-    fills the budget from the tokens not yet taken, at even stride from the first to the last in raster/time order.
+    Stage I takes the fewest top-scored tokens whose scores sum to at least `p` of the total, at least one and at most
+    K. Stage II fills the budget from the tokens not yet taken, at even stride from the first to the last in raster/time
+    order.
 
     Differs from the paper in: kept tokens hold their original positions unless `positions=compact` (the authors always
-    re-index them); ties in the score go to the earlier token.
+    re-index them); ties in the score go to the earlier token; K = floor(V * (1 - ratio)) is exact, where the authors'
+    floating point can lose one (V = 20, ratio 0.9: theirs 1, here 2).
     """
 
     p: float = 0.4
@@ -48,7 +50,7 @@ class SpecVLM(Attention):
 
 
 def fewest_holding(score_V: Tensor, share: float) -> int:
-    """The smallest number of top scores that sum to at least `share` of all scores (0 when that asks for nothing)."""
+    """The smallest number of top scores, at least one, that sum to at least `share` of all scores."""
     sums_V = score_V.double().sort(descending=True).values.cumsum(0)
     wanted = share * float(sums_V[-1]) * (1 - _PRECISION)
-    return 0 if wanted <= 0 else 1 + int((sums_V < wanted).sum())
+    return 1 + int((sums_V < wanted).sum())

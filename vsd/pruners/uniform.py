@@ -6,19 +6,34 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vsd.fields import require_one_of
 from vsd.pruners.base import Pruner
-from vsd.pruners.select import centres
+from vsd.pruners.select import centres, linspace
 from vsd.types import Evidence
+
+ENDS = ("middle", "both")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Pruner):
     """Keeps visual tokens at even stride in raster/time order.
 
-    The kept tokens are the middles of K equal stretches, so the two ends of the video fare alike and K = 1 keeps the
-    middle token. When the stride divides the frame (or the frame the stride), the same cells are kept in every frame.
+    With `ends` "middle" they are the middles of K equal stretches, so that the two ends of the video fare alike and
+    K = 1 keeps the middle token. When the stride divides the frame (or the frame the stride), the same cells are kept
+    in every frame. With "both" they run from the first token to the last, both kept, as in the `uniform` baseline of
+    SpecVLM's authors (arXiv 2508.16201); K = 1 keeps the first.
+
+    Differs from the paper in: with "both" the stride is exact and truncated, and so is K (see `pruner=specvlm`), where
+    floating point can miss either by one.
     """
+
+    ends: str = "middle"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_one_of("pruner.ends", self.ends, ENDS)
 
     def keep(self, evidence: Evidence) -> Tensor:
         """kept_K, as `Pruner.keep` has it."""
-        return centres(evidence.tokens, self.budget(evidence.grid))
+        spread = linspace if self.ends == "both" else centres
+        return spread(evidence.tokens, self.budget(evidence.grid))

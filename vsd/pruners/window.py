@@ -17,7 +17,10 @@ class Window(Pruner):
     """Keeps one contiguous stretch of the video: K neighbouring tokens in raster/time order.
 
     `at` says where the stretch lies, from 0 (the start of the video) over 0.5 (its middle) to 1 (its end). The stretch
-    is exactly K tokens long, so its first and last frame may be partial.
+    is exactly K tokens long, so its first and last frame may be partial. A baseline of SpecVLM (arXiv 2508.16201).
+
+    Differs from the paper in: the start is rounded to the nearest token, half to even, where the authors cut it off, so
+    that in the middle it may lie one token later; K is exact (see `pruner=specvlm`).
     """
 
     at: float = 0.5

@@ -115,7 +115,9 @@ class Target(Actor):
         self.time.spend(seconds - before)
         return Rows(prompt.length), self.laws_LW[0], evidence
 
-    def forward(self, ids_M: Tensor, parents_M: Sequence[int], state: Rows, *, layer: str | None = None) -> Output:
+    def forward(
+        self, ids_M: Tensor, parents_M: Sequence[int], state: Rows, *, layer: str | None = None, mass: None = None
+    ) -> Output:
         count, place = len(parents_M), state.generated + 1  # of the word behind the root
         self.time.begin()
         self.time.spend(self.times.verify_s(count, state.length))

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from vsd.chance import Chance
-from vsd.types import Draft, Evidence, Output, Verdict
+from vsd.types import Draft, Output, Verdict, VerifierContext
 
 
 class Verifier(ABC):
-    """An acceptance rule. Subclasses are frozen dataclasses: their fields are their config."""
+    """An acceptance rule. Subclasses are frozen dataclasses: their fields are their config, and they remember nothing.
+    What a rule wants to know of the answer so far stands in the context."""
 
     lossless: ClassVar[bool]
     """Whether the answer follows the target's own law (at temperature 0: is token-identical to it)."""
@@ -34,14 +35,27 @@ class Verifier(ABC):
 
         return Greedy()
 
-    def for_sample(self) -> Verifier:
-        """The rule for one new sample. A rule that remembers what it saw returns a fresh copy."""
-        return self
+    def idle(self, gamma: int) -> str:
+        """What of the rule's settings can have no effect on drafts of at most `gamma` tokens, as a sentence; empty if
+        there is nothing to say."""
+        return ""
 
     @abstractmethod
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
         """Judge a draft of N nodes by the target's output over M = N + 1 nodes: the last committed token, then them.
 
         Row 0 of `output.logits_MW` follows the last committed token, row i + 1 follows node i. A draft of no nodes is
         allowed: the verdict is then the target's own next token.
+
+        Under a parallel schedule the target may not have read the last node, a leaf: then M = N, that node is judged
+        like any other, and if it is the last one that stands there is no token of the target's own behind it
+        (`bonus` None). `output.behind(path)` tells. The verdict is final.
         """
+
+
+def check_final(verdict: Verdict, output: Output, rule: Verifier) -> None:
+    """Raise RuntimeError for a verdict whose token of the target's own is missing, or was made up."""
+    known = output.behind(verdict.path) is not None
+    if known != (verdict.bonus is not None):
+        what = "a bonus token" if known else "no bonus token behind a node that the target has not read"
+        raise RuntimeError(f"{type(rule).__name__}: a verdict needs {what}, got {verdict.bonus!r}")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
 
 from vsd.chance import Chance
 from vsd.fields import require, require_whole
-from vsd.types import Draft, Evidence, Output, Verdict
+from vsd.models.tree import depths
+from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.verifiers.base import Verifier
 
 
@@ -14,14 +18,13 @@ from vsd.verifiers.base import Verifier
 class ExactPrefix(Verifier):
     """The first `length` tokens are the target's own, then another rule decides.
 
-    Relaxed rules weaken safety alignment most in the first tokens of an answer. A round that begins within them is
-    exact as a whole.
+    Relaxed rules weaken safety alignment most in the first tokens of an answer. The border may lie within a draft: up
+    to it the tokens are judged by the exact rule, and if all of them stand, those behind it are a draft of its own for
+    the rule `inner`. So it holds under every schedule and every gamma.
     """
 
     inner: Verifier
     length: int = 16
-    committed: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
-    """Tokens committed in each round of this sample."""
 
     def __post_init__(self) -> None:
         require_whole("verifier.length", self.length, least=0)
@@ -46,11 +49,63 @@ class ExactPrefix(Verifier):
     def alone(self) -> Verifier:
         return self.inner.alone()
 
-    def for_sample(self) -> Verifier:
-        return replace(self, inner=self.inner.for_sample())
+    def idle(self, gamma: int) -> str:
+        return self.inner.idle(gamma)
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
-        rule = self.inner if sum(self.committed) >= self.length else self.inner.alone()
-        verdict = rule.verify(draft, output, evidence, chance)
-        self.committed.append(len(verdict.path) + 1)
-        return verdict
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
+        exact, left = self.inner.alone(), self.length - len(context.tokens)
+        if left <= 0 or exact == self.inner:
+            return self.inner.verify(draft, output, context, chance)
+        parents = draft.parents_N.tolist()
+        levels = depths(parents)
+        inside = [node for node in range(len(parents)) if levels[node] < left]
+        first = _below(exact, -1, inside, draft, output, context, chance)
+        if len(first.path) < left or first.bonus is None:
+            return first
+        top = first.path[-1]
+        outside = [node for node in range(top + 1, len(parents)) if _leads_to(parents, node, top)]
+        committed = [*context.tokens, *draft.tokens_N[list(first.path)].tolist()]
+        later = replace(context, tokens=committed, left=context.left - left)
+        second = _below(self.inner, top, outside, draft, output, later, chance)
+        strict = (False,) * left
+        return Verdict(
+            path=first.path + second.path,
+            bonus=second.bonus,
+            relaxed=strict + second.relaxed,
+            gaps=(0.0,) * left + second.gaps if second.gaps else (),
+        )
+
+
+def _below(
+    rule: Verifier,
+    root: int,
+    nodes: Sequence[int],
+    draft: Draft,
+    output: Output,
+    context: VerifierContext,
+    chance: Chance,
+) -> Verdict:
+    """What a rule says of these nodes alone, which hang below `root` (-1: the last committed token), as nodes of the
+    whole draft."""
+    place = {node: index for index, node in enumerate(nodes)} | {root: -1}
+    parents = draft.parents_N.tolist()
+    part = Draft(
+        tokens_N=draft.tokens_N[list(nodes)],
+        parents_N=torch.tensor([place[parents[node]] for node in nodes], dtype=torch.long),
+        probs_NW=None if draft.probs_NW is None else draft.probs_NW[list(nodes)],
+    )
+    read = output.logits_MW.shape[0]
+    rows = [row for row in (root + 1, *(node + 1 for node in nodes)) if row < read]
+    seen = Output(
+        logits_MW=output.logits_MW[rows],
+        relevance_M=None if output.relevance_M is None else output.relevance_M[rows],
+    )
+    verdict = rule.verify(part, seen, replace(context, last_read=len(rows) > len(nodes)), chance)
+    return replace(verdict, path=tuple(nodes[node] for node in verdict.path))
+
+
+def _leads_to(parents: Sequence[int], node: int, top: int) -> bool:
+    """Whether `node` hangs below `top`."""
+    while node > top:
+        node = parents[node]
+    return node == top

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vsd.chance import Chance
-from vsd.types import Draft, Evidence, Output, Verdict
+from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.verifiers.base import Verifier
 
 
 def greedy_path(tokens_N: Sequence[int], parents_N: Sequence[int], argmax_M: Sequence[int]) -> tuple[int, ...]:
     """The longest path from the root on which every token is the target's argmax at its parent; the first of equals.
 
-    `argmax_M[0]` follows the last committed token, `argmax_M[i + 1]` follows node i.
+    `argmax_M[0]` follows the last committed token, `argmax_M[i + 1]` follows node i; of a leaf it is not asked.
     """
     paths: dict[int, tuple[int, ...]] = {-1: ()}
     best: tuple[int, ...] = ()
@@ -31,7 +31,8 @@ class Greedy(Verifier):
 
     lossless: ClassVar[bool] = True
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
         argmax_M = output.logits_MW.argmax(-1).tolist()
         path = greedy_path(draft.tokens_N.tolist(), draft.parents_N.tolist(), argmax_M)
-        return Verdict(path=path, bonus=argmax_M[path[-1] + 1 if path else 0], relaxed=(False,) * len(path))
+        row = output.behind(path)
+        return Verdict(path=path, bonus=None if row is None else argmax_M[row], relaxed=(False,) * len(path))

@@ -5,13 +5,10 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.chance import Chance
 from vsd.fields import require, require_number, require_one_of, require_share, require_whole
-from vsd.types import Draft, Evidence, Output, Verdict
-from vsd.verifiers.base import Verifier
 from vsd.verifiers.relaxed import Line, Relaxed
 
 THRESHOLDS = ("rank", "quantile", "absolute")
@@ -28,8 +25,10 @@ def loose_by_rank(relevance: Sequence[float], looseness: float) -> tuple[bool, .
 
 
 def loose_by_quantile(relevance: Sequence[float], seen: Sequence[float], looseness: float) -> tuple[bool, ...]:
-    """The places below the `looseness` quantile of the relevances seen so far in this answer (`seen`, sorted)."""
-    return tuple(bisect.bisect_right(seen, value) <= looseness * len(seen) for value in relevance)
+    """The places below the `looseness` quantile of the relevances of this answer: of its tokens so far (`seen`) and of
+    these places."""
+    known = sorted([*seen, *relevance])
+    return tuple(bisect.bisect_right(known, value) <= looseness * len(known) for value in relevance)
 
 
 def shifted(tokens: Sequence[int], argmax: Sequence[int], place: int, *, window: int, side: str, match: str) -> bool:
@@ -48,10 +47,10 @@ class LVSpec(Relaxed):
 
     LVSpec, arXiv 2604.05650. Relevance is `vsd.relevance`'s. `looseness` is the paper's lambda: the share of a draft's
     places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile of the
-    relevances of the answer's drafts so far (`quantile`), or below the value `below` (`absolute`). With `shift` a
-    mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the other sequence
-    (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says; it
-    has no part in `threshold=absolute`.
+    relevances of the answer so far, these places included (`quantile`), or below the value `below` (`absolute`). With
+    `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the other
+    sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says; it has no part in
+    `threshold=absolute`.
 
     Differs from the paper in: not published, therefore fields: the form of the threshold, the tolerance's window (3),
     its side (both) and its direction (either); the relevance of a place is that of the state which predicts it; the
@@ -67,7 +66,6 @@ class LVSpec(Relaxed):
     shift_window: int = 3
     shift_side: str = "both"
     shift_match: str = "either"
-    seen: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_share("verifier.looseness", self.looseness)
@@ -78,29 +76,21 @@ class LVSpec(Relaxed):
         require_one_of("verifier.shift_side", self.shift_side, SIDES)
         require_one_of("verifier.shift_match", self.shift_match, MATCHES)
 
-    def for_sample(self) -> Verifier:
-        return replace(self)
-
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
-        if output.relevance_M is not None and self.threshold == "quantile":
-            for value in output.relevance_M[draft.parents_N.to(output.relevance_M.device) + 1].tolist():
-                bisect.insort(self.seen, value)
-        return super().verify(draft, output, evidence, chance)
-
     def stands(self, line: Line) -> tuple[bool, ...]:
         if self.looseness == 0:
             return line.same
-        loose = self._loose(line.relevance)
+        loose = self._loose(line)
         return tuple(
             same or loose[place] or (self.shift and self._shifted(line, place)) for place, same in enumerate(line.same)
         )
 
-    def _loose(self, relevance: Sequence[float]) -> tuple[bool, ...]:
+    def _loose(self, line: Line) -> tuple[bool, ...]:
         if self.threshold == "absolute":
-            return tuple(value < self.below for value in relevance)
+            return tuple(value < self.below for value in line.relevance)
         if self.threshold == "rank":
-            return loose_by_rank(relevance, self.looseness)
-        return loose_by_quantile(relevance, self.seen, self.looseness)
+            return loose_by_rank(line.relevance, self.looseness)
+        seen = [value for each in line.context.rounds for value in each.relevance]
+        return loose_by_quantile(line.relevance, seen, self.looseness)
 
     def _shifted(self, line: Line, place: int) -> bool:
         return shifted(

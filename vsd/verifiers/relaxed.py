@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vsd.chance import Chance
 from vsd.models.tree import depths, leaves
-from vsd.types import Draft, Evidence, Output, Verdict
+from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.verifiers.base import Verifier
 
 
@@ -20,13 +20,14 @@ class Line:
     """One path of a draft from the root to a leaf, of n tokens, as a rule looks at it.
 
     `tokens` are the draft's, `argmax` the target's own token at each of their places (given the draft's before it),
-    `logits_nW` the target's logits there; `relevance` is that of each place, if it was wanted; `spared` says which
-    places chance spares, by the rule's `odds`.
+    `logits_nW` the target's logits there; `context` says what was before; `relevance` is that of each place, if it was
+    wanted; `spared` says which places chance spares, by the rule's `odds`.
     """
 
     tokens: tuple[int, ...]
     argmax: tuple[int, ...]
     logits_nW: Tensor
+    context: VerifierContext
     relevance: tuple[float, ...] = ()
     spared: tuple[bool, ...] = ()
 
@@ -59,7 +60,7 @@ class Relaxed(Verifier):
         """The probability that chance spares a token at this place of a path, drawn once for each node; 0 never."""
         return 0.0
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
         """The verdict, as `Verifier.verify` has it."""
         argmax_M = output.logits_MW.argmax(-1).tolist()
         tokens = draft.tokens_N.tolist()
@@ -68,12 +69,13 @@ class Relaxed(Verifier):
         spared = [chance.happens(odd) for odd in odds] if any(odds) else [False] * len(odds)
         best, best_line, fewest = list[int](), None, 0
         for path in leaves(parents):
-            line = _line(path, tokens, parents, argmax_M, spared, output)
+            line = _line(path, tokens, parents, argmax_M, spared, output, context)
             count = leading(self.stands(line))
             relaxed = line.same[:count].count(False)
             if count > len(best) or (count == len(best) and best_line is not None and relaxed < fewest):
                 best, best_line, fewest = path[:count], line, relaxed
-        bonus = argmax_M[best[-1] + 1 if best else 0]
+        row = output.behind(best)
+        bonus = None if row is None else argmax_M[row]
         if best_line is None:
             return Verdict(path=(), bonus=bonus)
         different = tuple(not same for same in best_line.same[: len(best)])
@@ -81,13 +83,20 @@ class Relaxed(Verifier):
 
 
 def _line(
-    path: list[int], tokens: list[int], parents: list[int], argmax_M: list[int], spared: list[bool], output: Output
+    path: list[int],
+    tokens: list[int],
+    parents: list[int],
+    argmax_M: list[int],
+    spared: list[bool],
+    output: Output,
+    context: VerifierContext,
 ) -> Line:
     before = [parents[node] + 1 for node in path]
     return Line(
         tokens=tuple(tokens[node] for node in path),
         argmax=tuple(argmax_M[row] for row in before),
         logits_nW=output.logits_MW[before],
+        context=context,
         relevance=() if output.relevance_M is None else tuple(output.relevance_M[before].tolist()),
         spared=tuple(spared[node] for node in path),
     )

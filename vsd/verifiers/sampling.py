@@ -10,7 +10,7 @@ from torch import Tensor
 from vsd.chance import Chance
 from vsd.law import Law
 from vsd.models.tree import children
-from vsd.types import Draft, Evidence, Output, Verdict
+from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.verifiers.base import Verifier
 
 
@@ -18,12 +18,13 @@ def speculative_walk(draft: Draft, law_MW: Tensor, chance: Chance) -> Verdict:
     """From the root down: try a node's children in turn, go on from the first that is accepted, and end with a token
     from what the refused ones have left of the target's law.
 
-    `law_MW`: the target's law after each node, row 0 after the last committed token.
+    `law_MW`: the target's law after each node, row 0 after the last committed token. A last node that the target has
+    not read has none: behind it no token is drawn.
     """
     below = children(draft.parents_N.tolist())
     tokens = draft.tokens_N.tolist()
     node, path = -1, list[int]()
-    while True:
+    while node + 1 < len(law_MW):
         left_W = law_MW[node + 1]
         for child in below[node]:
             proposed_W = None if draft.probs_NW is None else draft.probs_NW[child].to(left_W)
@@ -34,6 +35,7 @@ def speculative_walk(draft: Draft, law_MW: Tensor, chance: Chance) -> Verdict:
             left_W = residual(left_W, proposed_W, tokens[child])
         else:
             return Verdict(path=tuple(path), bonus=chance.pick(left_W), relaxed=(False,) * len(path))
+    return Verdict(path=tuple(path), bonus=None, relaxed=(False,) * len(path))
 
 
 def acceptance(target_W: Tensor, proposed_W: Tensor | None, token: int) -> float:
@@ -74,5 +76,5 @@ class Sampling(Law, Verifier):
     def alone(self) -> Verifier:
         return self
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
         return speculative_walk(draft, self.law(output.logits_MW), chance)

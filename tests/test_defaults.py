@@ -1,0 +1,88 @@
+"""A method is the same in Python and in YAML: every value of every file of conf/ is its class's default."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+GROUPS = sorted(
+    folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("experiment", "hydra")
+)
+OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
+METHODS = {"pruner", "drafter", "verifier", "parallelism", "data"}
+# Not in the YAML, and why: there is nothing to remove.
+LEFT_OUT = {("vsd.pruners.none.NoPruner", "ratio")}
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=["out=here", *overrides])
+
+
+def targets(node: Any) -> Iterator[DictConfig]:
+    """Everything of this project that a config makes, at any depth."""
+    if not isinstance(node, DictConfig):
+        return
+    if str(node.get("_target_")).startswith("vsd."):
+        yield node
+    for key in node:
+        if not OmegaConf.is_missing(node, key):
+            yield from targets(node[key])
+
+
+def plain(value: Any) -> Any:
+    """The value as Python has it; a list as a tuple."""
+    value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def differences(node: DictConfig) -> list[tuple[str, Any, Any]]:
+    """Name, YAML's value (a dial's, where the file refers to one) and the default of everything that differs."""
+    parameters = inspect.signature(get_object(node._target_)).parameters
+    given = [str(key) for key in node if key != "_target_" and not OmegaConf.is_missing(node, key)]
+    assert set(given) <= set(parameters), f"{node._target_} does not know all of {given}"
+    found = []
+    for name in given:
+        default = parameters[name].default
+        if default is not inspect.Parameter.empty and plain(node[name]) != plain(default):
+            found.append((name, plain(node[name]), default))
+    return found
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_a_yaml_says_what_its_class_does(group: str, option: str) -> None:
+    for node in targets(composed(f"{group}={option}")):
+        assert not differences(node), node._target_
+
+
+@pytest.mark.parametrize(("group", "option"), [each for each in OPTIONS if each[0] in METHODS])
+def test_a_yaml_shows_every_field(group: str, option: str) -> None:
+    node = composed(f"{group}={option}")[group]
+    fields = set(inspect.signature(get_object(node._target_)).parameters)
+    missing = {(node._target_, name) for name in fields - {str(key) for key in node}}
+    assert missing <= LEFT_OUT
+
+
+def test_what_stands_in_the_dials_themselves() -> None:
+    cfg = composed()
+    found = list(targets(cfg.relevance))
+    assert [node._target_ for node in found] == ["vsd.relevance.Relevance"]
+    assert not differences(found[0])
+    from vsd.engine import Engine
+
+    parameters = inspect.signature(Engine.__init__).parameters
+    for dial in ("gamma", "max_new_tokens", "positions"):
+        assert cfg[dial] == parameters[dial].default
+
+
+def test_a_difference_is_found() -> None:
+    node = OmegaConf.create({"_target_": "vsd.verifiers.fly.FLy", "entropy": 0.3, "window": 5})
+    assert differences(node) == [("window", 5, 6)]
