@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import json
 import logging
 import platform
@@ -128,7 +127,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
         log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
     try:
         if todo:
-            _forget_earlier_jobs()
+            memory.release()  # models of a multirun's earlier jobs: only the collector breaks Lightning's circles
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records)
     finally:
@@ -160,16 +159,6 @@ def _needs(cfg: DictConfig, methods: Mapping[str, Any]) -> frozenset[str]:
     """The evidence of the target's layers that a run asks for."""
     pruner = methods["pruner"].needs if _uses_draft(methods) else frozenset()
     return frozenset(pruner) | (methods["verifier"].needs - {"relevance"}) | {instantiate(cfg.relevance).need}
-
-
-def _forget_earlier_jobs() -> None:
-    """Free the models of a multirun's earlier jobs: Lightning's objects refer to each other in circles, which only the
-    collector breaks."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:

@@ -1,8 +1,9 @@
 """The key/value cache: one buffer per layer, allocated once, behind transformers' Cache interface.
 
 A step writes its rows behind the filled part and attends to a view, so nothing is concatenated. Buffers come in few
-sizes (`bucket`), so that a GPU's allocator gives the next sample those of the last. The cache has one rule: `State.commit` says which of the rows written since the last commit stand. A prefix of a chain costs a number;
-a path through a tree moves the accepted rows only.
+sizes (`bucket`), so that a GPU's allocator gives the next sample those of the last. The cache has one rule:
+`State.commit` says which of the rows written since the last commit stand. A prefix of a chain costs a number; a path
+through a tree moves the accepted rows only.
 """
 
 from __future__ import annotations
