@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vsd import ranks
+from vsd.audit import Audit, audit
 from vsd.chance import Seeded
 from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
@@ -177,6 +179,10 @@ class Engine:
             devices=self._devices(),
             simulated=clock.simulated,
         )
+
+    def audit(self, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
+        """Why an answer differs from the target's own: see `vsd.audit`."""
+        return audit(self.target, video, question, ours, baseline)
 
     def capacity(self, prompt: int) -> int:
         """Rows of the target's cache: the prompt's tokens, the answer, and the largest draft behind its last token."""

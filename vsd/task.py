@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule
 
 from vsd import memory, ranks
+from vsd.audit import Audit, first_difference
 from vsd.baselines import BaselineCache
 from vsd.data.datamodule import Item
 from vsd.models.cache import bucket
@@ -77,6 +79,8 @@ class DecodeTask(LightningModule):
             baseline_text=self.engine.text(baseline) if baseline else "",
             peak_mb=memory.peak_mb(self.memory_devices),
         )
+        if record.mismatched:
+            record = replace(record, audit=self._audit(batch.video, record))
         return self._finish(record)
 
     def on_test_epoch_end(self) -> None:
@@ -93,6 +97,20 @@ class DecodeTask(LightningModule):
         baseline = self._baseline(sample, video, seed) if baseline_first else None
         trace = self._run(self.engine, sample, video, seed)
         return trace, baseline or self._baseline(sample, video, seed)
+
+    def _audit(self, video: Video, record: Record) -> Audit | None:
+        """Why the answer is not the target's own, if the rule promises that it is."""
+        rule = self.engine.verifier
+        if record.trace is None or record.baseline is None or not (rule.lossless and rule.deterministic):
+            return None
+        answers = record.trace.tokens, record.baseline.tokens
+        try:
+            return self.engine.audit(video, record.sample.question, *answers)
+        except torch.OutOfMemoryError as error:
+            if ranks.count() > 1:
+                raise
+            memory.release(error)
+            return first_difference(*answers)
 
     def _baseline(self, sample: Sample, video: Video, seed: int) -> Trace | None:
         if self.baseline is None:
