@@ -191,7 +191,9 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     shared = {role: bool(cfg[role].get("tp_plan")) for role in ("target", "draft")}
     check_ranks(methods["parallelism"], methods["drafter"], **shared)
     check.check_models(cfg, uses_draft=uses_draft, needs=_needs(cfg, methods))
-    for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
+    turns = check.shared_gpus(cfg) if uses_draft and methods["parallelism"].remote else []
+    idle = check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft)
+    for warning in (*idle, *turns):
         log.warning(warning)
     return methods, samples
 
