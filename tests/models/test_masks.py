@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,20 @@ def test_chains_without_masks_give_the_same_tokens(
 def test_a_cpu_and_float32_have_masks() -> None:
     assert not attention.unmasked_chains(torch.zeros(1, dtype=torch.bfloat16))
     assert not attention.unmasked_chains(torch.zeros(1))
+
+
+@pytest.mark.parametrize(("capability", "bare"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_gpus_since_ampere_need_none_in_half_precision(
+    capability: tuple[int, int], bare: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
+    attention._has_flash.cache_clear()
+    for dtype, expected in ((torch.bfloat16, bare), (torch.float16, bare), (torch.float32, False)):
+        like = SimpleNamespace(is_cuda=True, dtype=dtype, device=torch.device("cuda:0"))
+        assert attention.unmasked_chains(like) == expected  # type: ignore[arg-type]
+    attention._has_flash.cache_clear()
 
 
 def test_caches_come_in_few_sizes() -> None:

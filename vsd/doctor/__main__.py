@@ -13,15 +13,16 @@ from pathlib import Path
 import torch
 from transformers.utils import logging as transformers_logging
 
-from vsd.doctor import attention, decoding
+from vsd.doctor import decoding, kernels
 from vsd.doctor.checks import FAILED, Check, Line, Machine, run
 from vsd.models import check_device
 from vsd.provenance import provenance
 
 CHECKS: dict[str, Check] = {
-    "versions": attention.versions,
-    "rows": attention.rows,
-    "growing keys": attention.growing_keys,
+    "versions": kernels.versions,
+    "rows": kernels.rows,
+    "growing keys": kernels.growing_keys,
+    "head": kernels.head,
     "capacities": decoding.capacities,
     "schedules": decoding.schedules,
     "out of memory": decoding.out_of_memory,

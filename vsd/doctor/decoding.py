@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from vsd import memory
-from vsd.doctor.attention import cudnn
 from vsd.doctor.checks import FAMILIES, QUESTION, Finding, Machine, Skipped, require
+from vsd.doctor.kernels import cudnn
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine

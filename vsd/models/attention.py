@@ -16,6 +16,7 @@ has another length in every step.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -43,15 +44,18 @@ def sdpa_flags() -> dict[str, bool]:
 
 
 def unmasked_chains(like: Tensor) -> bool:
-    """Whether a chain of rows behind a cache of this dtype and device needs no mask."""
-    return (
-        like.is_cuda
-        and like.dtype in (torch.bfloat16, torch.float16)
-        and torch.version.hip is None
-        and torch.backends.cuda.is_flash_attention_available()
-        and torch.backends.cuda.flash_sdp_enabled()
-        and torch.cuda.get_device_capability(like.device) >= (8, 0)
+    """Whether flash attention takes rows of this dtype and device, so that a chain of them needs no mask."""
+    half = like.dtype in (torch.bfloat16, torch.float16)
+    return like.is_cuda and half and torch.backends.cuda.flash_sdp_enabled() and _has_flash(like.device)
+
+
+@cache
+def _has_flash(device: torch.device) -> bool:
+    """Whether this GPU and this PyTorch have it. (On AMD it is aligned otherwise.)"""
+    here = (
+        torch.cuda.is_available() and torch.version.hip is None and torch.backends.cuda.is_flash_attention_available()
     )
+    return here and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 class SuffixAttention:
@@ -140,8 +144,8 @@ def attention_forward(
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float, groups: int) -> Tensor:
-    # In float32 on CUDA no fused kernel takes fewer key heads than query heads; the fallback would form T x T.
-    grouped = groups > 1 and not (query.is_cuda and query.dtype == torch.float32)
+    # On CUDA only flash attention takes fewer key heads than query heads; the fallback would form T x T.
+    grouped = groups > 1 and (not query.is_cuda or unmasked_chains(query))
     if groups > 1 and not grouped:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     count, rows = query.shape[2], key.shape[2]

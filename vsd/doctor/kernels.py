@@ -1,4 +1,4 @@
-"""Checks of PyTorch's attention kernels: which are chosen, whether they take our masks, and how long they take."""
+"""Checks of PyTorch's kernels: which are chosen, whether they take our masks, and how long they take."""
 
 from __future__ import annotations
 
@@ -83,6 +83,17 @@ def rows(machine: Machine) -> Finding:
         data[str(number)] = {"mask_s": masked_s[-1], "none_s": bare_s[-1], "apart": apart, "kernels": names}
     said = f"{', '.join(map(str, ROWS))} rows over {count:,} keys: {milliseconds(masked_s)} with masks, "
     return Finding(said=f"{said}{milliseconds(bare_s)} without", data=data)
+
+
+def head(machine: Machine) -> Finding:
+    """Logits of 6 rows in bfloat16, and in float32 by the same kernel: what fewer near-ties would cost."""
+    machine.needs_cuda()
+    hidden = torch.randn(6, 3584, device=machine.device, dtype=torch.bfloat16)
+    weight = torch.randn(152_064, 3584, device=machine.device, dtype=torch.bfloat16)
+    narrow_s = machine.seconds(lambda: hidden @ weight.T)
+    wide_s = machine.seconds(lambda: torch.mm(hidden, weight.T, out_dtype=torch.float32))
+    said = f"logits of 6 rows: {milliseconds([narrow_s])} in bfloat16, {milliseconds([wide_s])} in float32"
+    return Finding(said=said, data={"bfloat16_s": narrow_s, "float32_s": wide_s})
 
 
 @contextmanager
