@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from vsd.audit import Audit
 from vsd.record import Record, from_dict, to_dict
 from vsd.stats import METRICS, accepted_per_round, position_curve, standard_errors, summary
 from vsd.types import Round, Sample, Trace
@@ -94,6 +96,8 @@ EXPECTED = {
     "time/first_token": 2.5,
     "time/total": 5.5,
     "exact/mismatched": 0,
+    "exact/near_tie": 0,
+    "exact/unexplained": 0,
     "memory/peak_mb": 120.0,
     "samples/done": 2,
     "samples/failed": 1,
@@ -193,7 +197,26 @@ def test_without_a_baseline_there_is_no_speed_up(records: list[Record]) -> None:
 
 def test_mismatched_counts_samples(records: list[Record]) -> None:
     other = Record(sample=records[0].sample, trace=records[0].trace, baseline=baseline(7))
-    assert summary([other, records[1]])["exact/mismatched"] == 1
+    values = summary([other, records[1]])
+    assert values["exact/mismatched"] == 1
+    assert "exact/unexplained" not in values  # nobody looked
+
+
+def test_mismatches_are_near_ties_or_unexplained(records: list[Record]) -> None:
+    other = Record(sample=records[0].sample, trace=records[0].trace, baseline=baseline(7))
+    gaps = (0.0, 0.125, 0.126, None)
+    audits = [Audit(place=1, ours=3, baseline=4, gap=gap, step=1 / 32, limit=4) for gap in gaps]
+    values = summary([records[1], *(replace(other, audit=each) for each in audits)])
+    assert [values[f"exact/{name}"] for name in ("mismatched", "near_tie", "unexplained")] == [4, 2, 2]
+
+
+def test_records_without_an_audit_can_be_read(records: list[Record]) -> None:
+    row = json.loads(json.dumps(to_dict(records[0])))
+    assert from_dict(row) == records[0]
+    del row["audit"]
+    assert from_dict(row) == records[0]
+    audit = Audit(place=1, ours=3, baseline=None, gap=0.5, step=0.1, limit=4)
+    assert from_dict(json.loads(json.dumps(to_dict(replace(records[0], audit=audit))))).audit == audit
 
 
 def test_nothing_done() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import json
 import logging
 import platform
@@ -164,13 +163,12 @@ def _needs(cfg: DictConfig, methods: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _forget_earlier_jobs() -> None:
-    """Free the models of a multirun's earlier jobs: Lightning's objects refer to each other in circles, which only the
-    collector breaks."""
-    import torch
+    """Free the models of a multirun's earlier jobs, which only the collector can: Lightning's objects refer to each
+    other in circles."""
+    if "torch" in sys.modules:
+        from vsd import memory
 
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        memory.release()
 
 
 def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
@@ -212,10 +210,12 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
         kept=1 - methods["pruner"].ratio,
         remote=methods["parallelism"].remote,
     )
-    for warning in check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft):
+    turns = check.shared_gpus(cfg) if uses_draft and methods["parallelism"].remote else []
+    idle = check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft)
+    for warning in (*idle, *turns):
         log.warning(warning)
-    if methods["parallelism"].drafts and (idle := methods["verifier"].idle(cfg.gamma)):
-        log.warning(idle)
+    if methods["parallelism"].drafts and (warning := methods["verifier"].idle(cfg.gamma)):
+        log.warning(warning)
     return methods, samples
 
 

@@ -93,6 +93,23 @@ def _check_placement(cfg: DictConfig, role: str) -> None:
     models.check_placement(option.path, **where, field=role)
 
 
+def shared_gpus(cfg: DictConfig) -> list[str]:
+    """Of a draft in a process of its own: the GPUs that it shares with the target, as a sentence."""
+    from vsd import models
+
+    names = ("path", "device", "device_map")
+    options = [OmegaConf.to_container(cfg[role], resolve=True) for role in ("target", "draft")]
+    places = [models.Checkpoint(**{name: each[name] for name in names}).places for each in options]  # type: ignore
+    shared = sorted(place for place in places[0] & places[1] if place.startswith("cuda"))
+    if not shared:
+        return []
+    return [
+        f"parallelism.executor=process: target and draft share {', '.join(shared)}, where two processes take turns: "
+        "they do not work at once unless NVIDIA's MPS runs (draft.device=cuda:1 for another GPU, "
+        "parallelism.executor=thread for two streams of one process)"
+    ]
+
+
 def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool, uses_draft: bool) -> list[str]:
     """The dials of the command line that change nothing under the chosen groups, as sentences.
 

@@ -98,6 +98,7 @@ class DraftSide:
         if self.positions == "compact":
             prompt = prompt.compact()
         check_context(self.model, prompt, self.max_new_tokens)
+        self._prompt = None  # the whole one is not needed any more
         self._state, logits_W, _ = self.model.prefill(prompt, capacity=prompt.length + self.spare)
         self._state.prompt_1W = logits_W[None]
         return len(prompt.visual_V), clock.now() - clock.start
@@ -124,6 +125,11 @@ class DraftSide:
         """Rounds that ended since the last call, when nothing is asked for."""
         self._rounds += rounds
         self.drafter.learn(rounds)
+
+    def forget(self) -> None:
+        """Drop what is held of the sample: its prompt and its cache."""
+        self._prompt = self._state = None
+        self._read, self._rounds = [], []
 
 
 def load_side(checkpoint: Checkpoint, drafter: Drafter, **options: Any) -> DraftSide:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vsd import ranks
+from vsd.audit import Audit, audit
 from vsd.chance import Seeded
 from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 
 class Engine:
-    """Decodes one video and question at a time. It holds models and methods; of a sample only the draft's worker holds
-    anything, until the next one begins. `close` it if the schedule has a thread or process of its own."""
+    """Decodes one video and question at a time. It holds models and methods, and nothing of a sample that has ended.
+    `close` it if the schedule has a thread or process of its own."""
 
     def __init__(
         self,
@@ -122,6 +124,13 @@ class Engine:
         Raises SampleError if the prompt and `max_new_tokens` do not fit the context, ValueError if target and draft
         see the video on different grids, and whatever the draft's worker raised.
         """
+        try:
+            return self._run(video, question, seed)
+        finally:
+            if self.worker is not None:
+                self.worker.forget()
+
+    def _run(self, video: Video, question: str, seed: int) -> Trace:
         clock = self.target.clock()
         chance = Seeded(seed)
 
@@ -135,7 +144,7 @@ class Engine:
             state, logits_W, evidence = self.target.prefill(
                 prompt,
                 want=self._wanted(),
-                capacity=self._capacity(prompt),
+                capacity=self.capacity(prompt.length),
                 early=opening.early if opening and self.parallelism.early_draft else None,
             )
         session = Session(
@@ -172,6 +181,15 @@ class Engine:
             devices=self._devices(),
             simulated=clock.simulated,
         )
+
+    def audit(self, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
+        """Why an answer differs from the target's own: see `vsd.audit`."""
+        return audit(self.target, video, question, ours, baseline)
+
+    def capacity(self, prompt: int) -> int:
+        """Rows of the target's cache: the prompt's tokens, the answer, and the largest draft behind its last token."""
+        nodes = self.drafter.nodes(self.gamma) if self.drafter is not None else 0
+        return prompt + self.max_new_tokens + nodes + 1
 
     def text(self, trace: Trace) -> str:
         """The answer as text."""
@@ -234,11 +252,6 @@ class Engine:
             apart = self.parallelism.at_once
             places |= {f"{place}, draft" if apart and place == "cpu" else place for place in self.draft.places}
         return len(places) * (1 if self.target.clock().simulated else ranks.count())
-
-    def _capacity(self, prompt: Prompt) -> int:
-        """Cache rows: the prompt, the answer, and the largest draft that may hang behind its last token."""
-        nodes = self.drafter.nodes(self.gamma) if self.drafter is not None else 0
-        return prompt.length + self.max_new_tokens + nodes + 1
 
 
 def _same_vocab(target: VideoLM, draft: VideoLM | Checkpoint) -> tuple[VideoLM, VideoLM | Checkpoint]:

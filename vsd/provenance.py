@@ -38,6 +38,8 @@ def hardware() -> dict[str, Any]:
     """What the speed of a run depends on."""
     import torch
 
+    from vsd.models.attention import sdpa_flags
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "ranks": ranks.count(),
@@ -45,6 +47,7 @@ def hardware() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "sdpa": sdpa_flags(),
         "gpus": gpus,
         "cuda": torch.version.cuda if gpus else None,
     }

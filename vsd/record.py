@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from vsd.audit import Audit
 from vsd.types import Round, Sample, Trace
 
 
@@ -14,9 +15,9 @@ class Record:
     """One finished sample. Either `trace` or `failure` is set.
 
     `baseline` is the target's own decode of the same sample (None when the run does not measure it); its rounds are
-    dropped, since each would say "one token". `pieces` are the texts of the single tokens. `peak_mb` is the job's peak
-    memory so far, in MiB. `video_stamp` tells the video's file from another one under its name (see
-    `vsd.baselines.file_stamp`).
+    dropped, since each would say "one token". `audit` says why their tokens differ, where they must not (see
+    `vsd.audit`). `pieces` are the texts of the single tokens. `peak_mb` is the job's peak memory so far, in MiB.
+    `video_stamp` tells the video's file from another one under its name (see `vsd.baselines.file_stamp`).
     """
 
     sample: Sample
@@ -25,10 +26,16 @@ class Record:
     text: str = ""
     pieces: tuple[str, ...] = ()
     baseline_text: str = ""
+    audit: Audit | None = None
     failure: str = ""
     warnings: tuple[str, ...] = ()
     peak_mb: float = 0.0
     video_stamp: str = ""
+
+    @property
+    def mismatched(self) -> bool:
+        """Whether the tokens are others than the target's own."""
+        return self.trace is not None and self.baseline is not None and self.trace.tokens != self.baseline.tokens
 
     @property
     def done(self) -> bool:
@@ -54,6 +61,7 @@ def from_dict(row: Mapping[str, Any]) -> Record:
         text=row["text"],
         pieces=tuple(row["pieces"]),
         baseline_text=row["baseline_text"],
+        audit=Audit(**row["audit"]) if row.get("audit") else None,
         failure=row["failure"],
         warnings=tuple(row["warnings"]),
         peak_mb=row["peak_mb"],

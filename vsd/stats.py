@@ -220,14 +220,18 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
 
     Beside METRICS: `accept/position_k` (share accepted of the k-th draft tokens that were tested, k from 1),
     `accept/position_k_unconditional` (share accepted of the rounds that drafted k or more), `time/SPAN` (mean seconds
-    per sample of each span of the trace), `exact/mismatched` (samples whose tokens differ from the baseline's),
-    `memory/peak_mb`, `samples/done`, `samples/failed`.
+    per sample of each span of the trace), `exact/mismatched` (samples whose tokens differ from the baseline's), of them
+    `exact/near_tie` (rounding explains it, see `vsd.audit`) and `exact/unexplained` (nothing does), `memory/peak_mb`,
+    `samples/done`, `samples/failed`.
     """
     done = [record for record in records if record.done]
     values = _evaluate(_pool(_sums(record) for record in done))
-    pairs = [(r.trace.tokens, r.baseline.tokens) for r in done if r.trace and r.baseline]
-    if pairs:
-        values["exact/mismatched"] = sum(ours != baseline for ours, baseline in pairs)
+    if any(record.baseline for record in done):
+        audits = [record.audit for record in done if record.mismatched]
+        values["exact/mismatched"] = len(audits)
+        if None not in audits:  # a rule that may differ is not audited
+            values["exact/near_tie"] = sum(audit.explained for audit in audits if audit)
+            values["exact/unexplained"] = len(audits) - values["exact/near_tie"]
     if done:
         values["memory/peak_mb"] = max(record.peak_mb for record in done)
     values["samples/done"] = len(done)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule
 
 from vsd import memory, ranks
+from vsd.audit import Audit, first_difference
 from vsd.baselines import BaselineCache
 from vsd.data.datamodule import Item
+from vsd.models.cache import bucket
 from vsd.record import Record, without_rounds
 from vsd.report.numbers import numbers
 from vsd.types import Sample, SampleError, Trace, Video
@@ -45,7 +48,8 @@ class DecodeTask(LightningModule):
         self.records = [] if records is None else records
         self.seed = seed
         self.memory_devices = devices
-        self._warm: set[int] = set()
+        self._on_gpu = any(device.type == "cuda" for device in devices)
+        self._warm: set[tuple[int, int]] = set()
 
     def test_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
         """Decode one item. What is wrong with this sample alone becomes a record that says so; the run goes on."""
@@ -63,6 +67,8 @@ class DecodeTask(LightningModule):
         except (SampleError, torch.OutOfMemoryError) as error:
             if ranks.count() > 1 and not isinstance(error, SampleError):
                 raise  # the other processes may have had room, and would wait for this one
+            if isinstance(error, torch.OutOfMemoryError):
+                memory.release(error)  # or the next sample would find as little room
             return self._finish(Record(**known, failure=str(error)))
         record = Record(
             **known,
@@ -73,6 +79,8 @@ class DecodeTask(LightningModule):
             baseline_text=self.engine.text(baseline) if baseline else "",
             peak_mb=memory.peak_mb(self.memory_devices),
         )
+        if record.mismatched:
+            record = replace(record, audit=self._audit(batch.video, record))
         return self._finish(record)
 
     def on_test_epoch_end(self) -> None:
@@ -90,6 +98,20 @@ class DecodeTask(LightningModule):
         trace = self._run(self.engine, sample, video, seed)
         return trace, baseline or self._baseline(sample, video, seed)
 
+    def _audit(self, video: Video, record: Record) -> Audit | None:
+        """Why the answer is not the target's own, if the rule promises that it is."""
+        rule = self.engine.verifier
+        if record.trace is None or record.baseline is None or not (rule.lossless and rule.deterministic):
+            return None
+        answers = record.trace.tokens, record.baseline.tokens
+        try:
+            return self.engine.audit(video, record.sample.question, *answers)
+        except torch.OutOfMemoryError as error:
+            if ranks.count() > 1:
+                raise
+            memory.release(error)
+            return first_difference(*answers)
+
     def _baseline(self, sample: Sample, video: Video, seed: int) -> Trace | None:
         if self.baseline is None:
             return None
@@ -102,11 +124,14 @@ class DecodeTask(LightningModule):
         return trace
 
     def _run(self, engine: Engine, sample: Sample, video: Video, seed: int) -> Trace:
-        """One decode. An engine's first is done twice and timed the second time: the first allocates and compiles."""
-        if id(engine) not in self._warm:
-            engine.run(video, sample.question, seed=seed)
-            self._warm.add(id(engine))
-        return engine.run(video, sample.question, seed=seed)
+        """One decode. An engine's first is done twice and timed the second time: the first allocates and compiles. On a
+        GPU so is the first of each size of cache, for which memory is asked of the driver."""
+        trace = engine.run(video, sample.question, seed=seed)
+        size = bucket(engine.capacity(trace.prompt)) if self._on_gpu else 0
+        if (id(engine), size) not in self._warm:
+            self._warm.add((id(engine), size))
+            trace = engine.run(video, sample.question, seed=seed)
+        return trace
 
 
 def sample_seed(seed: int, sample_id: str) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from tests.video.clips import write_video
 from tests.zoo_in_code import save_qwen
 from vsd import app
+from vsd.audit import Audit, first_difference
 from vsd.parallelism import Parallelism, Sequential
 from vsd.types import Round, Trace, Video
 from vsd.verifiers import Greedy
@@ -68,6 +69,7 @@ class FakeEngine:
     trouble: dict[int, BaseException] = field(default_factory=dict)
     tokens: tuple[int, ...] = (1, 2, 3, 4)
     alone: bool = False
+    gap: float = 0.5
     vocab: int = 100
     parallelism: Parallelism = field(default_factory=Sequential)
     log: list[str] = field(default_factory=list)
@@ -103,6 +105,9 @@ class FakeEngine:
 
     def pieces(self, trace: Trace) -> tuple[str, ...]:
         return tuple(f"{token} " for token in trace.tokens)
+
+    def audit(self, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
+        return replace(first_difference(ours, baseline), gap=self.gap, step=0.25, limit=4.0)
 
     def close(self) -> None:
         self.log.append("closed")

@@ -10,7 +10,7 @@ import pytest
 from tests.app.conftest import Compose
 from vsd import app
 from vsd.app import UsageError
-from vsd.check import check_dials, unused_dials
+from vsd.check import check_dials, shared_gpus, unused_dials
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,21 @@ def test_a_dial_that_changes_nothing_is_told(
 ) -> None:
     found = unused_dials(configure(*overrides), overrides, drafts=drafts, uses_draft=drafts)
     assert [warning.split("=")[0] for warning in found] == unused
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shared"),
+    [
+        (("device=cuda",), "cuda:0"),
+        (("device=cuda:1", "draft.device=cuda:1"), "cuda:1"),
+        (("device=cuda:0", "draft.device=cuda:1"), ""),
+        (("device=cuda", "target.device_map={model: 0, lm_head: 1}", "draft.device=cuda:1"), "cuda:1"),
+        (("device=cpu",), ""),
+    ],
+)
+def test_two_processes_on_one_gpu_are_named(overrides: tuple[str, ...], shared: str, configure: Compose) -> None:
+    found = shared_gpus(configure("parallelism=pearl", *overrides))
+    assert len(found) == bool(shared)
+    if shared:
+        assert f"share {shared}, where two processes take turns" in found[0]
+        assert "MPS" in found[0]

@@ -23,6 +23,7 @@ from vsd.models import VideoLM
 from vsd.report.folder import RunFolder
 from vsd.task import sample_seed
 from vsd.types import Trace
+from vsd.verifiers.topk import TopK
 
 
 def lines(folder: Path) -> list[dict]:
@@ -164,6 +165,29 @@ def test_baseline_is_measured_unless_told(on_clips: Compose, fake: FakeEngine, t
 def test_a_mismatch_is_counted(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
     fake.tokens = (1, 2, 9)
     assert app.run(on_clips("limit=2"), tmp_path / "run")["exact/mismatched"] == 2
+
+
+@pytest.mark.parametrize("baseline", ["true", "cache"])
+@pytest.mark.parametrize(("gap", "near", "unexplained"), [(0.5, 2, 0), (1.5, 0, 2)])
+def test_a_mismatch_is_a_near_tie_or_a_fault(
+    gap: float, near: int, unexplained: int, baseline: str, on_clips: Compose, fake: FakeEngine, tmp_path: Path
+) -> None:
+    fake.tokens, fake.gap = (1, 2, 9), gap
+    options = ("limit=2", f"baseline={baseline}", f"baseline_folder={tmp_path / 'baselines'}")
+    for _ in range(2):  # the second time from the folder
+        metrics = app.run(on_clips(*options), tmp_path / "run")
+        assert (metrics["exact/near_tie"], metrics["exact/unexplained"]) == (near, unexplained)
+    found = lines(tmp_path / "run")[0]["audit"]
+    assert found == {"place": 2, "ours": 9, "baseline": 3, "gap": gap, "step": 0.25, "limit": 4.0}
+
+
+def test_a_rule_that_may_differ_is_not_audited(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
+    fake.tokens = (1, 2, 9)
+    fake.verifier = TopK()  # type: ignore[assignment]
+    metrics = app.run(on_clips("limit=2", "verifier=topk"), tmp_path / "run")
+    assert metrics["exact/mismatched"] == 2
+    assert not {"exact/near_tie", "exact/unexplained"} & set(metrics)
+    assert lines(tmp_path / "run")[0]["audit"] is None
 
 
 def test_the_cached_baseline_is_measured_once(

@@ -7,11 +7,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from vsd import stats
+from vsd.audit import Audit
 from vsd.record import Record
 from vsd.report import sweep, terminal
+from vsd.report.numbers import numbers
 from vsd.types import Round, Sample, Trace
 from vsd.verifiers import Greedy
 from vsd.verifiers.random_relax import RandomRelax
@@ -121,6 +124,27 @@ def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
         console = Console(record=True, width=100, file=io.StringIO())
         terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, verifier=verifier)
         assert ("1 of 4 answers differ" in console.export_text()) == said
+
+
+@pytest.mark.parametrize(("gap", "said", "unsaid"), [(0.1, "near-ties", "not exact"), (9.0, "not exact", "near-ties")])
+def test_what_explains_a_difference_is_said(gap: float, said: str, unsaid: str, tmp_path: Path) -> None:
+    trace = Trace(
+        tokens=(1, 2), rounds=(), seconds={"decode": 1.0, "total": 1.0, "first_token": 1.0},
+        target_forwards=1, visual=1, kept=1, prompt=3, finish="length",
+    )  # fmt: skip
+    record = Record(
+        sample=Sample(id="clip", video="clip.mp4", question="Why?"),
+        trace=trace,
+        baseline=replace(trace, tokens=(1, 3)),
+        audit=Audit(place=1, ours=2, baseline=3, gap=gap, step=0.05, limit=4.0),
+    )
+    console = Console(record=True, width=200, file=io.StringIO())
+    terminal.show([record], numbers([record]), tmp_path, console, verifier=Greedy())
+    text = console.export_text()
+    assert f"{said}  1 of 1 answers differ" in text
+    assert unsaid not in text
+    assert ("a near-tie at token 1" in text) == (said == "near-ties")
+    assert ("first: clip at token 1, the logits 9 apart where 0.2 would be rounding" in text) == (said == "not exact")
 
 
 def test_made_up_acceptance_says_so(tmp_path: Path) -> None:

@@ -3,19 +3,59 @@
 transformers looks attention up by name. The function registered here runs PyTorch's fused attention like the stock
 one, and differs in two things: queries that share a key/value head are folded into rows of one head, so that the
 cache is never repeated; and a probe, if one is passed along, reduces the attention rows of the text suffix.
+
+A chain of rows behind a cache sees all keys but those of the rows behind each. On a GPU in half precision that is flash
+attention's own causal form, aligned to the lower right, which takes grouped heads as they are and splits long keys over
+the GPU; elsewhere (a CPU, float32, GPUs before Ampere) PyTorch would make a mask of it in every layer, so a step brings
+one mask for all layers (`vsd.models.mask`).
+
+cuDNN's attention is turned off for the process, here, where every process that runs a model comes by: it is the first
+choice on Hopper and Blackwell and builds a plan for each length of keys, tens of milliseconds long, while decoding
+has another length in every step.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 NAME = "vsd"
+
+torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def sdpa_flags() -> dict[str, bool]:
+    """Which of PyTorch's attention kernels may be chosen in this process (on CUDA)."""
+    cuda = torch.backends.cuda
+    return {
+        "flash": cuda.flash_sdp_enabled(),
+        "efficient": cuda.mem_efficient_sdp_enabled(),
+        "cudnn": cuda.cudnn_sdp_enabled(),
+        "math": cuda.math_sdp_enabled(),
+        "math_in_half": cuda.fp16_bf16_reduction_math_sdp_allowed(),
+    }
+
+
+def unmasked_chains(like: Tensor) -> bool:
+    """Whether flash attention takes rows of this dtype and device, so that a chain of them needs no mask."""
+    half = like.dtype in (torch.bfloat16, torch.float16)
+    return like.is_cuda and half and torch.backends.cuda.flash_sdp_enabled() and _has_flash(like.device)
+
+
+@cache
+def _has_flash(device: torch.device) -> bool:
+    """Whether this GPU and this PyTorch have it. (On AMD it is aligned otherwise.)"""
+    here = (
+        torch.cuda.is_available() and torch.version.hip is None and torch.backends.cuda.is_flash_attention_available()
+    )
+    return here and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 class SuffixAttention:
@@ -36,15 +76,16 @@ class SuffixAttention:
         self._video_sums: list[Tensor] = []
         self._rows = 0
 
-    def see(self, query: Tensor, key: Tensor, mask: Tensor, scaling: float) -> None:
-        """Add one layer: query (1, Hkv, groups * S, d), key (1, Hkv, T, d), additive mask (1, 1, groups * S, T)."""
+    def see(self, query: Tensor, key: Tensor, groups: int, scaling: float) -> None:
+        """Add one layer: query (1, Hkv, groups * S, d) of the last S tokens, key (1, Hkv, T, d)."""
         scores = (query @ key.transpose(2, 3)).mul_(scaling)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         columns = self._columns if isinstance(self._columns, slice) else self._columns.to(scores.device)
         if self._video:
             self._video_sums.append(scores[..., columns].softmax(-1).sum((0, 1, 2)).to(self._device))
         if self._context:
-            self._context_sums.append(scores.add_(mask).softmax(-1).sum((0, 1, 2))[columns].to(self._device))
+            _hide_later(scores, groups)
+            self._context_sums.append(scores.softmax(-1).sum((0, 1, 2))[columns].to(self._device))
         self._rows += query.shape[1] * query.shape[2]
 
     @property
@@ -113,6 +154,13 @@ def _columns(visual_V: Tensor) -> slice | Tensor:
     return slice(first, last + 1) if last - first + 1 == len(visual_V) else visual_V
 
 
+def _hide_later(scores: Tensor, groups: int) -> None:
+    """Hide from each of the last S tokens those behind it: scores (1, Hkv, groups * S, T)."""
+    count = scores.shape[2] // groups
+    later_SS = torch.ones(count, count, dtype=torch.bool, device=scores.device).triu(1)
+    scores[..., scores.shape[3] - count :].unflatten(2, (groups, count)).masked_fill_(later_SS, -torch.inf)
+
+
 def attention_forward(
     module: nn.Module,
     query: Tensor,
@@ -126,31 +174,35 @@ def attention_forward(
 ) -> tuple[Tensor, None]:
     """Fused attention, (1, H, M, d) against (1, Hkv, rows, d); returns (1, M, H, d).
 
-    Without a mask, M rows against M rows are causal, and one row sees everything.
+    Without a mask the last of the M rows sees everything, and each before it one key less. `probe` is for rows that are
+    the prompt's last.
     """
     batch, heads, count, size = query.shape
     key_heads = key.shape[1]
     groups = heads // key_heads
     if mass is not None:
         mass.see(module.layer_idx, query, key, attention_mask, scaling)  # type: ignore[arg-type]
+    if probe is not None:
+        probe.see(query.reshape(batch, key_heads, groups * count, size), key, groups, scaling)
     if attention_mask is None and count > 1:
         return _causal(query, key, value, scaling, groups).transpose(1, 2), None
     if attention_mask is not None and attention_mask.shape[2] != groups * count:
         attention_mask = attention_mask.repeat(1, 1, groups, 1)  # a mask of transformers' own making
     folded = query.reshape(batch, key_heads, groups * count, size)
     mixed = scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
-    if probe is not None and attention_mask is not None:
-        probe.see(folded, key, attention_mask, scaling)
     return mixed.reshape(batch, heads, count, value.shape[-1]).transpose(1, 2), None
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float, groups: int) -> Tensor:
-    key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
-    # In float32 on CUDA no fused kernel takes fewer key heads than query heads; the fallback would form T x T.
-    grouped = groups > 1 and not (query.is_cuda and query.dtype == torch.float32)
+    # On CUDA only flash attention takes fewer key heads than query heads; the fallback would form T x T.
+    grouped = groups > 1 and (not query.is_cuda or unmasked_chains(query))
     if groups > 1 and not grouped:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
+    count, rows = query.shape[2], key.shape[2]
+    if count == rows:
+        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
+    bias = causal_lower_right(count, rows)
+    return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling, enable_gqa=grouped)
 
 
 AttentionInterface.register(NAME, attention_forward)

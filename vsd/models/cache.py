@@ -1,8 +1,9 @@
 """The key/value cache: one buffer per layer, allocated once, behind transformers' Cache interface.
 
-A step writes its rows behind the filled part and attends to a view, so nothing is concatenated. The cache has one
-rule: `State.commit` says which of the rows written since the last commit stand. A prefix of a chain costs a number;
-a path through a tree moves the accepted rows only.
+A step writes its rows behind the filled part and attends to a view, so nothing is concatenated. Buffers come in few
+sizes (`bucket`), so that a GPU's allocator gives the next sample those of the last. The cache has one rule:
+`State.commit` says which of the rows written since the last commit stand. A prefix of a chain costs a number; a path
+through a tree moves the accepted rows only.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-from vsd.models.tree import ancestors, chain, check, depths
+from vsd.models.attention import unmasked_chains
+from vsd.models.mask import Mask
+from vsd.models.tree import chain, check, depths
 
-_KEPT_MASKS = 8
+_BUCKET = 256
+
+
+def bucket(rows: int) -> int:
+    """The rows that are allocated for so many: the next multiple of 256, or of a sixteenth of them where that is more
+    (a power of two), so at most one row in sixteen is to spare in a long cache."""
+    step = max(_BUCKET, 2 ** (rows.bit_length() - 5)) if rows else _BUCKET
+    return -(-rows // step) * step
 
 
 class _Filled:
@@ -88,11 +98,13 @@ class State:
         self.pending: tuple[int, ...] = ()
         self.prompt_1W: Tensor | None = None
         self._filled = _Filled()
-        self._layers = [BufferLayer(capacity, self._filled) for _ in range(layers)]
+        rows = bucket(capacity)
+        self._layers = [BufferLayer(rows, self._filled) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
+        self._like = like.new_empty(0)  # the tensor itself may be large
         self._groups = groups
-        self._like = like
-        self._masks: dict[tuple[tuple[int, ...], int], Tensor] = {}
+        self._mask = Mask(width=rows, groups=groups, like=self._like)
+        self._unmasked = unmasked_chains(self._like)
         count = max(0, capacity - prompt)
         positions = torch.arange(next_position, next_position + count, device=like.device)
         self._positions_P1C = positions.expand(axes, 1, count)
@@ -134,10 +146,12 @@ class State:
         return buffer.keys[:, :, : self.length], buffer.values[:, :, : self.length]
 
     def attach(self, parents: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """Make room for M nodes. Returns their positions (P, 1, M) and their attention mask (None: all may be seen).
+        """Make room for M nodes. Returns their positions (P, 1, M) and their attention mask (None: each sees all before
+        it).
 
         The mask is additive, of shape (1, 1, groups * M, rows): already repeated for the query heads that share a
-        key/value head. Raises ValueError when the cache is full or a parent comes after its child.
+        key/value head, and valid until the next call. Chains have none where the attention function takes them without
+        (see `vsd.models.attention`). Raises ValueError when the cache is full or a parent comes after its child.
         """
         first, new = len(self.pending), tuple(parents)
         if self.length + first + len(new) > self.capacity:
@@ -149,17 +163,21 @@ class State:
         if not is_chain:
             check(tree)
         positions = self._chain_positions(first, len(new)) if is_chain else self._tree_positions(tree, first)
-        mask = None if is_chain and len(new) == 1 else self._mask(tree, first)
+        bare = is_chain and (len(new) == 1 or self._unmasked)
+        mask = None if bare else self._mask.of(tree, first, self.length + len(tree))
         self._filled.rows = self.length + first
         self.pending = tree
         return positions, mask
 
     def extend(self, count: int) -> Tensor | None:
-        """Make room for `count` prompt rows and commit them: their mask is None for the first piece of a prompt."""
-        mask = None if self.length == 0 else _spread(chain(count), 0, self.length + count, self._groups, self._like)
+        """Make room for `count` prompt rows and commit them; returns their mask as `attach` does, None for the first
+        piece of a prompt."""
         self._filled.rows = self.length
         self.length += count
-        return mask
+        if self.length == count or self._unmasked or count == 1:
+            return None
+        mask = Mask(width=self.length, groups=self._groups, like=self._like)  # larger than what decoding needs
+        return mask.of(chain(count), 0, self.length)
 
     def _settle(self, length: int) -> None:
         self.length = self._filled.rows = length
@@ -171,21 +189,3 @@ class State:
     def _tree_positions(self, tree: tuple[int, ...], first: int) -> Tensor:
         offsets = torch.tensor(depths(tree)[first:], device=self._like.device)
         return self._positions_P1C[:, :, self.generated + offsets]
-
-    def _mask(self, tree: tuple[int, ...], first: int) -> Tensor:
-        # Only the last columns of a mask depend on the tree, and everything before them is visible. So one buffer as
-        # wide as the cache serves every step with this tree: a step takes as many of its last columns as it needs.
-        key = (tree, first)
-        if key not in self._masks:
-            if len(self._masks) >= _KEPT_MASKS:
-                self._masks.clear()
-            self._masks[key] = _spread(tree, first, self.capacity, self._groups, self._like)
-        return self._masks[key].narrow(3, self.capacity - self.length - len(tree), self.length + len(tree))
-
-
-def _spread(tree: tuple[int, ...], first: int, width: int, groups: int, like: Tensor) -> Tensor:
-    """The additive mask of the nodes from `first` on, (1, 1, groups * M, width): the tree fills the last columns."""
-    hidden_MN = ~ancestors(tree)[first:].to(like.device)
-    mask_MC = like.new_zeros(len(tree) - first, width)
-    mask_MC[:, width - len(tree) :].masked_fill_(hidden_MN, torch.finfo(like.dtype).min)
-    return mask_MC.repeat(groups, 1)[None, None]

@@ -82,6 +82,7 @@ class HiddenTaps:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for hook in self._hooks:
             hook.remove()
+        self._ready = None  # it refers to this object, a circle that would hold the prompt
 
     def piece(self, start: int, end: int) -> None:
         """Say which part of the prompt, [start, end), is read next."""

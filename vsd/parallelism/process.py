@@ -7,6 +7,7 @@ sampled drafts were drawn from.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import multiprocessing
 import pickle
 import signal
@@ -71,6 +72,12 @@ class OtherProcess(Worker):
             self._process.join()
         atexit.unregister(self.close)
         self._process = self._pipe = None
+
+    def forget(self) -> None:
+        """Nobody waits for it, and a worker that was lost is not replaced for it."""
+        if self._pipe is not None:
+            with contextlib.suppress(SampleError):
+                self._submit("forget")
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
         if method == "encode" or self._pipe is None:  # a sample begins: a worker that was lost is replaced

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vsd.drafting import DraftSide, Window
+from vsd.parallelism.streams import Piece, Result, Streams
 from vsd.types import Grid, Prompt, Round, Video
 
 
@@ -39,6 +39,10 @@ class Worker(ABC):
         """See `DraftSide.tell`; nobody waits for it."""
         self._submit("tell", rounds)
 
+    def forget(self) -> None:
+        """See `DraftSide.forget`. Whoever works in this process has done so when it returns."""
+        self._submit("forget").result()
+
     def close(self) -> None:  # noqa: B027 - most have nothing to stop
         """Stop; nothing can be handed over any more."""
 
@@ -54,29 +58,38 @@ class SameThread(Worker):
         self._side = side
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
-        future: Future[Any] = Future()
         try:
-            future.set_result(getattr(self._side, method)(*args))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+            return _ended(result=getattr(self._side, method)(*args))
+        except (
+            Exception
+        ) as error:  # its traceback holds this frame, which must not hold the future that holds the error
+            return _ended(error=error)
 
 
 class OtherThread(Worker):
-    """Does the work on a thread and, on a GPU, a stream of its own."""
+    """Does the work on a thread and, on GPUs, on streams of its own (see `vsd.parallelism.streams`)."""
 
     def __init__(self, side: DraftSide) -> None:
         self._side = side
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="draft")
-        device = side.model.device if side.model is not None else torch.device("cpu")
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._streams = Streams(side.model.devices if side.model is not None else ())
 
     def close(self) -> None:
         self._pool.shutdown()
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
-        return self._pool.submit(self._on_stream, method, *args)
+        piece = self._streams.hand_over(*args)
+        return Result(self._pool.submit(self._work, piece, method, *args), piece)
 
-    def _on_stream(self, method: str, *args: Any) -> Any:
-        with torch.cuda.stream(self._stream):  # None: no stream to change to
+    def _work(self, piece: Piece, method: str, *args: Any) -> Any:
+        with piece.working():
             return getattr(self._side, method)(*args)
+
+
+def _ended(result: Any = None, error: Exception | None = None) -> Future[Any]:
+    future: Future[Any] = Future()
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+    return future

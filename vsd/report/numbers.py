@@ -11,7 +11,7 @@ from vsd.record import Record
 OTHERS = (  # metrics that are not in the list of `vsd.stats`, as patterns
     r"accept/position_\d+(_unconditional)?",
     r"time/\w+",
-    r"exact/mismatched|memory/peak_mb|samples/(done|failed)",
+    r"exact/(mismatched|near_tie|unexplained)|memory/peak_mb|samples/(done|failed)",
     rf"quality/(baseline_)?({'|'.join(quality.NAMES)})(_low|_high)?",
 )
 

@@ -22,6 +22,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("samples/done", "samples decoded", "{:.0f}"),
     ("samples/failed", "samples failed", "{:.0f}"),
     ("exact/mismatched", "answers that differ", "{:.0f}"),
+    ("exact/near_tie", "... by a near-tie", "{:.0f}"),
+    ("exact/unexplained", "... unexplained", "{:.0f}"),
     ("speed/decode", "speed-up, decoding", "{:.2f}x"),
     ("speed/equal_devices", "speed-up, as many devices", "{:.2f}x"),
     ("speed/predicted", "speed-up, by theory", "{:.2f}x"),
@@ -69,7 +71,7 @@ def show(
     `verifier` tells whether it promises the target's own answers, so that others are a fault, and whether acceptance
     was made up.
     """
-    faults = _faults(metrics) if verifier.lossless and verifier.deterministic else []
+    faults = _faults(records, metrics) if verifier.lossless and verifier.deterministic else []
     if verifier.synthetic:
         faults = ["[red]made up[/]  acceptance is synthetic: these are times, the answers mean nothing"]
     if any(record.trace is not None and record.trace.simulated for record in records):
@@ -80,12 +82,36 @@ def show(
     )
 
 
-def _faults(metrics: Mapping[str, float]) -> list[RenderableType]:
+def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[RenderableType]:
+    """Answers that differ although the rule is lossless: those that rounding explains, and the others."""
     if not metrics.get("exact/mismatched"):
         return []
-    count = f"{metrics['exact/mismatched']:.0f} of {metrics['samples/done']:.0f} answers"
-    why = "In float32 and below a near-tie of two words may do that; with dtype=float64 it is a bug."
-    return [f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless. {why}"]
+    near, unexplained = metrics.get("exact/near_tie"), metrics.get("exact/unexplained")
+    done, lines = f"{metrics['samples/done']:.0f} answers", list[RenderableType]()
+    if near is None or unexplained is None:  # records of an older version
+        why = "In float32 and below a near-tie of two words may do that; with dtype=float64 it is a bug."
+        count = f"{metrics['exact/mismatched']:.0f} of {done}"
+        return [f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless. {why}"]
+    if near:
+        why = "where they part, both words' logits are equal but for rounding (with dtype=float64 none would be)."
+        lines.append(f"[yellow]near-ties[/]  {near:.0f} of {done} differ from the target's own: {why}")
+    if unexplained:
+        found = next(r for r in records if r.mismatched and r.audit is not None and not r.audit.explained)
+        count = f"{unexplained:.0f} of {done}"
+        where = f"{escape(found.sample.id)} at token {found.audit.place}" if found.audit else ""
+        why = f"no near-tie explains it (first: {where}{_width(found)}). This is a bug."
+        lines.append(
+            f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless, and {why}"
+        )
+    return lines
+
+
+def _width(record: Record) -> str:
+    """How far from a near-tie a difference is, if that is known."""
+    found = record.audit
+    if found is None or found.gap is None:
+        return ""
+    return f", the logits {found.gap:.3g} apart where {found.limit * found.step:.3g} would be rounding"
 
 
 def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
@@ -98,7 +124,8 @@ def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
     table.add_column("± s.e.", justify="right", style="dim")
     table.add_column("metrics.json", style="dim", no_wrap=True)
     for name, label, style in ROWS:
-        if name in metrics:
+        idle = name in ("exact/near_tie", "exact/unexplained") and not metrics.get("exact/mismatched")
+        if name in metrics and not idle:
             error = style.format(errors[name]) if name in errors else ""
             table.add_row(label, style.format(metrics[name]), error, name)
     return table
@@ -107,15 +134,17 @@ def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
 def _texts(records: Sequence[Record]) -> list[RenderableType]:
     done = [record for record in records if record.done]
     # The first sample, unless one went wrong: that is the one to look at.
-    shown = next((r for r in done if r.trace and r.baseline and r.trace.tokens != r.baseline.tokens), None)
-    shown = shown or next(iter(done), None)
+    wrong = [record for record in done if record.mismatched]
+    unexplained = [record for record in wrong if not (record.audit and record.audit.explained)]
+    shown = next(iter([*unexplained, *wrong, *done]), None)
     if shown is None or shown.trace is None:
         return []
     ours = _ours(shown)
     panels = [_panel("speculative", ours)]
     if shown.baseline is not None:
-        same = shown.trace.tokens == shown.baseline.tokens
-        verdict = "[green]token-identical[/]" if same else "[red]different tokens[/]"
+        verdict = "[red]different tokens[/]" if shown.mismatched else "[green]token-identical[/]"
+        if shown.audit is not None and shown.audit.explained:
+            verdict = f"[yellow]a near-tie at token {shown.audit.place}[/]"
         panels = [_panel("target alone", Text(shown.baseline_text)), _panel(f"speculative: {verdict}", ours)]
     title = f"{escape(shown.sample.id)}: {escape(shown.sample.question)}"
     grid = Table.grid(expand=True)

@@ -91,6 +91,9 @@ class _Windows(Worker):
     def close(self) -> None:
         self._inner.close()
 
+    def forget(self) -> None:
+        self._inner.forget()
+
     def _submit(self, method: str, *args: Any) -> Future[Any]:
         if method == "propose":
             self._time.owe(self._times.window_s)

@@ -1,0 +1,59 @@
+"""The quick part of the doctor is green on a CPU, and what does not hold is said and is the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from vsd.doctor import __main__ as doctor
+from vsd.doctor.checks import Finding, Machine, Skipped
+from vsd.doctor.shapes import TEXT_3B, random_3b
+
+
+def test_a_cpu_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.main(["--device", "cpu", "--json", str(tmp_path / "found.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = json.loads((tmp_path / "found.json").read_text())
+    status = {check["name"]: check["status"] for check in found["checks"]}
+    needs_cuda = {"growing keys", "head", "launches"}
+    assert {name for name, each in status.items() if each == "skipped"} == {*needs_cuda, "large"}
+    assert {name for name, each in status.items() if each == "ok"} == set(doctor.CHECKS) - needs_cuda - {"large"}
+    assert len(lines) == len(doctor.CHECKS) + 2
+    assert found["provenance"]["hardware"]["sdpa"]["cudnn"] is False
+    assert found["checks"][0]["data"]["flags"]["cudnn"] is False
+
+
+def test_what_fails_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(machine: Machine) -> Finding:
+        raise RuntimeError("attn_bias_ptr is not correctly aligned")
+
+    def elsewhere(machine: Machine) -> Finding:
+        raise Skipped("needs two of them")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"masks": broken, "pairs": elsewhere})
+    assert doctor.main(["--device", "cpu", "--json", str(tmp_path / "found.json")]) == 1
+    text = capsys.readouterr().out
+    assert "failed   masks          RuntimeError: attn_bias_ptr is not correctly aligned" in text
+    assert "skipped  pairs          needs two of them" in text
+    assert "1 failed: masks" in text
+    assert "broken" in "".join(json.loads((tmp_path / "found.json").read_text())["checks"][0]["data"]["traceback"])
+
+
+def test_a_device_that_is_not_here_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.main(["--device", "cuda:99"]) == 2
+    assert "device: the device must be available on this machine, got 'cuda:99'" in capsys.readouterr().err
+
+
+def test_a_large_model_has_the_shape_it_says() -> None:
+    with FakeTensorMode():
+        model = random_3b(torch.device("cuda"))
+    assert model.depth == TEXT_3B["num_hidden_layers"]
+    assert 3.0e9 < sum(weight.numel() for weight in model.text.parameters()) < 3.2e9
+    assert model.model.dtype == torch.bfloat16
+    assert model.places == {"cuda:0"}

@@ -1,0 +1,206 @@
+"""The draft's thread and the caller's on a GPU that is not there: streams and events that note who waits for what."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vsd.drafting import Window
+from vsd.parallelism import workers
+from vsd.parallelism.streams import Streams, tensors
+from vsd.parallelism.workers import OtherThread
+from vsd.types import Draft, Grid
+
+ONE, TWO, THREE = (torch.device("cuda", number) for number in range(3))
+
+
+@dataclass
+class Stream:
+    """What was put on it, in order: the names of pieces of work, and events of other streams that it waits for."""
+
+    name: str
+    device: torch.device
+    queue: list[Any] = field(default_factory=list)
+
+    def record_event(self) -> Event:
+        return Event(self, len(self.queue))
+
+    def wait_event(self, event: Event) -> None:
+        self.queue.append(event)
+
+    def before(self) -> set[str]:
+        """All work that is done before whatever is put on this stream next."""
+        return Event(self, len(self.queue)).before()
+
+
+@dataclass(frozen=True)
+class Event:
+    stream: Stream
+    place: int
+
+    def before(self) -> set[str]:
+        found = set[str]()
+        for each in self.stream.queue[: self.place]:
+            found |= each.before() if isinstance(each, Event) else {each}
+        return found
+
+
+class Cuda:
+    """`torch.cuda`, as far as streams go: a current stream for each thread and device."""
+
+    def __init__(self) -> None:
+        self.made: list[Stream] = []
+        self.default = {device: Stream("default", device) for device in (ONE, TWO, THREE)}
+        self.local = threading.local()
+
+    def Stream(self, device: torch.device) -> Stream:
+        self.made.append(Stream("draft", device))
+        return self.made[-1]
+
+    def current_stream(self, device: torch.device) -> Stream:
+        found: Stream = getattr(self.local, "streams", {}).get(device, self.default[device])
+        return found
+
+    @contextmanager
+    def stream(self, stream: Stream) -> Iterator[None]:
+        before = getattr(self.local, "streams", {})
+        self.local.streams = {**before, stream.device: stream}
+        self.local.device = stream.device
+        yield
+        self.local.streams = before
+
+    def put(self, work: str, device: torch.device) -> None:
+        self.current_stream(device).queue.append(work)
+
+
+class OnGpu(Tensor):
+    """A tensor that says it lies on a GPU, and notes the streams that it is recorded on."""
+
+    place: torch.device
+    recorded: list[Stream]
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return self.place
+
+    def record_stream(self, stream: Any) -> None:
+        self.recorded.append(stream)
+
+
+def on_gpu(device: torch.device) -> OnGpu:
+    made = torch.zeros(2).as_subclass(OnGpu)
+    made.place, made.recorded = device, []
+    return made
+
+
+class Side:
+    """A draft's side whose work is a note on the streams of its devices."""
+
+    def __init__(self, cuda: Cuda, devices: tuple[torch.device, ...]) -> None:
+        self.cuda, self.devices = cuda, devices
+        self.model = self
+        self.seen: dict[str, set[str]] = {}
+        self.first: torch.device | None = None
+
+    def prefill(self, kept_K: Tensor, grid: Grid, words: list[int], seed: int) -> tuple[int, float]:
+        self._work("draft prefill")
+        return 1, 0.0
+
+    def propose(self, tokens: list[int], rounds: list[Any], gamma: int) -> Window:
+        self._work("draft window")
+        parents_N = torch.tensor([-1])
+        return Window(draft=Draft(tokens_N=on_gpu(self.devices[-1]), parents_N=parents_N), seconds=0.0)
+
+    def forget(self) -> None:
+        raise RuntimeError("nothing to forget")
+
+    def _work(self, name: str) -> None:
+        self.first = self.cuda.local.device
+        for device in self.devices:
+            self.seen[f"{name} {device}"] = self.cuda.current_stream(device).before()
+            self.cuda.put(f"{name} {device}", device)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    made = Cuda()
+    monkeypatch.setattr(workers, "Streams", lambda devices: Streams(devices, made))
+    return made
+
+
+@pytest.mark.parametrize("devices", [(ONE,), (ONE, TWO)], ids=["one device", "a device map"])
+def test_each_side_waits_for_the_other(cuda: Cuda, devices: tuple[torch.device, ...]) -> None:
+    side = Side(cuda, devices)
+    worker = OtherThread(side)  # type: ignore[arg-type]
+    for device in devices:
+        cuda.put(f"target {device}", device)
+    kept_K = on_gpu(ONE)
+    job = worker.prefill(kept_K, Grid(1, 1, 1), [], 0)
+    for device in devices:
+        cuda.put(f"later {device}", device)
+    job.result()
+    window = worker.propose([], [], 1).result()
+    assert {stream.device for stream in cuda.made} == set(devices)
+    assert side.first == ONE
+    for device in devices:
+        own = next(stream for stream in cuda.made if stream.device == device)
+        # The draft's work stands on a stream of its own, behind what the target had put on its one by then ...
+        assert {f"draft prefill {device}", f"draft window {device}"} <= own.before()
+        assert f"target {device}" in side.seen[f"draft prefill {device}"]
+        assert f"later {device}" not in side.seen[f"draft prefill {device}"]
+        assert {f"later {device}", f"draft prefill {device}"} <= side.seen[f"draft window {device}"]
+        # ... and what the caller puts on its stream next is done behind the draft's.
+        assert f"draft window {device}" in cuda.current_stream(device).before()
+    # What crosses is not given away before it was read.
+    assert kept_K.recorded == [cuda.made[0]]
+    tokens_N = window.draft.tokens_N
+    assert isinstance(tokens_N, OnGpu)
+    assert tokens_N.recorded == [cuda.default[devices[-1]]]
+    worker.close()
+
+
+def test_nothing_is_waited_for_before_a_result_is_taken(cuda: Cuda) -> None:
+    worker = OtherThread(Side(cuda, (ONE,)))  # type: ignore[arg-type]
+    job = worker.propose([], [], 1)
+    worker._pool.shutdown(wait=True)
+    assert cuda.default[ONE].before() == set()
+    job.result()
+    assert cuda.default[ONE].before() == {f"draft window {ONE}"}
+
+
+def test_a_tensor_of_another_device_brings_a_stream_there(cuda: Cuda) -> None:
+    worker = OtherThread(Side(cuda, (ONE,)))  # type: ignore[arg-type]
+    cuda.put("target", THREE)
+    kept_K = on_gpu(THREE)
+    worker.prefill(kept_K, Grid(1, 1, 1), [], 0).result()
+    assert [stream.device for stream in cuda.made] == [ONE, THREE]
+    assert kept_K.recorded == [cuda.made[1]]
+    assert "target" in cuda.made[1].before()  # a copy from there runs on that stream
+    worker.close()
+
+
+def test_what_fails_is_told_and_waits_for_nothing(cuda: Cuda) -> None:
+    worker = OtherThread(Side(cuda, (ONE,)))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="nothing to forget"):
+        worker.forget()
+    assert cuda.default[ONE].queue == []
+    worker.close()
+
+
+def test_on_a_cpu_there_are_no_streams(cuda: Cuda) -> None:
+    worker = OtherThread(Side(cuda, ()))  # type: ignore[arg-type]
+    assert not worker._streams._own
+    worker.close()
+
+
+def test_tensors_are_found_wherever_they_are() -> None:
+    one, two = torch.zeros(1), torch.zeros(2)
+    window = Window(draft=Draft(tokens_N=one, parents_N=two), seconds=1.0)
+    assert [len(each) for each in tensors(([window], {"a": two}, 3, None, "text"))] == [1, 2, 2]

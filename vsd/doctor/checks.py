@@ -1,0 +1,129 @@
+"""What a check is, and what it may look at."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import vsd.zoo
+from vsd.memory import release
+from vsd.models import VideoLM, load
+from vsd.types import Video
+from vsd.video import read
+
+FAMILIES = ("qwen2_5_vl", "llava_onevision")
+QUESTION = "Please describe the video."
+OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+
+
+class Skipped(Exception):  # noqa: N818 - an outcome
+    """A check that says nothing here, with the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where the checks run. `full`: all combinations instead of a few; `large`: with models of a real size."""
+
+    device: torch.device
+    full: bool = False
+    large: bool = False
+
+    @property
+    def cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    def needs_cuda(self) -> None:
+        """Raise Skipped on another device."""
+        if not self.cuda:
+            raise Skipped(f"needs a CUDA device, got {self.device}")
+
+    def wait(self) -> None:
+        """Until all queued work is done."""
+        if self.cuda:
+            torch.cuda.synchronize(self.device)
+
+    def seconds(self, work: Callable[[], Any], times: int = 10) -> float:
+        """Of one call, the best of three rounds of `times`, after one that does not count."""
+        work()
+        found = []
+        for _ in range(3):
+            self.wait()
+            start = time.perf_counter()
+            for _ in range(times):
+                work()
+            self.wait()
+            found.append((time.perf_counter() - start) / times)
+        return min(found)
+
+    def pair(self, family: str, dtype: str) -> tuple[VideoLM, VideoLM]:
+        """The bundled target and draft of a family."""
+        target, draft = (
+            load(f"zoo:{family}/{role}", device=str(self.device), dtype=dtype) for role in ("target", "draft")
+        )
+        return target, draft
+
+    def video(self, number: int = 0) -> Video:
+        """A bundled clip."""
+        return _clip(number, 16 if self.full else 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a check found: a line for a person, and numbers for a bug report."""
+
+    said: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One check's outcome."""
+
+    name: str
+    status: str
+    said: str
+    seconds: float
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+Check = Callable[[Machine], Finding]
+
+
+def run(name: str, check: Check, machine: Machine) -> Line:
+    """Run one check. Whatever it raises is an outcome too, and leaves no memory behind."""
+    start = time.perf_counter()
+    data: dict[str, Any] = {}
+    try:
+        finding = check(machine)
+        status, said, data = OK, finding.said, finding.data
+    except Skipped as error:
+        status, said = SKIPPED, str(error)
+    except Exception as error:
+        status, said = FAILED, f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+        data = {"traceback": traceback.format_exception(error)}
+        release(error)
+    release()
+    return Line(name=name, status=status, said=said, seconds=round(time.perf_counter() - start, 2), data=data)
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise RuntimeError unless it holds."""
+    if not holds:
+        raise RuntimeError(message)
+
+
+def milliseconds(values: Sequence[float]) -> str:
+    """Seconds, as a person reads them."""
+    return ", ".join(f"{1000 * value:.3g}" for value in values) + " ms"
+
+
+@cache
+def _clip(number: int, frames: int) -> Video:
+    return read(str(Path(vsd.zoo.__file__).parent / "clips" / f"{number:03d}.mp4"), frames=frames)
