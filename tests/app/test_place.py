@@ -92,6 +92,17 @@ def test_the_cache_is_that_of_the_prompt_and_the_answer(
     assert caches() == plain
 
 
+def test_a_draft_that_sees_another_grid_is_refused(
+    configure: Compose, pair: list[str], clips: Path, tmp_path: Path
+) -> None:
+    given = [*pair, "data=folder", f"data.path={clips}", "draft.max_pixels=64"]
+    said = refusal(configure, tmp_path, *given)
+    assert said == (
+        "draft.path: must see as many visual tokens of a video as the target, by their processors and max_pixels, "
+        "got 4 and 2"
+    )
+
+
 @pytest.mark.parametrize(
     ("overrides", "gpus", "place"),
     [
