@@ -14,7 +14,7 @@ from typing import Any
 
 from vsd import ranks
 
-PACKAGES = ("vsd", "torch", "transformers", "lightning", "hydra-core", "decord", "av", "numpy", "wandb")
+PACKAGES = ("vsd", "torch", "transformers", "accelerate", "lightning", "hydra-core", "decord", "av", "numpy", "wandb")
 
 
 def provenance() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.app.conftest import ROOT
 from tests.video.clips import write_video
@@ -21,8 +23,8 @@ def command(*overrides: str) -> list[str]:
     return [sys.executable, str(ROOT / "run.py"), *overrides]
 
 
-def run(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "120"}
+def run(*overrides: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "120", **variables}
     return subprocess.run(
         command(*overrides), capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False
     )
@@ -33,6 +35,37 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.strip() == "error: ratio: must be a number in [0, 1), got 1.5"
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("role", ["target", "draft"])
+def test_a_bad_checkpoint_is_one_line_and_exit_code_2(
+    role: str, checkpoints: dict[str, Path], clips: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(checkpoints[role], bad)
+    held = load_file(bad / "model.safetensors")
+    held.pop("lm_head.weight")
+    save_file(held, bad / "model.safetensors", metadata={"format": "pt"})
+    paths = {**checkpoints, role: bad}
+    given = [f"{name}.path={paths[name]}" for name in ("target", "draft")]
+    result = run(*given, "data=folder", f"data.path={clips}", "out=run", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.strip() == (
+        f"error: {role}.path: the weights of a checkpoint must be those of its model, "
+        f"got 1 missing (lm_head.weight) in '{bad}'"
+    )
+    assert not (tmp_path / "run" / "samples.jsonl").exists()
+
+
+def test_a_hub_name_without_a_network_is_one_line_within_seconds(tmp_path: Path) -> None:
+    closed = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")}
+    result = run("target=qwen2_5_vl_3b", cwd=tmp_path, **closed)
+    assert result.returncode == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith(
+        "error: target.path: 'Qwen/Qwen2.5-VL-3B-Instruct' must be a checkpoint folder or a hub name"
+    )
+    assert "connect to the hub, set HF_HOME to a cache that holds it, or give a local folder" in line
 
 
 def test_an_unknown_option_shows_the_list(tmp_path: Path) -> None:

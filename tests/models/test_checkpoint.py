@@ -37,6 +37,13 @@ def test_tokenizers_must_agree(pair: Pair, tmp_path: Path) -> None:
         check_pair(inspect(str(pair.target_path)), other)
 
 
+def test_a_pair_is_of_one_family(tmp_path: Path) -> None:
+    qwen, llava = (inspect(str(FAMILIES[name](tmp_path / name))) for name in ("qwen2_5_vl", "llava_onevision"))
+    assert qwen.tokenizer == llava.tokenizer
+    with pytest.raises(ValueError, match=r"draft\.path: .* of one family, .* got qwen2_5_vl and llava_onevision in '"):
+        check_pair(qwen, llava)
+
+
 @pytest.mark.parametrize(("option", "value"), [("device", "cuda:99"), ("device", "abacus"), ("dtype", "int8")])
 def test_device_and_dtype(pair: Pair, option: str, value: str) -> None:
     with pytest.raises(ValueError, match=rf"target\.{option}: .* got '{value}'"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoProcessor, Qwen2VLVideoProcessor
 
@@ -58,6 +58,7 @@ def test_both_models_of_a_pair_see_the_same_grid(folder: Path) -> None:
     assert target.twin().encode(video, "?").grid == target.narrow(100).encode(video, "?").grid
 
 
+@settings(deadline=None)
 @given(
     frames=st.integers(1, 9),
     height=st.integers(8, 200),

@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from tests.conftest import Pair
+from vsd import engine as engine_module
 from vsd.chance import Chance
 from vsd.drafters import Chain, Drafter
+from vsd.drafting import load_side
 from vsd.engine import Engine
-from vsd.models import Checkpoint, VideoLM
+from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.cache import State
-from vsd.parallelism import Parallel
+from vsd.parallelism import Parallel, process
 from vsd.parallelism.process import OtherProcess
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
@@ -196,3 +198,33 @@ def test_a_draft_that_cannot_be_loaded_is_told(pair: Pair, video: Video, tmp_pat
 def test_a_loaded_draft_is_refused(pair: Pair) -> None:
     with pytest.raises(ValueError, match="draft: a process of its own loads its own model"):
         Engine(target=pair.target, draft=pair.draft, parallelism=Parallel(executor="process"))
+
+
+def test_a_download_is_no_part_of_the_start(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be had is said by this process, before it starts another."""
+    monkeypatch.setattr(process.OtherProcess, "start", None)
+    monkeypatch.setattr(engine_module, "inspect", lambda path, field: inspect(str(pair.draft_path)))
+    with pytest.raises(ValueError, match=r"draft\.path: 'nobody/nothing' must be a checkpoint folder or a hub name"):
+        Engine(
+            target=pair.target,
+            draft=Checkpoint(path="nobody/nothing"),
+            parallelism=Parallel(executor="process"),
+        )
+
+
+def test_a_worker_is_warm_when_it_is_ready(pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for name in ("encode", "prefill", "forward"):
+        real = getattr(VideoLM, name)
+
+        def noted(self: VideoLM, *args: object, real: object = real, name: str = name, **options: object) -> object:
+            calls.append(name)
+            return real(self, *args, **options)  # type: ignore[operator]
+
+        monkeypatch.setattr(VideoLM, name, noted)
+    checkpoint = Checkpoint(path=str(pair.draft_path), dtype="float64")
+    side = load_side(checkpoint, Chain(), gamma=3, max_new_tokens=8)
+    assert calls == ["encode", "prefill", "forward"]
+    assert side.model is not None
+    warm, cold = (model.prefill(model.encode(video, QUESTION))[1] for model in (side.model, pair.draft))
+    torch.testing.assert_close(warm, cold, rtol=1e-12, atol=1e-12)

@@ -112,7 +112,13 @@ def inspect(path: str, *, max_pixels: int | None = None, field: str = "target") 
 
 
 def check_pair(target: ModelInfo, draft: ModelInfo) -> None:
-    """Raise ValueError unless both tokenizers agree on all ids. Padded vocabulary sizes may differ."""
+    """Raise ValueError unless both are of one family and their tokenizers agree on all ids. Padded vocabulary sizes
+    may differ."""
+    if target.model_type != draft.model_type:
+        raise ValueError(
+            "draft.path: target and draft must be of one family, since both must see the video on the same grid, "
+            f"got {target.model_type} and {draft.model_type} in {draft.path!r}"
+        )
     if target.tokenizer != draft.tokenizer:
         raise ValueError(
             "draft.path: target and draft have different tokenizers, and must agree on all ids: "
@@ -288,8 +294,8 @@ def _warn_of_generation(model: Any, path: str) -> None:
     if asked:
         settings = ", ".join(f"{name}={value}" for name, value in asked.items())
         log.warning(
-            "target.path: the generation config of %s asks for %s, which vsd does not apply: greedy decoding is the "
-            "plain argmax here, and greedy generate's tokens can differ",
+            "target.path: the generation config of %s asks for %s, which vsd does not apply: it decodes by the plain "
+            "logits, so greedy generate's tokens can differ",
             *(path, settings),
         )
 

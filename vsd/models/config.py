@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +50,23 @@ def hollow_model(config: Any, *, dtype: torch.dtype, name: str, field: str) -> A
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with torch.device("meta"):
+        with attention_package(config, name=name, field=field), torch.device("meta"):
             return FAMILIES[config.model_type][1](copy.deepcopy(config))
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def attention_package(config: Any, *, name: str, field: str) -> Iterator[None]:
+    """While it is entered, a model may be made. Raises ValueError if the package of the attention that the config asks
+    for is missing: the text model gets our own, but the vision tower runs as the config says."""
+    try:
+        yield
     except ImportError as error:
         asked = getattr(config, "_attn_implementation", None)
         package = "flash-attn" if asked == "flash_attention_2" else asked
         rule = f"a checkpoint that asks for {asked} needs its package (pip install {package})"
         raise ValueError(f"{field}.path: {rule}, got {name!r} without it ({_first_line(error)})") from error
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _check_quantisation(config: Any, name: str, field: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from vsd.models.config import hollow_model
+from vsd.models.config import attention_package, hollow_model
 from vsd.models.families import FAMILIES
 from vsd.models.files import read_heads, weight_files
 
@@ -29,9 +29,12 @@ def check_weights(folder: Path, config: Any, *, field: str) -> None:
     only looked at for files that are missing or damaged: its weights have names of its method's own.
     """
     heads = read_heads(weight_files(folder, field=field), field=field)
-    hollow_model(config, dtype=torch.float32, name=str(folder), field=field)
-    if getattr(config, "quantization_config", None) is None:
-        check_report(_loaded_hollow(config, heads), name=str(folder), field=field)
+    if getattr(config, "quantization_config", None) is not None:
+        hollow_model(config, dtype=torch.float32, name=str(folder), field=field)
+        return
+    with attention_package(config, name=str(folder), field=field):
+        report = _loaded_hollow(config, heads)
+    check_report(report, name=str(folder), field=field)
 
 
 def check_report(report: Mapping[str, Any], *, name: str, field: str) -> None:
