@@ -116,3 +116,23 @@ def test_a_dial_that_changes_nothing_is_told(
 ) -> None:
     found = unused_dials(configure(*overrides), overrides, drafts=drafts, uses_draft=drafts)
     assert [warning.split("=")[0] for warning in found] == unused
+
+
+@pytest.mark.parametrize(
+    ("overrides", "least"),
+    [
+        (["verifier=fly"], 7),
+        (["verifier=fly", "gamma=7"], None),
+        (["verifier=fly", "verifier.end=fits"], 6),
+        (["verifier=exact_prefix", "verifier@verifier.inner=fly"], 7),
+        (["verifier=fly", "parallelism=autoregressive"], None),
+        (["verifier=lvspec"], None),
+    ],
+)
+def test_a_draft_too_short_for_the_rule_is_spoken_of(
+    overrides: list[str], least: int | None, configure: Compose, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.prepare(configure(*overrides), overrides)
+    found = [record.message for record in caplog.records if "relaxes nothing" in record.message]
+    expected = f"verifier=fly relaxes nothing: with window=6 gamma must be at least {least}, got 5"
+    assert found == ([expected] if least else [])
