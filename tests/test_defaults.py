@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -69,6 +71,14 @@ def test_a_yaml_shows_every_field(group: str, option: str) -> None:
     fields = set(inspect.signature(get_object(node._target_)).parameters)
     missing = {(node._target_, name) for name in fields - {str(key) for key in node}}
     assert missing <= LEFT_OUT
+
+
+@pytest.mark.parametrize(("group", "option"), [each for each in OPTIONS if each[0] in METHODS - {"data"}])
+def test_a_method_is_config_and_nothing_else(group: str, option: str) -> None:
+    method = instantiate(composed(f"{group}={option}")[group])
+    assert method.__dataclass_params__.frozen
+    assert all(field.init for field in dataclasses.fields(method)), "state that is no config"
+    assert not any(isinstance(value, list | dict | set | deque) for value in vars(method).values())
 
 
 def test_what_stands_in_the_dials_themselves() -> None:

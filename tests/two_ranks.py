@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from vsd import ranks
-from vsd.drafters.adaptive import Adaptive
+from vsd.drafters.adaptive import Adaptive, Pace
 from vsd.drafters.chain import Chain
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
@@ -32,7 +32,7 @@ WANTED = frozenset({"attention", "video_attention", "features", "visual_mass", "
 class Wayward(Adaptive):
     """Drafts of another length on every rank."""
 
-    def length(self, largest: int) -> int:
+    def length(self, pace: Pace, largest: int) -> int:
         return 1 + ranks.rank()
 
 

@@ -55,6 +55,7 @@ class DraftSide:
         self.drafter = drafter
         self.max_new_tokens = max_new_tokens
         self.positions = positions
+        self._memory = drafter.memory()
         self.spare = max_new_tokens + drafter.nodes(gamma) + 1
         self._prompt: Prompt | None = None
         self._state: State | None = None
@@ -116,7 +117,9 @@ class DraftSide:
             # A token that stands where it was read, behind the same tokens, has its right rows in the cache.
             valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._read, tokens, strict=False)))
             self._state.rollback(self._state.prompt + min(self._state.generated, valid, max(len(tokens) - 1, 0)))
-        context = Context(prompt=self._words, tokens=tokens, rounds=self._rounds, visual_mass=visual_mass)
+        context = Context(
+            prompt=self._words, tokens=tokens, rounds=self._rounds, visual_mass=visual_mass, memory=self._memory
+        )
         draft = self.drafter.propose(context, self.model, self._state, gamma, self._chance)
         self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache
         return Window(draft=draft, seconds=clock.now() - clock.start)
@@ -124,7 +127,7 @@ class DraftSide:
     def tell(self, rounds: Sequence[Round]) -> None:
         """Rounds that ended since the last call, when nothing is asked for."""
         self._rounds += rounds
-        self.drafter.learn(rounds)
+        self.drafter.learn(rounds, self._memory)
 
     def forget(self) -> None:
         """Drop what is held of the sample: its prompt and its cache."""

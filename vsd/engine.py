@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,11 +23,13 @@ from vsd.parallelism.base import check_form
 from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
 from vsd.simulator.live import Live
-from vsd.types import Prompt, Trace, Video
+from vsd.types import Prompt, Round, Trace, Video
 from vsd.verifiers import Greedy, Verifier
 
 if TYPE_CHECKING:
     from vsd.pruners.base import Pruner
+
+_RECENT = 64  # rounds that a schedule of measured lengths looks back on
 
 
 class Engine:
@@ -71,6 +74,7 @@ class Engine:
             self.target, self.draft = _same_vocab(target, self.draft)
         self._shares_prompt = self.draft is self.target  # self-speculation reads the target's own prompt, pruned
         self.pruner = pruner
+        self._recent: deque[Round] = deque(maxlen=_RECENT)
         self._live = self._simulated() if self.parallelism.simulated else None
         self.worker = self._hire(gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
         self.verifier = verifier or Greedy()
@@ -158,6 +162,7 @@ class Engine:
             answer=Answer(limit=self.max_new_tokens, eos=self.target.eos),
             clock=clock,
             chance=chance,
+            recent=self._recent,
             mass=self.target.visual_mass(prompt) if self._wants_mass else None,
         )
         session.begin(logits_W, opening.window(session.evidence) if opening else None)
@@ -220,7 +225,7 @@ class Engine:
             clock,
             prompt=prompt,
             seed=seed,
-            window=min(self.parallelism.window(self.gamma), self.max_new_tokens),
+            window=min(self.parallelism.window(self.gamma, self._recent), self.max_new_tokens),
             encode_draft=partial(self.worker.encode, video, question, shared),
         )
 

@@ -182,12 +182,14 @@ class Context:
 
     `visual_mass` is the target's attention on the visual tokens at the last position that it has verified (see
     `vsd.models.attention.VisualMass`), if the drafter `needs` it; None where the target has not finished its prefill.
+    `memory` is what the drafter remembers of the run so far (see `vsd.drafters.base.Drafter.memory`).
     """
 
     prompt: Sequence[int]
     tokens: Sequence[int]
     rounds: Sequence[Round] = ()
     visual_mass: float | None = None
+    memory: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)

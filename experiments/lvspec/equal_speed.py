@@ -26,8 +26,9 @@ AT_RANDOM = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 RULES: tuple[tuple[str, Verifier], ...] = (
     *((f"random relaxation, {looseness:g}", RandomRelax(looseness=looseness)) for looseness in AT_RANDOM),
     *((f"LVSpec, {looseness:g}", LVSpec(looseness=looseness)) for looseness in (0.1, 0.3, 0.5, 0.7)),
-    ("FLy", FLy(top=3)),
-    ("FLy's entropy gate alone", FLy(top=3, window=0)),
+    ("FLy", FLy()),
+    ("FLy, the window need not fit", FLy(end="open")),
+    ("FLy's entropy gate alone", FLy(window=0)),
     ("typical acceptance", Typical()),
 )
 GAMMA = 10

@@ -22,7 +22,7 @@ PAPER_SHIFT = (0.7, 7.76, 2.70, 99.6)
 DIALS = {
     "LVSpec": ("looseness",),
     "RandomRelax": ("looseness",),
-    "FLy": ("entropy", "top", "window"),
+    "FLy": ("entropy", "window", "end"),
     "Typical": ("epsilon", "delta"),
     "TopK": ("k", "gap"),
 }
@@ -54,7 +54,7 @@ def jobs(folder: Path) -> Iterator[Job]:
         yield Job(
             pair=family(config) + ("" if config.draft.path.startswith("zoo:") else ", a draft of other wording"),
             rule=rule,
-            dials=" ".join(f"{dial}={config.verifier[dial]:g}" for dial in DIALS[name]),
+            dials=" ".join(f"{dial}={shown(config.verifier[dial])}" for dial in DIALS[name]),
             accepted=values["accept/draft_length"],
             error=errors["accept/draft_length"],
             retention=values["quality/retention"],
@@ -64,6 +64,11 @@ def jobs(folder: Path) -> Iterator[Job]:
             gap=values.get("relax/gap", 0.0),
             setting=setting,
         )
+
+
+def shown(value: float | str) -> str:
+    """A dial's value, as short as it can be written."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def kept_at_random(found: Sequence[Job], accepted: float) -> float:

@@ -137,3 +137,23 @@ def test_two_processes_on_one_gpu_are_named(overrides: tuple[str, ...], shared: 
     if shared:
         assert f"share {shared}, where two processes take turns" in found[0]
         assert "MPS" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "least"),
+    [
+        (["verifier=fly"], 7),
+        (["verifier=fly", "gamma=7"], None),
+        (["verifier=fly", "verifier.end=fits"], 6),
+        (["verifier=exact_prefix", "verifier@verifier.inner=fly"], 7),
+        (["verifier=fly", "parallelism=autoregressive"], None),
+        (["verifier=lvspec"], None),
+    ],
+)
+def test_a_draft_too_short_for_the_rule_is_spoken_of(
+    overrides: list[str], least: int | None, configure: Compose, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.prepare(configure(*overrides), overrides)
+    found = [record.message for record in caplog.records if "relaxes nothing" in record.message]
+    expected = f"verifier=fly relaxes nothing: with window=6 gamma must be at least {least}, got 5"
+    assert found == ([expected] if least else [])

@@ -117,15 +117,17 @@ def test_one_slow_round_does_not_change_the_pace() -> None:
 
 def test_adaptive_tries_both_ends_and_then_what_pays() -> None:
     drafter, lengths = Adaptive(inner=Sevens()), list[int]()
+    memory = drafter.memory()
     for _ in range(PROBES + 4):
-        lengths.append(len(drafted(drafter, Context(prompt=(), tokens=[1]))))
+        lengths.append(len(drafted(drafter, Context(prompt=(), tokens=[1], memory=memory))))
         round = a_round(drafted=lengths[-1], accepted=0, committed=1, rejected=True, draft_s=lengths[-1], verify_s=1.0)
-        drafter.learn([round])
+        drafter.learn([round], memory)
     assert lengths == [5, 1] * (PROBES // 2) + [1] * 4
 
 
 def test_adaptive_notices_when_drafts_get_better() -> None:
     drafter = Adaptive(inner=Sevens())
+    memory = drafter.memory()
     for accepted in (0, 5):
         rounds = [
             a_round(
@@ -133,19 +135,40 @@ def test_adaptive_notices_when_drafts_get_better() -> None:
             )
             for gamma in (1, 5) * 300
         ]
-        drafter.learn(rounds[:599])
-        assert len(drafted(drafter, Context(prompt=(), tokens=[1]))) == (5 if accepted else 1)
+        drafter.learn(rounds[:599], memory)
+        assert len(drafted(drafter, Context(prompt=(), tokens=[1], memory=memory))) == (5 if accepted else 1)
 
 
 @pytest.mark.parametrize("schedule", [Sequential(), Parallel(executor="thread")], ids=["sequential", "parallel"])
-def test_every_round_is_learnt_from_once(pair: Pair, video: Video, schedule: Parallelism) -> None:
-    drafter = Adaptive(inner=RelevanceCut(inner=Chain()))
-    drafter = Adaptive(inner=drafter)  # whatever stands between
+def test_every_round_is_learnt_from_once(
+    pair: Pair, video: Video, schedule: Parallelism, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafter = Adaptive(inner=RelevanceCut(inner=Adaptive(inner=Chain())))  # whatever stands between
+    told, learn = list[tuple[int, int]](), Pace.see
+
+    def see(pace: Pace, round: Round) -> None:
+        learn(pace, round)
+        told.append((id(pace), round.drafted))
+
+    monkeypatch.setattr(Pace, "see", see)
     run = Engine(target=pair.target, draft=pair.draft, drafter=drafter, parallelism=schedule, gamma=3, max_new_tokens=3)
     rounds = [each for _ in range(4) for each in run.run(video, "What?").rounds]
     run.close()
-    drafts = sum(each.drafted > 0 for each in rounds)
-    assert drafter.pace.rounds == drafter.inner.pace.rounds == drafts > 0  # type: ignore[attr-defined]
+    paces = {pace for pace, _ in told}
+    assert len(paces) == 2
+    for pace in paces:
+        assert [drafts for each, drafts in told if each == pace] == [each.drafted for each in rounds]
+    assert any(each.drafted for each in rounds)
+
+
+def test_what_a_drafter_remembers_is_the_runs(pair: Pair, video: Video) -> None:
+    drafter = Adaptive(inner=Chain())
+    before = repr(drafter), hash(drafter)
+    options = {"target": pair.target, "draft": pair.draft, "drafter": drafter, "gamma": 5, "max_new_tokens": 12}
+    firsts = [Engine(**options).run(video, "What?").rounds[0].drafted for _ in range(2)]  # type: ignore[arg-type]
+    assert firsts == [5, 5]  # each run begins with the longest draft, whatever another one has learnt
+    assert (repr(drafter), hash(drafter)) == before
+    assert drafter.memory() == Adaptive(inner=Chain()).memory() == Pace()
 
 
 def test_a_chain_stops_where_it_is_unsure(pair: Pair, video: Video) -> None:

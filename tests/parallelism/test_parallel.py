@@ -136,9 +136,8 @@ def test_a_measured_length_follows_the_times(pair: Pair, video: Video) -> None:
     run = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, gamma=9, max_new_tokens=TOKENS)
     run.run(video, QUESTION)
     for verify_s, length in ((0.5, 5), (0.1, 1), (0.01, 1), (3.0, 9)):
-        schedule.seen.clear()
-        schedule.seen.extend([a_round(draft_s=0.4, verify_s=verify_s)] * 3)
-        assert schedule.window(9) == length
+        assert schedule.window(9, [a_round(draft_s=0.4, verify_s=verify_s)] * 3) == length
+    assert schedule.window(9, []) == 9
 
 
 def a_round(**seconds: float) -> Round:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vsd.chance import Chance
 from vsd.drafters.around import Around
@@ -37,8 +37,9 @@ def best_gamma(alpha: float, round_s: Sequence[float]) -> int:
 
 @dataclass
 class Pace:
-    """What the rounds of a run so far say of its speed."""
+    """What the rounds of a run so far say of its speed; `inner` is what the drafter inside remembers."""
 
+    inner: Any = None
     rounds: int = 0
     accepted: float = 0.0
     tested: float = 0.0
@@ -86,23 +87,26 @@ class Adaptive(Around):
 
     timed: ClassVar[bool] = True
 
-    pace: Pace = field(default_factory=Pace, init=False, repr=False, compare=False)
+    def memory(self) -> Pace:
+        return Pace(inner=self.inner.memory())
 
-    def learn(self, rounds: Sequence[Round]) -> None:
-        super().learn(rounds)
+    def learn(self, rounds: Sequence[Round], memory: Pace) -> None:
+        self.inner.learn(rounds, memory.inner)
         for round in rounds:
-            self.pace.see(round)
+            memory.see(round)
 
     def propose(
         self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
     ) -> Draft:
-        return self.inner.propose(context, model, state, self.length(gamma), chance)
+        pace: Pace = context.memory
+        within = replace(context, memory=pace.inner)
+        return self.inner.propose(within, model, state, self.length(pace, gamma), chance)
 
-    def length(self, largest: int) -> int:
+    def length(self, pace: Pace, largest: int) -> int:
         """The number of tokens to draft next, at most `largest`."""
-        rounds = self.pace.rounds
+        rounds = pace.rounds
         if rounds < PROBES:
             return 1 if rounds % 2 else largest
         if rounds % PROBE_EVERY == 0:
             return 1 if rounds // PROBE_EVERY % 2 else largest
-        return best_gamma(self.pace.alpha, self.pace.round_s(largest))
+        return best_gamma(pace.alpha, pace.round_s(largest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vsd.drafters.base import Drafter
 from vsd.fields import require
@@ -35,8 +36,11 @@ class Around(Drafter):
     def needs(self) -> frozenset[str]:
         return self.inner.needs
 
-    def learn(self, rounds: Sequence[Round]) -> None:
-        self.inner.learn(rounds)
+    def memory(self) -> Any:
+        return self.inner.memory()
+
+    def learn(self, rounds: Sequence[Round], memory: Any) -> None:
+        self.inner.learn(rounds, memory)
 
     def nodes(self, gamma: int) -> int:
         return self.inner.nodes(gamma)

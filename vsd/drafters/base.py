@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vsd.chance import Chance
 from vsd.models.base import VideoLM
@@ -40,7 +40,12 @@ class Drafter(ABC):
         state back to what the target accepted. A draft may have no nodes.
         """
 
-    def learn(self, rounds: Sequence[Round]) -> None:  # noqa: B027 - most learn nothing
+    def memory(self) -> Any:
+        """What it will remember of a run, still empty; None if it remembers nothing. Whoever drafts keeps it for the
+        run, and hands it back in every context and to `learn`: the drafter itself is config alone."""
+        return None
+
+    def learn(self, rounds: Sequence[Round], memory: Any) -> None:  # noqa: B027 - most learn nothing
         """Take in rounds that ended: each of a run is told once, before the next draft or at the end of its answer."""
 
     def nodes(self, gamma: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -132,7 +133,8 @@ class Session:
 
     `state` holds the target's prompt. `begin` commits the first token, which comes from the prefill; from then on the
     last token of the answer is in no cache yet: it is the root of the next verification. `pending` is a chain that was
-    drafted behind the answer during the prefill, and not verified.
+    drafted behind the answer during the prefill, and not verified. `recent` are the last rounds of the run, those of
+    earlier samples too, for a schedule that follows the clock.
     """
 
     target: VideoLM
@@ -146,6 +148,7 @@ class Session:
     clock: Clock
     chance: Chance
     mass: VisualMass | None = None
+    recent: deque[Round] = field(default_factory=deque)
     target_forwards: int = 0
     pending: Draft = NO_DRAFT
 
@@ -289,8 +292,8 @@ class Parallelism(ABC):
         """Who does the draft's work, on a side that is built where the work is done."""
         return SameThread(build())
 
-    def window(self, gamma: int) -> int:
-        """How many tokens to draft next, at most `gamma`, at least 1."""
+    def window(self, gamma: int, recent: Iterable[Round]) -> int:
+        """How many tokens to draft next, at most `gamma`, at least 1; `recent` are the last rounds of the run."""
         return gamma
 
     @abstractmethod

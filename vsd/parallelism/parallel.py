@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 from typing import ClassVar
 
@@ -21,7 +20,6 @@ from vsd.types import Draft, Round
 
 EXECUTORS = ("inline", "thread", "process")
 LENGTHS = ("fixed", "measured")
-MEMORY = 64  # rounds that a measured length looks back on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,6 @@ class Parallel(Parallelism):
     length: str = "fixed"
     timeout_s: float = 60.0
     threads: int = 0
-    seen: deque[Round] = field(default_factory=lambda: deque(maxlen=MEMORY), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_executor(self.executor, self.profile, EXECUTORS)
@@ -88,9 +85,11 @@ class Parallel(Parallelism):
             return OtherProcess(build, timeout_s=self.timeout_s, threads=threads)
         return OtherThread(build()) if self.executor == "thread" else SameThread(build())
 
-    def window(self, gamma: int) -> int:
-        timed = [each for each in self.seen if each.proposed]
-        if self.length == "fixed" or not timed:
+    def window(self, gamma: int, recent: Iterable[Round]) -> int:
+        if self.length == "fixed":
+            return gamma
+        timed = [each for each in recent if each.proposed]
+        if not timed:
             return gamma
         token_s = median(each.draft_s / each.proposed for each in timed)
         return max(1, min(gamma, round(median(each.verify_s for each in timed) / token_s)))
@@ -99,20 +98,22 @@ class Parallel(Parallelism):
         pending = session.pending
         while not session.answer.finish:
             pending = self._round(session, pending)
-            self.seen.extend(session.answer.rounds[-1:])
+            session.recent.extend(session.answer.rounds[-1:])
 
     def _round(self, session: Session, pending: Draft) -> Draft:
         """One round. `pending` was drafted behind the answer and not verified; returns what is so afterwards."""
         start = session.clock.now()
         windows = list[Window]()
         if not len(pending.tokens_N) and not self.pre_verify:  # the target waits for a window
-            windows += _done(session.ask(NO_DRAFT, min(self.window(session.gamma), session.answer.left - 1)))
+            windows += _done(
+                session.ask(NO_DRAFT, min(self.window(session.gamma, session.recent), session.answer.left - 1))
+            )
             pending = windows[0].draft if windows else NO_DRAFT
         waited = session.clock.now() - start
         count = len(pending.tokens_N)
         ahead = None
         if (self.post_verify if count else self.pre_verify) and session.answer.left - count > 1:
-            ahead = session.ask(pending, min(self.window(session.gamma), session.answer.left - count))
+            ahead = session.ask(pending, min(self.window(session.gamma, session.recent), session.answer.left - count))
         reading = session.clock.now()
         output = session.read(pending)
         read = session.clock.now()
