@@ -12,6 +12,8 @@ from tests.conftest import Pair
 from vsd.audit import STEPS, audit, first_difference
 from vsd.chance import Chance
 from vsd.data.datamodule import Item
+from vsd.drafters import Chain, Drafter
+from vsd.drafters.tree import Tree
 from vsd.engine import Engine
 from vsd.models import State, load
 from vsd.task import DecodeTask
@@ -100,3 +102,16 @@ def test_nothing_is_looked_at_where_nothing_differs(pair: Pair, video: Video, mo
     record = record_of(pair, video, "float64")
     assert not record.mismatched
     assert record.audit is None
+
+
+@pytest.mark.parametrize("drafter", [Chain(), Tree()], ids=["chain", "tree"])
+def test_half_precision_parts_at_near_ties_only(drafter: Drafter, pair: Pair, video: Video) -> None:
+    target, draft = (load(str(path), dtype="bfloat16") for path in (pair.target_path, pair.draft_path))
+    target.eos = draft.eos = frozenset()
+    engine = Engine(target=target, draft=draft, drafter=drafter, max_new_tokens=48)
+    alone = engine.baseline()
+    for question in ("a", "bb", "ccc", "dddd", "eeeee", "ffffff", "ggggggg", "hhhhhhhh"):
+        answers = engine.run(video, question).tokens, alone.run(video, question).tokens
+        if answers[0] != answers[1]:  # with random weights about one answer in four
+            found = engine.audit(video, question, *answers)
+            assert found.explained, found
