@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoProcessor
 
 from tests.conftest import Pair
 from vsd.models import VideoLM, attention, cache
-from vsd.models.checkpoint import _FAMILIES
+from vsd.models.families import FAMILIES
 from vsd.models.hidden import HiddenTaps
 from vsd.models.tree import chain
 from vsd.types import Grid, Prompt
@@ -32,7 +32,7 @@ def on_gpu(request: pytest.FixtureRequest, pair: Pair, monkeypatch: pytest.Monke
     monkeypatch.setattr(attention, "causal_lower_right", lower_right)
     config = AutoConfig.from_pretrained(pair.target_path)
     processor = AutoProcessor.from_pretrained(pair.target_path)
-    adapter, kind = _FAMILIES[config.model_type]
+    adapter, kind = FAMILIES[config.model_type]
     model = kind(config)
     with FakeTensorMode():
         for module in model.modules():
