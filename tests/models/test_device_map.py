@@ -14,6 +14,7 @@ from tests.conftest import Pair
 from tests.two_devices import devices
 from vsd.drafters import Chain
 from vsd.drafters.tree import Tree
+from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
 from vsd.models import VideoLM, load, placement
 from vsd.pruners.specvlm import SpecVLM
@@ -66,13 +67,16 @@ def test_devices_that_are_not_there_refuse_to_mix() -> None:
                 wrong()
 
 
-@pytest.mark.parametrize("method", ["specvlm", "lvspec"])
+@pytest.mark.parametrize("method", ["specvlm", "lvspec", "viskip"])
 def test_token_identical_on_three_devices(
     method: str, pair: Pair, on_three: tuple[VideoLM, VideoLM], video: Video
 ) -> None:
     options: dict[str, Any] = {"pruner": SpecVLM(ratio=0.5), "drafter": Tree(), "max_new_tokens": 6}
     if method == "lvspec":
         options |= {"pruner": UVPrune(ratio=0.5), "drafter": Chain(), "verifier": LVSpec(looseness=0.5)}
+
+    if method == "viskip":
+        options |= {"drafter": ViSkip(inner=Tree(), threshold=0.3)}
 
     def run(target: VideoLM, draft: VideoLM) -> Any:
         draft = draft.trim(range(0, draft.vocab, 2)) if method == "lvspec" else draft
@@ -82,6 +86,8 @@ def test_token_identical_on_three_devices(
     assert len(on_three[0].devices) == 3
     assert (here.tokens, here.kept) == (spread_out.tokens, spread_out.kept)
     assert [each.accepted for each in here.rounds] == [each.accepted for each in spread_out.rounds]
+    masses = [[each.visual_mass for each in trace.rounds] for trace in (here, spread_out)]
+    assert masses[0] == (pytest.approx(masses[1]) if method == "viskip" else [None] * len(masses[1]))
 
 
 def test_scattered_placeholders_and_a_twin(pair: Pair, on_three: tuple[VideoLM, VideoLM], video: Video) -> None:

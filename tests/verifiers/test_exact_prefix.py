@@ -204,6 +204,34 @@ def test_the_rule_behind_it_sees_its_own_part_only() -> None:
     assert judged(rates, [1, 1, 1, 1], [1, 1, 2, 2, 3], 0)[0] == (0, 1, 2)
 
 
+@pytest.mark.parametrize(("schedule", "tree"), SCHEDULES, ids=lambda value: repr(value)[:100])
+def test_the_context_says_what_is_so(schedule: Parallelism, tree: bool) -> None:
+    seen = list[tuple[VerifierContext, list[int], int, int, int]]()
+
+    class Watching(Everything):
+        def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Any) -> Any:
+            nodes, rows = len(draft.tokens_N), output.logits_MW.shape[0]
+            seen.append((context, list(context.tokens), len(context.rounds), nodes, rows))
+            return super().verify(draft, output, context, chance)
+
+    answer = decoded(schedule, Watching(), {2, 3, 7}, gamma=3, limit=20, tree=tree)
+    unread = 0
+    for context, tokens, rounds, nodes, rows in seen:
+        assert tokens == answer.tokens[: len(tokens)]
+        assert len(tokens) == sum(each.committed for each in answer.rounds[:rounds]) + bool(tokens) * first(answer)
+        assert context.left == 20 - len(tokens)
+        assert context.last_read == (rows == nodes + 1)
+        assert rows in (nodes, nodes + 1)
+        unread += not context.last_read
+    works_ahead = getattr(schedule, "pre_verify", False) or getattr(schedule, "post_verify", False)
+    assert (unread > 0) == bool(works_ahead or schedule.early_draft)
+
+
+def first(answer: Answer) -> int:
+    """How many tokens came from the prefill, and belong to no round."""
+    return len(answer.tokens) - sum(each.committed for each in answer.rounds)
+
+
 def test_what_it_says_of_itself_is_the_inner_rules() -> None:
     assert ExactPrefix(inner=Greedy()).lossless
     assert not ExactPrefix(inner=RandomRelax()).lossless
