@@ -60,9 +60,8 @@ class SameThread(Worker):
     def _submit(self, method: str, *args: Any) -> Future[Any]:
         try:
             return _ended(result=getattr(self._side, method)(*args))
-        except (
-            Exception
-        ) as error:  # its traceback holds this frame, which must not hold the future that holds the error
+        # The error's traceback holds this frame, which therefore must not hold the future that holds the error.
+        except Exception as error:
             return _ended(error=error)
 
 
