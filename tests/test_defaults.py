@@ -22,6 +22,8 @@ OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / gro
 METHODS = {"pruner", "drafter", "verifier", "parallelism", "data"}
 # Not in the YAML, and why: there is nothing to remove.
 LEFT_OUT = {("vsd.pruners.none.NoPruner", "ratio")}
+# Belongs to the checkpoint that an option names, like its path: how its model was taught.
+OF_THE_CHECKPOINT = {("vsd.models.load", "rope")}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -54,7 +56,9 @@ def differences(node: DictConfig) -> list[tuple[str, Any, Any]]:
     found = []
     for name in given:
         default = parameters[name].default
-        if default is not inspect.Parameter.empty and plain(node[name]) != plain(default):
+        if default is inspect.Parameter.empty or (node._target_, name) in OF_THE_CHECKPOINT:
+            continue
+        if plain(node[name]) != plain(default):
             found.append((name, plain(node[name]), default))
     return found
 

@@ -113,7 +113,7 @@ class Side:
         self._work("draft prefill")
         return 1, 0.0
 
-    def propose(self, tokens: list[int], rounds: list[Any], gamma: int) -> Window:
+    def propose(self, tokens: list[int], rounds: list[Any], gamma: int, visual_mass: float | None) -> Window:
         self._work("draft window")
         parents_N = torch.tensor([-1])
         return Window(draft=Draft(tokens_N=on_gpu(self.devices[-1]), parents_N=parents_N), seconds=0.0)

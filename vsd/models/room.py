@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import torch
 
+from vsd.models.cache import bucket
 from vsd.models.config import hollow_model
 from vsd.models.files import weight_files
 
@@ -56,7 +57,7 @@ def needs_of(
     """
     weights = _weights(config, folder, dtype, role)
     total = sum(weights.values())
-    cache = rows * cache_bytes(config.text_config, dtype)
+    cache = bucket(rows) * cache_bytes(config.text_config, dtype)
     common: dict[str, Any] = {"role": role, "itemsize": dtype.itemsize}
     if device_map is None:
         held = 0 if shares_weights else total // ranks
