@@ -13,16 +13,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from vsd.data.moving_shapes import MovingShapes
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM
-from vsd.models.base import ROPES
 from vsd.provenance import provenance
 from vsd.record import Record
 from vsd.report.folder import last_run
 from vsd.types import Sample, Video
 from vsd.video import read
+from vsd.zoo import ROPES
 
-BUNDLED = {"qwen2_5_vl": "tiny_qwen", "llava_onevision": "tiny_llava"}  # the options of target= and draft=
-FAMILIES = tuple(BUNDLED)
-CONF = Path(__file__).resolve().parent.parent / "conf"
+FAMILIES = tuple(ROPES)
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
@@ -44,8 +42,7 @@ def pairs(args: argparse.Namespace) -> Iterator[tuple[str, VideoLM, Checkpoint]]
 
 def bundled(family: str, role: str, path: str | None = None, **options: Any) -> Checkpoint:
     """A bundled model, or another one of its kind at `path`, with the positions that it was taught."""
-    option = OmegaConf.load(CONF / role / f"{BUNDLED[family]}.yaml")
-    return Checkpoint(path=path or option.path, field=role, rope=option.get("rope", ROPES[0]), **options)
+    return Checkpoint(path=path or f"zoo:{family}/{role}", field=role, rope=ROPES[family], **options)
 
 
 def clips(frames: int, limit: int | None = None) -> list[tuple[Sample, Video]]:

@@ -14,6 +14,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from vsd.zoo import ROPES
+
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = sorted(
     folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("experiment", "hydra")
@@ -95,6 +97,18 @@ def test_what_stands_in_the_dials_themselves() -> None:
     parameters = inspect.signature(Engine.__init__).parameters
     for dial in ("gamma", "max_new_tokens", "positions"):
         assert cfg[dial] == parameters[dial].default
+
+
+@pytest.mark.parametrize(("option", "family"), [("tiny_qwen", "qwen2_5_vl"), ("tiny_llava", "llava_onevision")])
+def test_bundled_pairs_are_asked_as_they_were_taught(option: str, family: str) -> None:
+    cfg = composed(f"target={option}")
+    assert (cfg.target.path, cfg.target.rope) == (f"zoo:{family}/target", ROPES[family])
+    assert (cfg.draft.path, cfg.draft.rope) == (f"zoo:{family}/draft", ROPES[family])
+
+
+def test_a_target_that_drafts_for_itself_is_one_model() -> None:
+    cfg = composed("draft=self", "target.dtype=float64", "target.max_pixels=6272", "target.rope=trained")
+    assert cfg.draft == cfg.target
 
 
 def test_a_difference_is_found() -> None:

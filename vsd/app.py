@@ -214,7 +214,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     idle = check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft)
     for warning in (*idle, *turns):
         log.warning(warning)
-    if methods["parallelism"].drafts and (warning := methods["verifier"].idle(cfg.gamma)):
+    if methods["parallelism"].drafts and (warning := methods["verifier"].idle(methods["drafter"].depth(cfg.gamma))):
         log.warning(warning)
     return methods, samples
 

@@ -63,21 +63,20 @@ def check_memory(
         check_room(needs, free_memory(own | {f"cuda:{number}" for number in range(torch.cuda.device_count())}))
 
 
-def _first_size(samples: Sequence[Sample]) -> tuple[int, int] | None:
-    """Height and width of the first video that can be read, None if none of the first few can."""
-    from vsd.video import BadVideo, read
+def _first_size(samples: Sequence[Sample]) -> tuple[int, int, int] | None:
+    """Frames, height and width of the first video that can be read, None if none of the first few can."""
+    from vsd.video import BadVideo, measure
 
     for sample in samples[:_TRIED]:
         try:
-            height, width = read(sample.video, 1).frames.shape[1:3]
+            return measure(sample.video)
         except BadVideo:
             continue
-        return height, width
     return None
 
 
 def _tokens(
-    cfg: DictConfig, role: str, config: Any, folder: Path, samples: Sequence[Sample], size: tuple[int, int] | None
+    cfg: DictConfig, role: str, config: Any, folder: Path, samples: Sequence[Sample], size: tuple[int, int, int] | None
 ) -> tuple[int, int]:
     """How many visual tokens a video of that size has, none if it is not known, and how many the text around it."""
     from vsd.models.base import chat
@@ -88,7 +87,9 @@ def _tokens(
     text = len(processor.tokenizer(chat(processor, samples[0].question))["input_ids"]) if samples else 0
     if size is None:
         return 0, text
-    visual = FAMILIES[config.model_type][0].visual_tokens(
-        config, processor, frames=cfg.frames, height=size[0], width=size[1], max_pixels=cfg[role].max_pixels
+    frames, height, width = size
+    family, bound = FAMILIES[config.model_type][0], cfg[role].max_pixels
+    visual = family.visual_tokens(
+        config, processor, frames=min(cfg.frames, frames), height=height, width=width, max_pixels=bound
     )
     return visual, text

@@ -9,6 +9,11 @@ import math
 from numbers import Real
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line; its name if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def is_number(value: object) -> bool:
     """Whether value is a finite real number; text and truth values are not."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -6,7 +6,9 @@ decord reads where it has a wheel (Linux x86-64, Windows); elsewhere PyAV does. 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +44,17 @@ def read(path: str | Path, frames: int) -> Video:
     return reader(file, frames)
 
 
-def _read_decord(file: Path, frames: int) -> Video:
+def measure(path: str | Path) -> tuple[int, int, int]:
+    """How many frames a video has, and their height and width, from one frame of it. Raises BadVideo as `read` does."""
+    if importlib.util.find_spec("decord") and Path(path).is_file() and Path(path).stat().st_size:
+        reader = _open_decord(Path(path))
+        height, width = reader[0].shape[:2]
+        return len(reader), int(height), int(width)
+    frames = read(path, sys.maxsize).frames
+    return frames.shape[0], frames.shape[1], frames.shape[2]
+
+
+def _open_decord(file: Path) -> Any:
     import decord
 
     decord.logging.set_level(decord.logging.FATAL)  # its reasons reach the user through BadVideo
@@ -57,6 +69,13 @@ def _read_decord(file: Path, frames: int) -> Video:
         raise BadVideo(file, "not a video, or truncated") from error
     if len(reader) == 0:
         raise BadVideo(file, "zero frames")
+    return reader
+
+
+def _read_decord(file: Path, frames: int) -> Video:
+    import decord
+
+    reader = _open_decord(file)
     indices = sample_indices(len(reader), frames)
     try:
         pixels = reader.get_batch(indices).asnumpy()

@@ -144,6 +144,8 @@ def test_two_processes_on_one_gpu_are_named(overrides: tuple[str, ...], shared: 
     [
         (["verifier=fly"], 7),
         (["verifier=fly", "gamma=7"], None),
+        (["verifier=fly", "gamma=10", "drafter=tree"], 7),
+        (["verifier=fly", "gamma=10", "drafter=adaptive"], None),
         (["verifier=fly", "verifier.end=fits"], 6),
         (["verifier=exact_prefix", "verifier@verifier.inner=fly"], 7),
         (["verifier=fly", "parallelism=autoregressive"], None),
@@ -155,5 +157,6 @@ def test_a_draft_too_short_for_the_rule_is_spoken_of(
 ) -> None:
     app.prepare(configure(*overrides), overrides)
     found = [record.message for record in caplog.records if "relaxes nothing" in record.message]
-    expected = f"verifier=fly relaxes nothing: with window=6 gamma must be at least {least}, got 5"
+    rule = f"with window=6 a draft must be at least {least} tokens long (gamma, or a deeper tree)"
+    expected = f"verifier=fly relaxes nothing: {rule}, got 5"
     assert found == ([expected] if least else [])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vsd.doctor import __main__ as doctor
+from vsd.doctor import kernels
 from vsd.doctor.checks import Finding, Machine, Skipped
 from vsd.doctor.shapes import TEXT_3B, random_3b
 
@@ -48,6 +50,25 @@ def test_what_fails_is_said(
 def test_a_device_that_is_not_here_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--device", "cuda:99"]) == 2
     assert "device: the device must be available on this machine, got 'cuda:99'" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.main(["--device", "cpu", "--json", str(tmp_path / "nowhere" / "found.json")]) == 2
+    captured = capsys.readouterr()
+    assert "nowhere" in captured.err
+    assert not captured.out
+
+
+def test_one_key_too_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a causal mask that is aligned to the wrong corner."""
+
+    def all_seen(module: Any, query: Any, key: Any, value: Any, mask: Any, scaling: float) -> Any:
+        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scaling, enable_gqa=True)
+        return mixed.transpose(1, 2), None
+
+    monkeypatch.setattr(kernels, "attention_forward", all_seen)
+    with pytest.raises(RuntimeError, match="6 rows must see their own keys last"):
+        kernels.rows(Machine(device=torch.device("cpu")))
 
 
 def test_a_large_model_has_the_shape_it_says() -> None:

@@ -230,12 +230,23 @@ def test_any_layout_of_names_loads_the_same_weights(pair: Pair, tmp_path: Path, 
     assert_same(pair.target, load(str(newer), dtype="float64"), video)
 
 
-def test_weights_of_the_older_kind_of_file_load(pair: Pair, tmp_path: Path, video: Video) -> None:
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_of_the_older_kinds_of_file_load(zipped: bool, pair: Pair, tmp_path: Path, video: Video) -> None:
     older = tmp_path / "older"
     shutil.copytree(pair.target_path, older)
-    torch.save(load_file(older / "model.safetensors"), older / "pytorch_model.bin")
+    held = load_file(older / "model.safetensors")
+    torch.save(held, older / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
     (older / "model.safetensors").unlink()
     assert_same(pair.target, load(str(older), dtype="float64"), video)
+
+
+def test_an_older_file_of_something_else_is_refused(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(good, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({"weight": Path("a")}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"target\.path: weights must be readable, got .*pytorch_model\.bin"):
+        load(str(folder))
 
 
 def test_what_transformers_computes_or_ties_may_be_missing_or_there(good: Path, tmp_path: Path) -> None:

@@ -119,6 +119,32 @@ def test_published_sizes_are_counted(tmp_path: Path) -> None:
     assert found.cache == 256 * 57_344  # caches come in multiples of 256 rows
 
 
+@pytest.mark.parametrize("own", ["float32", "bfloat16", None])
+def test_weights_are_counted_in_the_run_s_dtype(own: str | None, pair: Pair) -> None:
+    """Whatever dtype the checkpoint's own config names, for the whole or for its text model."""
+    config = read_config(pair.target_path, field="target")
+    config.dtype = config.text_config.dtype = own
+    sizes = [
+        needs_of(config, pair.target_path, role="target", dtype=dtype, devices=["cpu"], rows=1)[0].weights
+        for dtype in (BF16, torch.float32, torch.float64)
+    ]
+    count = sum(weight.numel() for weight in pair.target.model.parameters())
+    assert sizes == [2 * count, 4 * count, 8 * count]
+
+
+@pytest.mark.parametrize("where", [{"": "cuda:0"}, {"model": "cuda:0", "lm_head": "cuda:1"}])
+def test_quantised_weights_are_what_their_files_are(where: dict[str, str], pair: Pair, tmp_path: Path) -> None:
+    config = read_config(pair.target_path, field="target")
+    config.quantization_config = {"quant_method": "awq"}
+    options: dict[str, Any] = {"role": "target", "dtype": torch.float32, "devices": ["cpu"], "rows": 1}
+    (found,) = needs_of(config, pair.target_path, device_map=where, **options)
+    assert found.weights == (pair.target_path / "model.safetensors").stat().st_size
+    assert found.devices == set(where.values())
+    (before,) = needs_of(config, tmp_path, device_map=where, **options)  # not downloaded yet
+    assert before.weights == 0
+    assert "dtype" not in refusal([found], dict.fromkeys(where.values(), 0))
+
+
 def test_free_memory_of_a_cpu() -> None:
     (free,) = free_memory(["cpu"]).values()
     assert 0 < free < 2**50

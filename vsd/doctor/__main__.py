@@ -33,7 +33,8 @@ CHECKS: dict[str, Check] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints a line a check. 0 if none failed, 1 if one did, 2 for a device that is not here."""
+    """Prints a line a check. 0 if none failed, 1 if one did, 2 for a device that is not here
+    or a file that cannot be written."""
     parser = argparse.ArgumentParser(prog="python -m vsd.doctor", description=__doc__)
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=default, help="cpu, cuda or cuda:N (default: cuda if there is one)")
@@ -43,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         device = check_device(options.device)
-    except ValueError as error:
+        if options.json is not None:
+            options.json.touch()
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if device.type == "cuda" and device.index is None:

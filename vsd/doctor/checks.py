@@ -14,12 +14,13 @@ import torch
 
 import vsd.zoo
 from vsd.memory import release
-from vsd.models import VideoLM, load
+from vsd.models import Checkpoint, VideoLM
 from vsd.types import Video
 from vsd.video import read
+from vsd.zoo import texts
 
-FAMILIES = ("qwen2_5_vl", "llava_onevision")
-QUESTION = "Please describe the video."
+FAMILIES = tuple(vsd.zoo.ROPES)
+QUESTION = texts.DESCRIBE  # what the bundled pairs were taught to answer at length
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -64,10 +65,13 @@ class Machine:
 
     def pair(self, family: str, dtype: str) -> tuple[VideoLM, VideoLM]:
         """The bundled target and draft of a family."""
-        target, draft = (
-            load(f"zoo:{family}/{role}", device=str(self.device), dtype=dtype) for role in ("target", "draft")
-        )
+        target, draft = (self.checkpoint(family, role, dtype).load() for role in ("target", "draft"))
         return target, draft
+
+    def checkpoint(self, family: str, role: str, dtype: str) -> Checkpoint:
+        """A bundled model that is still to be loaded."""
+        path = f"zoo:{family}/{role}"
+        return Checkpoint(path=path, device=str(self.device), dtype=dtype, rope=vsd.zoo.ROPES[family], field=role)
 
     def video(self, number: int = 0) -> Video:
         """A bundled clip."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,8 @@ from vsd.doctor.kernels import cudnn
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
-from vsd.models import Checkpoint, VideoLM
+from vsd.models import VideoLM
+from vsd.models.room import free_memory
 from vsd.parallelism import Parallel, Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
@@ -36,13 +36,18 @@ class Tally:
     """Answers compared with the target's own."""
 
     answers: int = 0
+    rounds: int = 0
+    rejections: int = 0
     near: int = 0
     unexplained: list[str] = field(default_factory=list)
 
     def add(self, engine: Engine, video: Video, name: str) -> None:
         """Decode once with and once without the draft."""
         self.answers += 1
-        ours, alone = engine.run(video, QUESTION).tokens, engine.baseline().run(video, QUESTION).tokens
+        trace = engine.run(video, QUESTION)
+        self.rounds += len(trace.rounds)
+        self.rejections += sum(each.rejected for each in trace.rounds)
+        ours, alone = trace.tokens, engine.baseline().run(video, QUESTION).tokens
         if ours != alone:
             found = engine.audit(video, QUESTION, ours, alone)
             self.near += found.explained
@@ -51,6 +56,7 @@ class Tally:
     def finding(self, what: str) -> Finding:
         """What was found. Raises RuntimeError if a difference has no explanation."""
         worst = f"; first: {self.unexplained[0]}" if self.unexplained else ""
+        require(self.rounds > self.answers, f"a decode of several rounds says something, got {vars(self)}")
         require(not self.unexplained, f"{len(self.unexplained)} of {self.answers} answers differ unexplained{worst}")
         said = f"{what}: {self.answers} answers like the target's own"
         return Finding(said=f"{said}, {self.near} but for a near-tie" if self.near else said, data=vars(self))
@@ -79,7 +85,7 @@ def schedules(machine: Machine) -> Finding:
         target, draft = machine.pair(family, "float32")
         tally.add(_engine(target, draft, Chain(), 24), machine.video(), f"{family} sequential")
         for name, executor in wanted:
-            checkpoint = Checkpoint(path=f"zoo:{family}/draft", device=str(machine.device), dtype="float32")
+            checkpoint = machine.checkpoint(family, "draft", "float32")
             with closing(
                 Engine(
                     target=target,
@@ -90,6 +96,7 @@ def schedules(machine: Machine) -> Finding:
                 )
             ) as engine:
                 tally.add(engine, machine.video(), f"{family} {name} {executor}")
+    require(tally.rejections > 0, "some draft must be refused, or rolling back was not tried, got none")
     require(not tally.near, f"float32: no answer may differ, got {tally.near} near-ties in {tally.answers}")
     return tally.finding(f"float32, sequential and {len(wanted)} parallel settings")
 
@@ -149,7 +156,7 @@ def large(machine: Machine) -> Finding:
         raise Skipped("asked for with --large")
     from vsd.doctor.shapes import BYTES, random_3b
 
-    free = _free(machine)
+    free = free_memory([str(machine.device)]).get(str(machine.device), 0)
     if free < BYTES:
         raise Skipped(f"needs {BYTES / 2**30:.0f} GiB of free memory, got {free / 2**30:.1f}")
     target, tally = random_3b(machine.device), Tally()
@@ -189,11 +196,3 @@ def _run_out(engine: Engine, machine: Machine) -> None:
 
 def _allocated(machine: Machine) -> int:
     return torch.cuda.memory_allocated(machine.device) if machine.cuda else 0
-
-
-def _free(machine: Machine) -> float:
-    if machine.cuda:
-        return torch.cuda.mem_get_info(machine.device)[0]
-    file = Path("/proc/meminfo")
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return next((float(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable:")), 0.0)

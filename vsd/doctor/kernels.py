@@ -63,26 +63,39 @@ def growing_keys(machine: Machine) -> Finding:
 
 
 def rows(machine: Machine) -> Finding:
-    """Chains of 1, 6 and 26 rows against long keys: what runs, how long, and that masks and no masks agree."""
+    """Chains of 1, 6 and 26 rows against long keys: each row sees its own key and none behind it, with masks and
+    without; what runs, and how long."""
     count, dtype = (25_000, torch.bfloat16) if machine.cuda else (2_000, torch.float32)
     keys, values = (torch.randn(1, KEY_HEADS, count, SIZE, device=machine.device, dtype=dtype) for _ in range(2))
     data: dict[str, Any] = {"keys": count}
     masked_s, bare_s = list[float](), list[float]()
     for number in ROWS:
-        query = torch.randn(1, HEADS, number, SIZE, device=machine.device, dtype=dtype)
+        query = _climb(keys, number)
         mask = Mask(width=count, groups=HEADS // KEY_HEADS, like=query).of(chain(number), 0, count)
 
         def attend(mask: Tensor | None, query: Tensor = query) -> Tensor:
             return attention_forward(torch.nn.Module(), query, keys, values, mask, SIZE**-0.5)[0]
 
-        apart = float((attend(mask) - attend(None)).abs().max())
-        require(apart < 0.02, f"{number} rows with a mask and without must agree, got {apart:.3g} between them")
+        own = values[:, :, count - number :].repeat_interleave(HEADS // KEY_HEADS, 1).transpose(1, 2)
+        apart = {name: float((attend(m) - own).abs().max()) for name, m in (("masks", mask), ("none", None))}
+        rule = f"{number} rows must see their own keys last, to 0.1, got {apart} between them and their values"
+        require(max(apart.values()) < 0.1, rule)
         masked_s.append(machine.seconds(lambda mask=mask, attend=attend: attend(mask)))  # type: ignore[misc]
         bare_s.append(machine.seconds(lambda attend=attend: attend(None)))  # type: ignore[misc]
         names = {form: _kernels(machine, lambda m=m, f=attend: f(m)) for form, m in (("mask", mask), ("none", None))}  # type: ignore[misc]
         data[str(number)] = {"mask_s": masked_s[-1], "none_s": bare_s[-1], "apart": apart, "kernels": names}
     said = f"{', '.join(map(str, ROWS))} rows over {count:,} keys: {milliseconds(masked_s)} with masks, "
     return Finding(said=f"{said}{milliseconds(bare_s)} without", data=data)
+
+
+def _climb(keys: Tensor, number: int) -> Tensor:
+    """Queries of `number` rows, all alike, and at the end of `keys` as many keys that draw them ever more strongly: the
+    last key that a row sees takes nearly all of its attention, so that one key too many or too few shows."""
+    direction = torch.randn(SIZE, device=keys.device)
+    direction *= SIZE**0.5 / direction.norm()
+    strength = 3 + torch.arange(number, device=keys.device) / 1.5
+    keys[:, :, keys.shape[2] - number :] = (strength[:, None] * direction).to(keys)
+    return direction.to(keys).expand(1, HEADS, number, SIZE)
 
 
 def head(machine: Machine) -> Finding:

@@ -42,5 +42,8 @@ class Around(Drafter):
     def learn(self, rounds: Sequence[Round], memory: Any) -> None:
         self.inner.learn(rounds, memory)
 
+    def depth(self, gamma: int) -> int:
+        return self.inner.depth(gamma)
+
     def nodes(self, gamma: int) -> int:
         return self.inner.nodes(gamma)

@@ -48,6 +48,10 @@ class Drafter(ABC):
     def learn(self, rounds: Sequence[Round], memory: Any) -> None:  # noqa: B027 - most learn nothing
         """Take in rounds that ended: each of a run is told once, before the next draft or at the end of its answer."""
 
+    def depth(self, gamma: int) -> int:
+        """The largest number of tokens in a row that a draft can have."""
+        return gamma
+
     def nodes(self, gamma: int) -> int:
         """The largest number of nodes a draft of depth `gamma` can have, or of nodes the draft model reads for it."""
         return gamma

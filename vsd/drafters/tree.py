@@ -73,6 +73,9 @@ class Tree(Law, Drafter):
         require("drafter.paths", "text", self.paths, isinstance(self.paths, str))
         form(self.paths)
 
+    def depth(self, gamma: int) -> int:
+        return max(depths(form(self.paths, gamma).parents)) + 1
+
     def nodes(self, gamma: int) -> int:
         return len(form(self.paths, gamma).parents)
 

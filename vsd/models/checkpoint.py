@@ -20,7 +20,7 @@ from transformers import AutoProcessor
 from transformers.distributed import DistributedConfig
 
 from vsd import ranks
-from vsd.fields import require_one_of
+from vsd.fields import first_line, require_one_of
 from vsd.models import hub
 from vsd.models.base import ROPES, VideoLM, chat
 from vsd.models.config import hollow_model, read_config
@@ -282,7 +282,7 @@ def _check_template(processor: Any, config: Any, path: str, field: str) -> None:
     try:
         count = chat(processor, "?").count(placeholder)
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise ValueError(f"{field}.path: its chat template must be readable, got {path!r} ({reason})") from error
     if count != 1:
         rule = f"its chat template must show a video once, as {placeholder}"
@@ -306,7 +306,7 @@ def _read(reader: Any, folder: Path, path: str, field: str, **options: Any) -> A
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # files that are no longer what they should be fail in every way there is
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise ValueError(
             f"{field}.path: {path!r} must be a checkpoint folder or a hub name that can be read from here ({reason})"
         ) from error

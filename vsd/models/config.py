@@ -13,6 +13,7 @@ import torch
 from transformers import AutoConfig
 from transformers.quantizers import AutoHfQuantizer
 
+from vsd.fields import first_line
 from vsd.models.families import FAMILIES
 from vsd.models.files import read_json
 from vsd.models.layers import check_attention
@@ -39,7 +40,7 @@ def read_config(folder: Path, *, field: str) -> Any:
         config = AutoConfig.from_pretrained(folder)
     except Exception as error:
         rule = "config.json must be one that transformers can read"
-        raise ValueError(f"{field}.path: {rule}, got {str(folder)!r} ({_first_line(error)})") from error
+        raise ValueError(f"{field}.path: {rule}, got {str(folder)!r} ({first_line(error)})") from error
     check_attention(config.text_config, name=str(folder), field=f"{field}.path")
     _check_quantisation(config, str(folder), field)
     return config
@@ -66,7 +67,7 @@ def attention_package(config: Any, *, name: str, field: str) -> Iterator[None]:
         asked = getattr(config, "_attn_implementation", None)
         package = "flash-attn" if asked == "flash_attention_2" else asked
         rule = f"a checkpoint that asks for {asked} needs its package (pip install {package})"
-        raise ValueError(f"{field}.path: {rule}, got {name!r} without it ({_first_line(error)})") from error
+        raise ValueError(f"{field}.path: {rule}, got {name!r} without it ({first_line(error)})") from error
 
 
 def _check_quantisation(config: Any, name: str, field: str) -> None:
@@ -85,8 +86,4 @@ def _check_quantisation(config: Any, name: str, field: str) -> None:
         raise ValueError(f"{field}.path: {rule}, got {name!r} without it") from error
     except Exception as error:
         rule = f"its quantisation, {method}, must be one that transformers can run here"
-        raise ValueError(f"{field}.path: {rule}, got {name!r} ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"{field}.path: {rule}, got {name!r} ({first_line(error)})") from error

@@ -7,13 +7,17 @@ names, types and shapes at the head of a file of weights.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from vsd.fields import first_line
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
@@ -68,15 +72,15 @@ def weight_files(folder: Path, *, field: str) -> list[Path]:
     return files
 
 
-def read_heads(files: list[Path], *, field: str) -> dict[str, Tensor]:
+def read_headers(files: list[Path], *, field: str) -> dict[str, Tensor]:
     """The weights of these files by name, as tensors without values. Raises ValueError if a file cannot be read."""
     found: dict[str, Tensor] = {}
     for file in files:
         try:
             found |= _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
-        except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(f"{field}.path: weights must be readable, got {str(file)!r} ({reason})") from error
+        except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
+            said = f"got {str(file)!r} ({first_line(error)})"
+            raise ValueError(f"{field}.path: weights must be readable, {said}") from error
     return found
 
 
@@ -87,7 +91,7 @@ def read_json(file: Path, *, field: str) -> dict[str, Any]:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         rule = f"{file.name} must be a JSON file"
-        raise ValueError(f"{field}.path: {rule}, got {str(file)!r} ({str(error).splitlines()[0]})") from error
+        raise ValueError(f"{field}.path: {rule}, got {str(file)!r} ({first_line(error)})") from error
     if not isinstance(value, dict):
         rule = f"{file.name} must hold a JSON object"
         raise ValueError(f"{field}.path: {rule}, got a {type(value).__name__} in {str(file)!r}")
@@ -112,12 +116,12 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
         return {name: _hollow(stream.get_slice(name)) for name in stream.keys()}  # noqa: SIM118 - no mapping
 
 
-def _hollow(head: Any) -> Tensor:
-    return torch.empty(head.get_shape(), device="meta")
+def _hollow(header: Any) -> Tensor:
+    return torch.empty(header.get_shape(), device="meta")
 
 
 def _pickled(file: Path) -> dict[str, Tensor]:
-    weights = torch.load(file, map_location="meta", weights_only=True, mmap=True)
+    weights = torch.load(file, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(file))
     if not isinstance(weights, Mapping):
         raise ValueError(f"a {type(weights).__name__}, no weights by name")
     return dict(weights)

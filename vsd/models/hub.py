@@ -14,6 +14,8 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+from vsd.fields import first_line
+
 ANSWER_S = 5.0  # for the hub to say what it knows of a name
 _SMALL = (".json", ".jinja", ".txt", ".model")  # configuration, tokenizer, processor, the index of the weights
 _WEIGHTS = (".safetensors", ".bin")
@@ -64,7 +66,7 @@ def _ask(name: str, field: str) -> tuple[Any, str]:
         rule = "must be a checkpoint folder or a hub name that exists (a private one needs HF_TOKEN)"
         raise ValueError(f"{field}.path: {rule}, got {name!r}") from answer
     if isinstance(answer, Exception):
-        return None, f"the hub cannot be reached ({str(answer).strip().splitlines()[0]})"
+        return None, f"the hub cannot be reached ({first_line(answer)})"
     return answer, ""
 
 

@@ -26,7 +26,7 @@ class Need:
     """What a model takes on its devices, in bytes: `weights`, and the `cache` of the expected prompt and answer.
 
     `role` is target or draft; `devices` are those it may be spread over as they have room; `itemsize` is the bytes of
-    one value.
+    one value. `fixed`: the weights are quantised, and no dtype makes them smaller.
     """
 
     role: str
@@ -34,6 +34,7 @@ class Need:
     weights: int
     cache: int
     itemsize: int
+    fixed: bool = False
 
     @property
     def total(self) -> int:
@@ -58,10 +59,12 @@ def needs_of(
     weights = _weights(config, folder, dtype, role)
     total = sum(weights.values())
     cache = bucket(rows) * cache_bytes(config.text_config, dtype)
-    common: dict[str, Any] = {"role": role, "itemsize": dtype.itemsize}
-    if device_map is None:
+    fixed = _quantised(config)
+    common: dict[str, Any] = {"role": role, "itemsize": dtype.itemsize, "fixed": fixed}
+    if device_map is None or fixed:  # which module holds how much of a quantised model is not known beforehand
         held = 0 if shares_weights else total // ranks
-        return [Need(devices=frozenset(devices), weights=held, cache=cache // ranks, **common)]
+        places = frozenset(devices if device_map is None else device_map.values())
+        return [Need(devices=places, weights=held, cache=cache // ranks, **common)]
     held_by = dict.fromkeys(device_map.values(), 0)
     for name, size in weights.items():
         inside = [module for module in device_map if module in ("", name) or name.startswith(f"{module}.")]
@@ -134,7 +137,7 @@ def _total(there: Sequence[Need], devices: Iterable[str], free: Mapping[str, int
 def _cure(needs: Sequence[Need], there: Sequence[Need], devices: frozenset[str], free: Mapping[str, int]) -> str:
     """The one thing that helps, the least costly first."""
     room = sum(free[device] for device in devices)
-    if sum(need.total * min(need.itemsize, 2) // need.itemsize for need in there) <= room:
+    if sum(need.total if need.fixed else need.total * min(need.itemsize, 2) // need.itemsize for need in there) <= room:
         return "dtype=bfloat16"
     drafts = [need for need in there if need.role == "draft"]
     rest = [need for need in there if need.role != "draft"]
@@ -157,13 +160,18 @@ def _cure(needs: Sequence[Need], there: Sequence[Need], devices: frozenset[str],
 
 def _weights(config: Any, folder: Path, dtype: torch.dtype, role: str) -> dict[str, int]:
     """Bytes of the weights by name; those of a quantised checkpoint as its files hold them."""
-    if getattr(config, "quantization_config", None) is not None:
+    if _quantised(config):
         try:
             return {"": sum(file.stat().st_size for file in weight_files(folder, field=role))}
         except ValueError:  # not downloaded yet
             return {"": 0}
     model = hollow_model(config, dtype=dtype, name=str(folder), field=role)
-    return {name: weight.numel() * weight.element_size() for name, weight in model.named_parameters()}
+    # Parts of the model are made in a dtype that their config names, but loaded in the run's.
+    return {name: weight.numel() * dtype.itemsize for name, weight in model.named_parameters()}
+
+
+def _quantised(config: Any) -> bool:
+    return getattr(config, "quantization_config", None) is not None
 
 
 def _gib(size: float) -> str:

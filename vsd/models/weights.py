@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from vsd.models.config import attention_package, hollow_model
 from vsd.models.families import FAMILIES
-from vsd.models.files import read_heads, weight_files
+from vsd.models.files import read_headers, weight_files
 
 _SHOWN = 3
 
@@ -28,12 +28,12 @@ def check_weights(folder: Path, config: Any, *, field: str) -> None:
     Tied heads may be missing; buffers that transformers computes may be missing or there. A quantised checkpoint is
     only looked at for files that are missing or damaged: its weights have names of its method's own.
     """
-    heads = read_heads(weight_files(folder, field=field), field=field)
+    headers = read_headers(weight_files(folder, field=field), field=field)
     if getattr(config, "quantization_config", None) is not None:
         hollow_model(config, dtype=torch.float32, name=str(folder), field=field)
         return
     with attention_package(config, name=str(folder), field=field):
-        report = _loaded_hollow(config, heads)
+        report = _loaded_hollow(config, headers)
     check_report(report, name=str(folder), field=field)
 
 
@@ -57,14 +57,14 @@ def _fault(what: str, names: list[str]) -> str:
     return f"{len(names)} {what} ({shown})" if names else ""
 
 
-def _loaded_hollow(config: Any, heads: Mapping[str, Tensor]) -> Mapping[str, Any]:
+def _loaded_hollow(config: Any, headers: Mapping[str, Tensor]) -> Mapping[str, Any]:
     """What transformers' loader says of weights with these names and shapes."""
     model_class = FAMILIES[config.model_type][1]
     with _silent():
         _, report = model_class.from_pretrained(
             None,
             config=config,
-            state_dict=dict(heads),
+            state_dict=dict(headers),
             device_map={"": "meta"},
             ignore_mismatched_sizes=True,
             output_loading_info=True,

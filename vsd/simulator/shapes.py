@@ -73,13 +73,14 @@ def shape(name: str, *, field: str = "target") -> Shape:
         return SHAPES[name]
     from transformers import AutoConfig
 
+    from vsd.fields import first_line
     from vsd.models.checkpoint import resolve
 
     try:
         return from_config(AutoConfig.from_pretrained(resolve(name, field=field)))
     except (OSError, ValueError, AttributeError) as error:
         known = ", ".join(SHAPES)
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"{field}: must be a checkpoint or one of {known}, got {name!r} ({reason})") from error
 
 

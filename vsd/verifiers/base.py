@@ -35,9 +35,9 @@ class Verifier(ABC):
 
         return Greedy()
 
-    def idle(self, gamma: int) -> str:
-        """What of the rule's settings can have no effect on drafts of at most `gamma` tokens, as a sentence; empty if
-        there is nothing to say."""
+    def idle(self, depth: int) -> str:
+        """What of the rule's settings can have no effect on drafts of at most `depth` tokens in a row, as a sentence;
+        empty if there is nothing to say."""
         return ""
 
     @abstractmethod

@@ -49,8 +49,8 @@ class ExactPrefix(Verifier):
     def alone(self) -> Verifier:
         return self.inner.alone()
 
-    def idle(self, gamma: int) -> str:
-        return self.inner.idle(gamma)
+    def idle(self, depth: int) -> str:
+        return self.inner.idle(depth)
 
     def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
         exact, left = self.inner.alone(), self.length - len(context.tokens)

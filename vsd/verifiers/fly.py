@@ -78,11 +78,12 @@ class FLy(Relaxed):
         require_whole("verifier.window", self.window, least=0)
         require_one_of("verifier.end", self.end, ENDS)
 
-    def idle(self, gamma: int) -> str:
+    def idle(self, depth: int) -> str:
         least = {"strict": self.window + 1, "fits": self.window, "open": 1}[self.end]
-        if gamma >= least:
+        if depth >= least:
             return ""
-        return f"verifier=fly relaxes nothing: with window={self.window} gamma must be at least {least}, got {gamma}"
+        rule = f"with window={self.window} a draft must be at least {least} tokens long (gamma, or a deeper tree)"
+        return f"verifier=fly relaxes nothing: {rule}, got {depth}"
 
     def stands(self, line: Line) -> tuple[bool, ...]:
         if all(line.same):

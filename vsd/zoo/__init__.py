@@ -5,3 +5,5 @@ from pathlib import Path
 ROOT = Path(__file__).parent
 WEIGHTS = ROOT / "weights"
 CLIPS = ROOT / "clips"
+ROPES = {"qwen2_5_vl": "library", "llava_onevision": "trained"}
+"""Whose rotary positions each bundled pair was taught (see `vsd.models.base.ROPES`); their options say so too."""
