@@ -232,7 +232,7 @@ def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
         cfg.draft.device,
         gpus=torch.cuda.device_count(),
         at_once=parallelism.at_once and not parallelism.simulated,
-        chosen=asked != "${device}" or spread or ranks.count() > 1,
+        chosen=asked not in ("${device}", "${target.device}") or spread or ranks.count() > 1,
     )
     if place != cfg.draft.device:
         log.info("draft.device: %s, a GPU of its own, since target and draft work at once", place)
