@@ -30,7 +30,6 @@ COLUMNS = {
     "speed-up": "speed/decode",
     "end to end": "speed/end_to_end",
     "first token": "speed/ttft",
-    "accepted per run": "accept/run_length",
     "worked at once": "parallel/overlap",
     "target waited": "parallel/target_wait",
     "drafted for nothing": "parallel/wasted",
