@@ -101,8 +101,7 @@ class Apart:
 class Steps:
     """Measures what working apart costs, a clip at a time, on two engines of the same models, one of which has its
     draft in a process of its own. No schedule is asked: the target reads the same chain again and again behind some
-    words of an answer, and a window is drafted behind them, before that or meanwhile. Both engines' workers must have
-    run the clip last."""
+    words of an answer, and a window is drafted behind them, before that or meanwhile."""
 
     def __init__(self, in_turn: Engine, apart: Engine) -> None:
         self._in_turn, self._apart = in_turn, apart
@@ -126,7 +125,12 @@ class Steps:
         assert here is not None
         assert there is not None
         answer = self._in_turn.run(video, sample.question).tokens
-        state, _, _ = target.prefill(target.encode(video, sample.question))
+        prompt = target.encode(video, sample.question)
+        state, _, evidence = target.prefill(prompt, want=self._in_turn._wanted())
+        for engine in (self._in_turn, self._apart):
+            opening = engine._opening(video, sample.question, prompt, 0, target.clock())
+            assert opening is not None
+            opening.finish(evidence)
         words, nodes = answer[:WORDS], torch.tensor(answer[: WINDOW + 1])
 
         def verify() -> float:
