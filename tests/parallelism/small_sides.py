@@ -69,6 +69,22 @@ class Writer:
         return future
 
 
+def between(reader: Any, worker: Any, verifier: Verifier, chance: Chance, *, answer: Answer, gamma: int) -> Session:
+    """A session of a stub target, which is its own state, and a stub worker."""
+    return Session(
+        target=reader,
+        state=reader,
+        worker=worker,
+        verifier=verifier,
+        relevance=None,
+        gamma=gamma,
+        evidence=Evidence(grid=Grid(1, 1, 1)),
+        answer=answer,
+        clock=Clock(),
+        chance=chance,
+    )
+
+
 def a_session(
     target: Model,
     draft: Model,
@@ -86,18 +102,7 @@ def a_session(
     given = int(first == "given")
     answer, reader = Answer(limit=limit, eos=eos), Reader(target, given)
     writer = Writer(draft, law or Law(), chance, given)
-    session = Session(
-        target=reader,  # type: ignore[arg-type]
-        state=reader,  # type: ignore[arg-type]
-        worker=writer,  # type: ignore[arg-type]
-        verifier=verifier,
-        relevance=None,
-        gamma=gamma,
-        evidence=Evidence(grid=Grid(1, 1, 1)),
-        answer=answer,
-        clock=Clock(),
-        chance=chance,
-    )
+    session = between(reader, writer, verifier, chance, answer=answer, gamma=gamma)
     if given:
         answer.append([0])
     else:

@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.parallelism.small_sides import Reader
+from tests.parallelism.small_sides import Reader, between
 from vsd.chance import Seeded
-from vsd.clock import Clock
 from vsd.drafting import Window
 from vsd.models.tree import chain
-from vsd.parallelism import Answer, Parallelism, Sequential, Session
+from vsd.parallelism import Answer, Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
@@ -102,18 +101,7 @@ def decoded(
     """The answer, and the first window drafted within the prefill where the schedule does so."""
     reader, worker = Trees(logits, 0), Wrong(places, tree=tree)
     answer = Answer(limit=limit, eos=frozenset())
-    session = Session(
-        target=reader,  # type: ignore[arg-type]
-        state=reader,  # type: ignore[arg-type]
-        worker=worker,  # type: ignore[arg-type]
-        verifier=verifier,
-        relevance=None,
-        gamma=gamma,
-        evidence=EVIDENCE,
-        answer=answer,
-        clock=Clock(),
-        chance=Seeded(0),
-    )
+    session = between(reader, worker, verifier, Seeded(0), answer=answer, gamma=gamma)
     early = worker.propose([], [], min(gamma, limit)).result() if schedule.early_draft else None
     session.begin(logits(()), early)
     schedule.decode(session)

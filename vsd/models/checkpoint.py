@@ -220,9 +220,9 @@ def load(
     `dtype` is float32, float64, bfloat16 or float16; `device_map` spreads the model over several devices, as
     transformers takes it, and then `device` is ignored; `tp_plan` "auto" gives each process of torchrun a share of
     every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `max_pixels` bounds the
-    pixels of a frame (None: as the checkpoint says); `vocab` cuts the logits to
-    that many words (see `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the
-    checks above do, and if the weights cannot be read.
+    pixels of a frame (None: as the checkpoint says); `vocab` cuts the logits to that many words (see
+    `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and if
+    the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
     check_rope(rope, field=f"{field}.rope")

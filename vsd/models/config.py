@@ -70,10 +70,15 @@ def attention_package(config: Any, *, name: str, field: str) -> Iterator[None]:
         raise ValueError(f"{field}.path: {rule}, got {name!r} without it ({first_line(error)})") from error
 
 
+def quantised(config: Any) -> bool:
+    """Whether the checkpoint's weights are quantised: their names and sizes are then their method's own."""
+    return getattr(config, "quantization_config", None) is not None
+
+
 def _check_quantisation(config: Any, name: str, field: str) -> None:
-    setting = getattr(config, "quantization_config", None)
-    if setting is None:
+    if not quantised(config):
         return
+    setting = config.quantization_config
     setting = setting if isinstance(setting, dict) else setting.to_dict()
     method = setting.get("quant_method") or "bitsandbytes"
     try:

@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from vsd.models.cache import bucket
-from vsd.models.config import hollow_model
+from vsd.models.config import hollow_model, quantised
 from vsd.models.files import weight_files
 
 GIB = 2**30
@@ -59,7 +59,7 @@ def needs_of(
     weights = _weights(config, folder, dtype, role)
     total = sum(weights.values())
     cache = bucket(rows) * cache_bytes(config.text_config, dtype)
-    fixed = _quantised(config)
+    fixed = quantised(config)
     common: dict[str, Any] = {"role": role, "itemsize": dtype.itemsize, "fixed": fixed}
     if device_map is None or fixed:  # which module holds how much of a quantised model is not known beforehand
         held = 0 if shares_weights else total // ranks
@@ -160,7 +160,7 @@ def _cure(needs: Sequence[Need], there: Sequence[Need], devices: frozenset[str],
 
 def _weights(config: Any, folder: Path, dtype: torch.dtype, role: str) -> dict[str, int]:
     """Bytes of the weights by name; those of a quantised checkpoint as its files hold them."""
-    if _quantised(config):
+    if quantised(config):
         try:
             return {"": sum(file.stat().st_size for file in weight_files(folder, field=role))}
         except ValueError:  # not downloaded yet
@@ -168,10 +168,6 @@ def _weights(config: Any, folder: Path, dtype: torch.dtype, role: str) -> dict[s
     model = hollow_model(config, dtype=dtype, name=str(folder), field=role)
     # Parts of the model are made in a dtype that their config names, but loaded in the run's.
     return {name: weight.numel() * dtype.itemsize for name, weight in model.named_parameters()}
-
-
-def _quantised(config: Any) -> bool:
-    return getattr(config, "quantization_config", None) is not None
 
 
 def _gib(size: float) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from vsd.models.config import attention_package, hollow_model
+from vsd.models.config import attention_package, hollow_model, quantised
 from vsd.models.families import FAMILIES
 from vsd.models.files import read_headers, weight_files
 
@@ -29,7 +29,7 @@ def check_weights(folder: Path, config: Any, *, field: str) -> None:
     only looked at for files that are missing or damaged: its weights have names of its method's own.
     """
     headers = read_headers(weight_files(folder, field=field), field=field)
-    if getattr(config, "quantization_config", None) is not None:
+    if quantised(config):
         hollow_model(config, dtype=torch.float32, name=str(folder), field=field)
         return
     with attention_package(config, name=str(folder), field=field):
