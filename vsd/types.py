@@ -59,11 +59,15 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown."""
+    """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown.
+
+    `fitted` says that they have the size to which the models' processors would bring them (see `vsd.models.scaling`).
+    """
 
     frames: np.ndarray
     seconds: np.ndarray
     path: str = ""
+    fitted: bool = False
 
     @property
     def fps(self) -> float:

@@ -106,6 +106,11 @@ class VideoLM(ABC):
         """The grid of visual tokens that a model of this config sees. Placeholders behind its t * h * w are no part of
         it."""
 
+    @staticmethod
+    @abstractmethod
+    def frame_size_of(processor: Any, inputs: Mapping[str, Tensor]) -> tuple[int, int]:
+        """Height and width in pixels of the frames that the processor made these inputs of."""
+
     @abstractmethod
     def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The rotary positions of the prompt, (P, T), as `rope` has them. Generation goes on behind the last one."""
@@ -126,15 +131,27 @@ class VideoLM(ABC):
         cls, config: Any, processor: Any, *, frames: int, height: int, width: int, max_pixels: int | None = None
     ) -> int:
         """How many visual tokens a video of that many frames and that size has. No pixel is looked at."""
-        pixels = torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")
-        inputs = processor.video_processor(
-            videos=[pixels],
+        return cls.grid_of(config, cls._hollow_inputs(processor, frames, height, width, max_pixels)).tokens
+
+    @classmethod
+    def frame_size(
+        cls, processor: Any, *, frames: int, height: int, width: int, max_pixels: int | None = None
+    ) -> tuple[int, int]:
+        """Height and width to which the processor brings the frames of such a video. No pixel is looked at."""
+        return cls.frame_size_of(processor, cls._hollow_inputs(processor, frames, height, width, max_pixels))
+
+    @classmethod
+    def _hollow_inputs(
+        cls, processor: Any, frames: int, height: int, width: int, max_pixels: int | None
+    ) -> BatchFeature:
+        """What the video processor makes of a video whose pixels are not there."""
+        return processor.video_processor(
+            videos=[torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")],
             video_metadata=[_metadata(frames, height, width, fps=1.0)],
             do_sample_frames=False,
             return_tensors="pt",
             **cls.frame_options(processor, max_pixels),
         )
-        return cls.grid_of(config, inputs).tokens
 
     def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
         """The grid of this model's visual tokens."""
@@ -361,11 +378,12 @@ class VideoLM(ABC):
             raise SampleError(f"question: it must not contain the video placeholder {placeholder}")
         inputs = self.processor(
             text=[chat(self.processor, question)],
-            videos=[torch.tensor(video.frames).permute(0, 3, 1, 2)],
+            videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
             video_metadata=[_metadata(*video.frames.shape[:3], fps=video.fps)],
             do_sample_frames=False,
             return_tensors="pt",
             **self._frame_options,
+            **({"do_resize": False} if video.fitted else {}),
         )
         return inputs.to(self.device)
 

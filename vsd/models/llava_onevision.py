@@ -31,6 +31,11 @@ class LlavaOneVision(VideoLM):
         side = math.ceil(vision.image_size // vision.patch_size / 2)
         return Grid(inputs["pixel_values_videos"].shape[1], side, side)
 
+    @staticmethod
+    def frame_size_of(processor: Any, inputs: Mapping[str, Tensor]) -> tuple[int, int]:
+        height, width = inputs["pixel_values_videos"].shape[-2:]
+        return height, width
+
     def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
         ids = inputs["input_ids"]
         return torch.arange(ids.shape[1], device=ids.device)[None]

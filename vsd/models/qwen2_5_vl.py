@@ -43,6 +43,12 @@ class Qwen25VL(VideoLM):
         merge = config.vision_config.spatial_merge_size
         return Grid(t, h // merge, w // merge)
 
+    @staticmethod
+    def frame_size_of(processor: Any, inputs: Mapping[str, Tensor]) -> tuple[int, int]:
+        _, h, w = inputs["video_grid_thw"][0].tolist()
+        side = processor.video_processor.patch_size
+        return h * side, w * side
+
     def positions(self, inputs: Mapping[str, Tensor]) -> Tensor:
         if self.rope == "library":
             return self._library_positions(inputs)

@@ -22,26 +22,28 @@ READERS = {
 }
 _COMPLETE = ("auto", "pyav")  # those that show whatever FFmpeg shows
 _LEAST = 0.5  # share of a file's frames that must be decodable: it may begin in the midst of a scene
-Scale = Callable[[np.ndarray], np.ndarray]
+Scaling = Callable[[int, int, int], Callable[[np.ndarray], np.ndarray] | None]
 
 
 class Shown(NamedTuple):
-    """What follows: how many frames, at which seconds, of which size."""
+    """What follows: so many of a file's `total` frames as there are `seconds`, of which size."""
 
+    total: int
     seconds: np.ndarray
     height: int
     width: int
 
 
-def read(path: str | Path, frames: int, *, reader: str = "auto", scale: Scale | None = None) -> Video:
+def read(path: str | Path, frames: int, *, reader: str = "auto", scaling: Scaling | None = None) -> Video:
     """The `frames` evenly spaced frames of `sample_indices`, or all of them if the video has fewer.
 
     They are those that the ffmpeg program shows: in the order and at the times of presentation, hidden ones left out
     (edit lists), turned as the file says, of the largest video stream. `reader` is one of READERS: "auto" and "pyav"
-    read all that FFmpeg can decode, the others refuse what they would not read right. `scale` is done to each frame
-    as soon as it is decoded. Raises BadVideo with the reason for a file that cannot be read.
+    read all that FFmpeg can decode, the others refuse what they would not read right. `scaling`, given the number,
+    height and width of the frames, says how each of them is scaled as soon as it is decoded (see
+    `vsd.models.scaling`), if at all. Raises BadVideo with the reason for a file that cannot be read.
     """
-    return collect(path, stream(path, frames, reader=reader), scale)
+    return collect(path, stream(path, frames, reader=reader), scaling)
 
 
 def measure(path: str | Path) -> tuple[int, int, int]:
@@ -77,30 +79,27 @@ def stream(
         yield from _events(counted, frames, reader, alive)
 
 
-def collect(path: str | Path, events: Iterable[Shown | np.ndarray], scale: Scale | None = None) -> Video:
+def collect(path: str | Path, events: Iterable[Shown | np.ndarray], scaling: Scaling | None = None) -> Video:
     """The video that `stream` tells of."""
-    shown: Shown | None = None
-    pixels: np.ndarray | None = None
-    count = 0
+    shown, pixels, count, scale = Shown(0, np.zeros(0), 0, 0), np.zeros(0), 0, None
     for event in events:
         if isinstance(event, Shown):
-            shown, pixels, count = event, None, 0
+            shown, count = event, 0
+            scale = scaling(len(event.seconds), event.height, event.width) if scaling else None
             continue
         frame = scale(event) if scale else event
-        if pixels is None:
-            assert shown is not None
+        if count == 0:
             pixels = np.empty((len(shown.seconds), *frame.shape), dtype=np.uint8)
         pixels[count] = frame
         count += 1
-    assert shown is not None
-    assert pixels is not None
-    return Video(frames=pixels, seconds=shown.seconds, path=str(path))
+    return Video(frames=pixels, seconds=shown.seconds, path=str(path), fitted=scale is not None)
 
 
 def _events(table: Timetable, frames: int, reader: str, alive: Alive) -> Iterator[Shown | np.ndarray]:
     indices: Sequence[int] = sample_indices(len(table), frames).tolist()
-    yield Shown(table.seconds_N[indices].round(4), table.height, table.width)
-    yield from READERS[reader](table, indices, alive)
+    yield Shown(len(table), table.seconds_N[indices].round(4), table.height, table.width)
+    if indices:
+        yield from READERS[reader](table, indices, alive)
 
 
 def _checked(path: str | Path) -> Path:
