@@ -14,9 +14,9 @@ import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from vsd.baselines import BaselineCache
+    from vsd.check_memory import Measure
     from vsd.engine import Engine
     from vsd.parallelism import Parallelism
     from vsd.record import Record
     from vsd.report.folder import RunFolder
     from vsd.types import Sample
+    from vsd.video.apart import ReaderProcess
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +106,18 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     `cfg` as Hydra composes it, `folder` takes the files, `overrides` are the command line's. Raises UsageError before
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
+    from vsd.video.apart import ReaderProcess
+
+    with closing(ReaderProcess(**cfg.video)) as reader:
+        return _run(cfg, folder, reader, overrides)
+
+
+def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
     with _usage_errors():
         ranks.join()
         cfg = _resolved_later(cfg, folder)
         _forget_earlier_jobs()
-        methods, samples = prepare(cfg, overrides)
+        methods, samples = prepare(cfg, overrides, measure=reader.measure)
 
     from vsd import memory
     from vsd.provenance import provenance
@@ -130,7 +139,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     try:
         if todo:
             memory.reset_peak()
-            decode(cfg, methods, todo, run_folder, records)
+            decode(cfg, methods, todo, run_folder, records, reader)
     finally:
         metrics = numbers(records)
         run_folder.write_metrics(metrics)
@@ -181,9 +190,15 @@ def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
     return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *([file_identity(file)] for file in files)]
 
 
-def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample]]:
-    """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples."""
+def prepare(
+    cfg: DictConfig, overrides: Sequence[str], *, measure: Measure | None = None
+) -> tuple[dict[str, Any], list[Sample]]:
+    """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples.
+
+    `measure` gives the number, height and width of a video's frames (default: `vsd.video.measure`).
+    """
     check.check_dials(cfg)
+    from vsd import video
     from vsd.data.base import select
     from vsd.parallelism.base import check_form, check_ranks
 
@@ -209,6 +224,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
         samples=samples,
         kept=1 - methods["pruner"].ratio,
         remote=methods["parallelism"].remote,
+        measure=measure or video.measure,
     )
     turns = check.shared_gpus(cfg) if uses_draft and methods["parallelism"].remote else []
     idle = check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft)
@@ -245,8 +261,10 @@ def decode(
     samples: Sequence[Sample],
     folder: RunFolder,
     records: list[Record],
+    reader: ReaderProcess,
 ) -> None:
-    """Load the models and run Lightning's test loop over the samples; every finished one is written to the folder.
+    """Load the models and run Lightning's test loop over the samples, whose videos `reader` reads; every finished one
+    is written to the folder.
 
     `records` begins with this run's samples that an earlier one finished, which count in what is logged; the others are
     added to it one by one.
@@ -283,7 +301,8 @@ def decode(
     try:
         if logger:
             logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
-        _test(trainer, task, VideoData(samples, cfg.frames))
+        read = partial(reader.read, scaling=engine.scaling())
+        _test(trainer, task, VideoData(samples, cfg.frames, read=read))
     finally:
         engine.close()
         _finish(logger)

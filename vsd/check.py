@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.data.base import parse_shard
-from vsd.fields import is_number, is_whole
+from vsd.fields import is_number, is_whole, require_number
 
 if TYPE_CHECKING:
+    from vsd.check_memory import Measure
     from vsd.models import ModelInfo
     from vsd.types import Sample
 
@@ -29,6 +30,7 @@ def check_dials(cfg: DictConfig) -> None:
         if not holds(value):
             raise ValueError(f"{name}: must be {rule}, got {value!r}")
     parse_shard(cfg.shard)
+    _check_video(cfg.video)
     for group in ("data", "target", "draft"):
         if group not in cfg:
             raise ValueError(f"{group}: an option must be chosen, got none ({group}=...)")
@@ -54,12 +56,20 @@ def check_methods(cfg: DictConfig, *, uses_draft: bool, lossless: bool) -> None:
 
 
 def check_models(
-    cfg: DictConfig, *, uses_draft: bool, needs: frozenset[str], samples: Sequence[Sample], kept: float, remote: bool
+    cfg: DictConfig,
+    *,
+    uses_draft: bool,
+    needs: frozenset[str],
+    samples: Sequence[Sample],
+    kept: float,
+    remote: bool,
+    measure: Measure,
 ) -> None:
     """Refuse devices that are not there or have no room, and checkpoints that cannot be read, lack weights or do not
     fit together. Reads configurations, tokenizers, and the names and shapes of weights.
 
-    `kept` is the share of the visual tokens that the draft reads; `remote`: it loads weights of its own.
+    `kept` is the share of the visual tokens that the draft reads; `remote`: it loads weights of its own. `measure` is
+    as `vsd.video.measure`.
     """
     from vsd import models
     from vsd.check_memory import check_memory
@@ -80,9 +90,16 @@ def check_models(
         models.check_pair(target, draft)
         _check_placement(cfg, "draft")
         _check_context(cfg, draft)
-    check_memory(cfg, roles, samples, kept=kept, remote=remote)
+    check_memory(cfg, roles, samples, kept=kept, remote=remote, measure=measure)
     for role in roles:
         models.check_contents(cfg[role].path, field=role)
+
+
+def _check_video(video: DictConfig) -> None:
+    from vsd.video.reading import check_reader
+
+    check_reader(video.reader)
+    require_number("video.timeout_s", video.timeout_s, least=1)
 
 
 def _check_placement(cfg: DictConfig, role: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from vsd.types import Sample
 
 _TRIED = 3  # videos, until one can be read
+Measure = Callable[[str], tuple[int, int, int]]
 
 
 def check_memory(
-    cfg: DictConfig, roles: Sequence[str], samples: Sequence[Sample], *, kept: float, remote: bool
+    cfg: DictConfig, roles: Sequence[str], samples: Sequence[Sample], *, kept: float, remote: bool, measure: Measure
 ) -> None:
     """Raise ValueError if the models of these roles and their caches do not fit, or see different numbers of visual
     tokens. The prompt is that of the first sample whose video can be read, of which the draft's cache holds the share
-    `kept`; a draft that is the target shares its weights unless it is `remote`."""
+    `kept`; a draft that is the target shares its weights unless it is `remote`. `measure` is as `vsd.video.measure`."""
     import torch
 
     from vsd.models.checkpoint import Checkpoint, check_dtype, fetch
@@ -31,7 +32,7 @@ def check_memory(
     from vsd.models.room import Need, check_room, free_memory, needs_of
 
     needs: list[Need] = []
-    size = _first_size(samples)
+    size = _first_size(samples, measure)
     visual = {}
     for role in roles:
         option = cfg[role]
@@ -63,9 +64,9 @@ def check_memory(
         check_room(needs, free_memory(own | {f"cuda:{number}" for number in range(torch.cuda.device_count())}))
 
 
-def _first_size(samples: Sequence[Sample]) -> tuple[int, int, int] | None:
+def _first_size(samples: Sequence[Sample], measure: Measure) -> tuple[int, int, int] | None:
     """Frames, height and width of the first video that can be read, None if none of the first few can."""
-    from vsd.video import BadVideo, measure
+    from vsd.video import BadVideo
 
     for sample in samples[:_TRIED]:
         try:

@@ -17,6 +17,7 @@ from vsd.clock import Clock
 from vsd.drafters import Chain, Drafter
 from vsd.drafting import DraftSide, check_context, load_side
 from vsd.models import Checkpoint, VideoLM, inspect
+from vsd.models.scaling import Scaling
 from vsd.opening import Opening
 from vsd.parallelism import Answer, Autoregressive, Parallelism, Sequential, Session
 from vsd.parallelism.base import check_form
@@ -111,6 +112,11 @@ class Engine:
         self.pruner = live.pruner(self.pruner) if self.pruner is not None else None
         self.target = live.target(self.target)
         return live
+
+    def scaling(self) -> Scaling:
+        """How the frames of a video may be scaled while they are decoded, so that its models see what they would."""
+        drafts = [] if self.draft is None or self._shares_prompt else [self.draft]
+        return Scaling(viewers=[model.viewer for model in (self.target, *drafts)])
 
     def baseline(self) -> Engine:
         """The same target decoding alone: what a speed-up is measured against."""

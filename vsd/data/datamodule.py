@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from vsd.baselines import file_stamp
 from vsd.types import Sample, Video
 from vsd.video import BadVideo, read
+
+Read = Callable[[str, int], Video]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +31,10 @@ class Item:
 class VideoDataset(Dataset[Item]):
     """Samples with `frames` frames each. A bad video is an item that says so: it must not end the run."""
 
-    def __init__(self, samples: Sequence[Sample], frames: int) -> None:
+    def __init__(self, samples: Sequence[Sample], frames: int, read: Read) -> None:
         self.samples = samples
         self.frames = frames
+        self.read = read
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -40,18 +43,19 @@ class VideoDataset(Dataset[Item]):
         sample = self.samples[index]
         stamp = file_stamp(sample.video)
         try:
-            video = read(sample.video, self.frames)
+            video = self.read(sample.video, self.frames)
         except BadVideo as error:
             return Item(sample=sample, stamp=stamp, failure=str(error))
         return Item(sample=sample, stamp=stamp, video=video, warnings=_warnings(video, self.frames))
 
 
 class VideoData(LightningDataModule):
-    """The samples of one job, one at a time and in their order. Decoding runs between samples, outside every clock."""
+    """The samples of one job, one at a time and in their order. Videos are read between samples, outside every clock,
+    by `read`, which gets a path and a number of frames and raises BadVideo."""
 
-    def __init__(self, samples: Sequence[Sample], frames: int) -> None:
+    def __init__(self, samples: Sequence[Sample], frames: int, *, read: Read = read) -> None:
         super().__init__()
-        self.dataset = VideoDataset(samples, frames)
+        self.dataset = VideoDataset(samples, frames, read)
 
     def test_dataloader(self) -> DataLoader[Item]:
         return DataLoader(self.dataset, batch_size=None, collate_fn=_as_it_is)

@@ -27,6 +27,7 @@ from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
 from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
+from vsd.models.scaling import Viewer
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
 
 ROPES = ("trained", "library")
@@ -82,6 +83,7 @@ class VideoLM(ABC):
         config = self.text.config
         check_attention(config, name=name, field="model")
         self._frame_options = self.frame_options(processor, max_pixels)
+        self.viewer = Viewer(family=type(self), processor=processor, max_pixels=max_pixels)
         self.depth: int = config.num_hidden_layers
         self.context: int = config.max_position_embeddings
         self.vocab: int = config.vocab_size

@@ -37,6 +37,7 @@ from vsd.models.placement import (
     check_tp_plan,
     full_name,
 )
+from vsd.models.scaling import Viewer
 from vsd.models.weights import check_report, check_weights
 from vsd.zoo import WEIGHTS
 
@@ -182,6 +183,14 @@ class Checkpoint:
         else:
             places = range(torch.cuda.device_count()) or (self.device,)
         return frozenset(full_name(place) for place in places)
+
+    @property
+    def viewer(self) -> Viewer:
+        """How it sees frames, by its processor's files."""
+        folder = fetch(self.path, field=self.field)
+        family, _ = FAMILIES[read_config(folder, field=self.field).model_type]
+        processor = read_processor(folder, field=self.field)
+        return Viewer(family=family, processor=processor, max_pixels=self.max_pixels)
 
     def fetch(self) -> None:
         """Download it, if it is a hub name, so that loading it takes no longer than reading it does."""

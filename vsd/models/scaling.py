@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torchvision.transforms.v2 import functional
 
-from vsd.models.base import VideoLM
+if TYPE_CHECKING:
+    from vsd.models.base import VideoLM
 
 Scale = Callable[[np.ndarray], np.ndarray]
 

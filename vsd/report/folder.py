@@ -16,7 +16,7 @@ from vsd.baselines import fingerprint
 from vsd.record import Record, from_dict, to_dict
 
 # These change where, how far or with how many jobs a run goes, never what a sample gives.
-_NOT_HASHED = ("out", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder")
+_NOT_HASHED = ("out", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
 
 
 def config_hash(cfg: DictConfig, *, weights: Sequence[Sequence[str]] = ()) -> str:

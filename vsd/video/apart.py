@@ -53,7 +53,7 @@ class ReaderProcess:
         try:
             yield from self._received(path, frames)
         except ChildTimeout as error:
-            raise BadVideo(path, f"its reading makes no progress for {self._timeout_s:g} s (video.timeout_s)") from error
+            raise BadVideo(path, f"reading it stands still for {self._timeout_s:g} s (video.timeout_s)") from error
         except ChildDied as error:
             raise BadVideo(path, f"its reader died over it ({error})") from error
         except GeneratorExit:

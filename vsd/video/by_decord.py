@@ -1,5 +1,8 @@
-"""Frames by decord, for files that it reads right: it knows of no edit list, some containers it reads wrongly or for ever
-(.ts, .avi, .mpg), and where it enters an open group of pictures it shows other frames than were asked for."""
+"""Frames by decord, for files that it reads right.
+
+It knows of no edit list, some containers it reads wrongly or for ever (.ts, .avi, .mpg), and where it enters an open
+group of pictures it shows other frames than were asked for.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import dropwhile
@@ -16,7 +17,7 @@ from vsd.video.container import opened
 from vsd.video.timetable import Alive, Key, Timetable, decoded, silent
 
 if TYPE_CHECKING:
-    from av import VideoFrame, VideoStream
+    from av import Packet, VideoFrame, VideoStream
     from av.container import InputContainer
 
 
@@ -52,9 +53,8 @@ class _Rgb:
 
     def _graph(self, frame: VideoFrame) -> Graph:
         graph = Graph()
-        size = {"width": frame.width, "height": frame.height}
         graph.link_nodes(
-            graph.add_buffer(**size, format=frame.format, time_base=frame.time_base),
+            graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base),
             graph.add("scale", f"{self._width}:{self._height}"),
             graph.add("format", "rgb24"),
             graph.add("buffersink"),
@@ -62,9 +62,7 @@ class _Rgb:
         return graph
 
 
-def _numbered(
-    container: InputContainer, stream: VideoStream, wanted: set[int], alive: Alive
-) -> Iterator[VideoFrame]:
+def _numbered(container: InputContainer, stream: VideoStream, wanted: set[int], alive: Alive) -> Iterator[VideoFrame]:
     """Frames by their number, for which all before are decoded."""
     number = 0
     for packet in container.demux(stream):
@@ -92,7 +90,7 @@ def _timed(
                 packets = container.demux(stream)
             if begun > -inf:
                 stream.codec_context.flush_buffers()
-            packets = dropwhile(lambda packet, key=key: packet.pts != key.pts or not packet.is_keyframe, packets)
+            packets = _from_key(packets, key)
         for packet in packets:
             alive()
             if packet.is_keyframe and packet.pts is not None:
@@ -109,7 +107,10 @@ def _timed(
             raise WrongFrames(f"no frame is shown at {float(left[0] * table.time_base):.3f} s")
 
 
+def _from_key(packets: Iterator[Packet[VideoStream]], key: Key) -> Iterator[Packet[VideoStream]]:
+    return dropwhile(lambda packet: packet.pts != key.pts or not packet.is_keyframe, packets)
+
+
 def _key_before(table: Timetable, pts: int) -> Key:
     """The last key frame that is shown no later; the first one if there is none."""
-    place = np.searchsorted([key.pts for key in table.keys], pts, side="right") - 1
-    return table.keys[max(place, 0)]
+    return table.keys[max(bisect(table.keys, pts, key=lambda key: key.pts) - 1, 0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -46,7 +46,9 @@ def orientation(frame: VideoFrame) -> Orientation:
     found = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return Orientation()
-    a, b, _, c, d, *_ = np.frombuffer(bytes(found), dtype=np.int32).tolist()  # (x, y) is shown at (ax + cy, bx + dy)
+    a, b, _, c, d, *_ = np.frombuffer(
+        cast("bytes", found), dtype=np.int32
+    ).tolist()  # (x, y) is shown at (ax + cy, bx + dy)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(rows=d < 0, columns=a < 0)
     return Orientation(transpose=True, rows=b < 0, columns=c < 0)

@@ -40,8 +40,8 @@ class Timetable:
     None where the file has no times, and frames are known by their number only. `keys` are ascending.
 
     `stream` is the number of the stream in the file, `formats` what FFmpeg calls the container. `height` and `width`
-    are as shown, after `turned`; `plain` says that nothing is hidden by an edit list, turned, shown beside another video
-    stream, or shown before the key frame that it comes after in the file (an open group of pictures).
+    are as shown, after `turned`. `plain` says that nothing is hidden by an edit list, turned, shown beside another
+    video stream, or shown before the key frame that it comes after in the file (an open group of pictures).
     """
 
     file: Path
