@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-WIDTH, HEIGHT = 64, 48
+WIDTH, HEIGHT, RATE = 64, 48, 10
 
 
-def write_video(path: Path, *, frames: int = 20, options: Mapping[str, str] | None = None) -> Path:
-    """Grey frames at 10 a second; frame i has brightness 10 * i (modulo 240)."""
+def write_video(
+    path: Path,
+    *,
+    frames: int = 20,
+    codec: str = "libx264",
+    options: Mapping[str, str] | None = None,
+    tuning: Mapping[str, str] | None = None,
+    times: Iterable[int] | None = None,
+) -> Path:
+    """The frames of `pixels` at RATE a second, or at `times` in units of 1 / RATE seconds. `options` are the
+    container's, `tuning` the encoder's."""
     with av.open(str(path), "w", options=dict(options or {})) as container:
-        stream = container.add_stream("libx264", rate=10)
+        stream = container.add_stream(codec, rate=RATE, options=dict(tuning or {}))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for index in range(frames):
-            pixels = np.full((HEIGHT, WIDTH, 3), 10 * index % 240, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        for index, time in enumerate(times or range(frames)):
+            picture = av.VideoFrame.from_ndarray(pixels(index), format="rgb24")
+            picture.pts, picture.time_base = time, Fraction(1, RATE)
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
     return path
+
+
+def pixels(index: int) -> np.ndarray:
+    """Frame `index` of `write_video`: as bright all over as `brightness` says, with a black upper left corner."""
+    picture = np.full((HEIGHT, WIDTH, 3), brightness(index), np.uint8)
+    picture[: HEIGHT // 3, : WIDTH // 4] = 0
+    return picture
+
+
+def brightness(index: int) -> int:
+    """Of frame `index`; different for any 23 in a row."""
+    return 10 + 10 * index % 240
 
 
 def write_audio(path: Path) -> Path:
@@ -41,10 +65,29 @@ def truncate(path: Path, *, keep: float = 0.5) -> Path:
     return path
 
 
+def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Give the track of an mp4 file another display matrix: (x, y) is shown at (ax + cy, bx + dy)."""
+    content = path.read_bytes()
+    place = content.index(_matrix(1, 0, 0, 1), content.index(b"tkhd"))
+    new = _matrix(a, b, c, d)
+    path.write_bytes(content[:place] + new + content[place + len(new) :])
+    return path
+
+
+def _matrix(a: int, b: int, c: int, d: int) -> bytes:
+    return struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+
+
+def rename_codec(path: Path) -> Path:
+    """Give the video of an mp4 file the name of a codec that nobody knows."""
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    return path
+
+
 def write_zero_frames(path: Path) -> Path:
     """A container with a video track and no frame in it."""
     with av.open(str(path), "w", options={"movflags": "empty_moov+frag_keyframe"}) as container:
-        stream = container.add_stream("libx264", rate=10)
+        stream = container.add_stream("libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         container.start_encoding()
     return path
