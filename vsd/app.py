@@ -12,7 +12,6 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from vsd.baselines import BaselineCache
+    from vsd.data.base import Source
+    from vsd.data.scoring import Scorer
     from vsd.engine import Engine
     from vsd.parallelism import Parallelism
     from vsd.record import Record
@@ -108,9 +109,10 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
         ranks.join()
         cfg = _resolved_later(cfg, folder)
         _forget_earlier_jobs()
-        methods, samples = prepare(cfg, overrides)
+        methods, samples, source = prepare(cfg, overrides)
 
     from vsd import memory
+    from vsd.data.scoring import scorer_of
     from vsd.provenance import provenance
     from vsd.report import terminal
     from vsd.report.folder import RunFolder, config_hash
@@ -130,7 +132,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     try:
         if todo:
             memory.reset_peak()
-            decode(cfg, methods, todo, run_folder, records)
+            decode(cfg, methods, todo, run_folder, records, scorer=scorer_of(source))
     finally:
         metrics = numbers(records)
         run_folder.write_metrics(metrics)
@@ -147,8 +149,8 @@ def _serves(record: Record, sample: Sample) -> bool:
     the same video file, or none any more."""
     from vsd.baselines import file_stamp
 
-    same = asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
-    return record.done and same and file_stamp(sample.video) in ("", record.video_stamp)
+    same, other = (json.loads(json.dumps(asdict(each))) for each in (record.sample, sample))
+    return record.done and same == other and file_stamp(sample.video) in ("", record.video_stamp)
 
 
 def _uses_draft(methods: Mapping[str, Any]) -> bool:
@@ -181,17 +183,15 @@ def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
     return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *([file_identity(file)] for file in files)]
 
 
-def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample]]:
-    """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples."""
+def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Sample], Source]:
+    """All that can be refused without weights; cheapest first. Returns the methods by group, the samples, and the data
+    set that they are of."""
     check.check_dials(cfg)
-    from vsd.data.base import select
+    from vsd.data.base import check_samples, select
     from vsd.parallelism.base import check_form, check_ranks
 
-    found = instantiate(cfg.data).samples()
-    twice = [name for name, count in Counter(sample.id for sample in found).items() if count > 1]
-    if twice:
-        raise ValueError(f"data: the ids of samples must differ, got {twice[0]!r} more than once")
-    samples = select(found, cfg.limit, cfg.shard)
+    source = instantiate(cfg.data)
+    samples = select(check_samples(source.samples()), cfg.limit, cfg.shard)
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}
@@ -216,7 +216,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
         log.warning(warning)
     if methods["parallelism"].drafts and (warning := methods["verifier"].idle(methods["drafter"].depth(cfg.gamma))):
         log.warning(warning)
-    return methods, samples
+    return methods, samples, source
 
 
 def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
@@ -245,11 +245,13 @@ def decode(
     samples: Sequence[Sample],
     folder: RunFolder,
     records: list[Record],
+    *,
+    scorer: Scorer,
 ) -> None:
     """Load the models and run Lightning's test loop over the samples; every finished one is written to the folder.
 
     `records` begins with this run's samples that an earlier one finished, which count in what is logged; the others are
-    added to it one by one.
+    added to it one by one. `scorer` is the data set's.
     """
     from lightning.pytorch import seed_everything
 
@@ -267,6 +269,7 @@ def decode(
         baseline=engine.baseline() if cfg.baseline else None,
         cache=_cache(cfg, engine) if cfg.baseline == "cache" else None,
         records=records,
+        scorer=scorer,
         seed=cfg.seed,
         devices=engine.target.devices,
     )
@@ -390,4 +393,4 @@ def _usage_errors() -> Iterator[None]:
 
 def _leave_error(folder: Path, message: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text(message + "\n", encoding="utf-8")
+    (folder / "error.txt").write_text(message + "\n", encoding="utf-8", errors="backslashreplace")
