@@ -190,6 +190,7 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     from vsd.data.base import check_samples, select
     from vsd.parallelism.base import check_form, check_ranks
 
+    _as_typed(cfg, overrides)
     source = instantiate(cfg.data)
     samples = select(check_samples(source.samples()), cfg.limit, cfg.shard)
     if not samples:
@@ -217,6 +218,15 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
     if methods["parallelism"].drafts and (warning := methods["verifier"].idle(methods["drafter"].depth(cfg.gamma))):
         log.warning(warning)
     return methods, samples, source
+
+
+def _as_typed(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Give data.path and data.question the text of the command line where YAML has made a number of it."""
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    for name in ("path", "question"):
+        typed = given.get(f"data.{name}")
+        if typed is not None and isinstance(cfg.data.get(name), (int, float)):
+            cfg.data[name] = typed
 
 
 def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:

@@ -71,7 +71,7 @@ def _visual_tokens(
     from vsd.faults import of_sample
     from vsd.models.families import FAMILIES
     from vsd.types import SampleError
-    from vsd.video import BadVideo, measure
+    from vsd.video import measure
 
     def seen(role: str, frames: int, height: int, width: int) -> int:
         family = FAMILIES[configs[role].model_type][0]
@@ -81,9 +81,10 @@ def _visual_tokens(
 
     for sample in samples[:_TRIED]:
         try:
-            size = measure(sample.video)
+            with of_sample("video"):
+                size = measure(sample.video)
             return {role: seen(role, *size) for role in configs}
-        except (BadVideo, SampleError):
+        except SampleError:
             continue
     return dict.fromkeys(configs, 0)
 
