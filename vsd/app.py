@@ -192,7 +192,11 @@ def prepare(cfg: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], 
 
     _as_typed(cfg, overrides)
     source = instantiate(cfg.data)
-    samples = select(check_samples(source.samples()), cfg.limit, cfg.shard)
+    try:
+        found = source.samples()
+    except OSError as error:
+        raise ValueError(f"data: its files must be readable, got {error}") from error
+    samples = select(check_samples(found), cfg.limit, cfg.shard)
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}

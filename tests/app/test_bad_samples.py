@@ -110,6 +110,8 @@ class Typed:
     fields: Mapping[str, Any]
 
     def samples(self) -> Any:
+        if "raises" in self.fields:
+            raise PermissionError(self.fields["raises"])
         if "samples" in self.fields:
             return self.fields["samples"]
         return [Sample(**{"id": "a", "video": "a.mp4", "question": "?", **self.fields})]
@@ -123,6 +125,7 @@ class Typed:
         ({"reference": None}, "data: sample 1 (id 'a'): reference must be text, got None"),
         ({"facts": [1]}, "data: sample 1 (id 'a'): facts must be an object of JSON values, got [1]"),
         ({"options": "AB"}, "data: sample 1 (id 'a'): options must be a list of at most 26 texts, got 'AB'"),
+        ({"raises": "cannot be read"}, "data: its files must be readable, got cannot be read"),
         ({"samples": []}, "data: samples must be at least one vsd.types.Sample, got []"),
         ({"samples": None}, "data: samples must be at least one vsd.types.Sample, got None"),
         ({"samples": ["a.mp4"]}, "data: sample 1: it must be a vsd.types.Sample, got 'a.mp4'"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import Pair
+from vsd.parallelism.process import _told
 from vsd.types import Grid, Prompt, SampleError, Video
 
 QUESTION = "Where is it?"
@@ -90,8 +91,9 @@ def test_what_a_step_raises_is_the_samples_fault(
     name = {"processor": "_inputs", "vision tower": "features", "positions": "positions"}.get(step)
     monkeypatch.setattr(*((pair.target, name) if name else ("vsd.models.base.chat",)), broken)
     error: BaseException = KeyError("size")
-    with pytest.raises(SampleError, match=f"^{step}: KeyError: 'size'$"):
+    with pytest.raises(SampleError, match=f"^{step}: KeyError: 'size'$") as caught:
         pair.target.encode(video, QUESTION)
+    assert type(_told(caught.value)) is SampleError  # as a draft's process tells it
     with pytest.raises(RuntimeError, match="must read two small frames, got: "):  # no sample: nothing will work
         pair.target.warm_up()
     for error in (torch.OutOfMemoryError("full"), torch.AcceleratorError("lost"), KeyboardInterrupt()):

@@ -11,9 +11,8 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +31,8 @@ from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
 from vsd.models.questions import check_question
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
+
+_T = TypeVar("_T")
 
 ROPES = ("trained", "library")
 """Which rotary positions a prompt gets: those that the models of its family were trained with, or those of the
@@ -165,27 +166,12 @@ class VideoLM(ABC):
         since it is of this video or question: only a device without room is not. Where processes share the model, all
         of them raise if one does.
         """
-        if self.ranks > 1:
-            return ranks.together(partial(self._encode, video, question))
-        return self._encode(video, question)
-
-    def _encode(self, video: Video, question: str) -> Prompt:
-        with of_sample("chat template"):
-            text = chat(self.processor, question)
-        with of_sample("processor"):
-            inputs = self._inputs(video, text)
-            ids_T = inputs["input_ids"][0]
-        with of_sample("vision tower"):
-            features_XD = self.features(inputs)
+        inputs = self._together(lambda: self._read(video, question))
+        features_XD, positions_PT = self._together(lambda: self._see(inputs))
+        ids_T, grid = inputs["input_ids"][0], self.grid(inputs)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
-        if not 0 < len(placeholders) == len(features_XD):
-            raise SampleError(
-                f"{self.name}: the prompt holds {len(placeholders)} video placeholders for {len(features_XD)} features"
-            )
-        embeds_TD = self._embed(ids_T)
+        embeds_TD = self._embed(ids_T)  # where processes share the model, its words may lie with all of them
         embeds_TD[placeholders] = features_XD.to(embeds_TD)
-        with of_sample("positions"):
-            positions_PT, grid = self.positions(inputs), self.grid(inputs)
         return Prompt(
             ids_T=ids_T,
             embeds_TD=embeds_TD,
@@ -195,6 +181,28 @@ class VideoLM(ABC):
             suffix=int(placeholders[-1]) + 1,
             next_position=int(positions_PT[:, -1].max()) + 1,
         )
+
+    def _together(self, call: Callable[[], _T]) -> _T:
+        """The call's result, if no process that shares the model has failed in it."""
+        return ranks.together(call) if self.ranks > 1 else call()
+
+    def _read(self, video: Video, question: str) -> BatchFeature:
+        with of_sample("chat template"):
+            text = chat(self.processor, question)
+        with of_sample("processor"):
+            return self._inputs(video, text)
+
+    def _see(self, inputs: BatchFeature) -> tuple[Tensor, Tensor]:
+        """The features and the positions."""
+        with of_sample("vision tower"):
+            features_XD = self.features(inputs)
+        placeholders = int((inputs["input_ids"] == self._video_token).sum())
+        if not 0 < placeholders == len(features_XD):
+            raise SampleError(
+                f"{self.name}: the prompt holds {placeholders} video placeholders for {len(features_XD)} features"
+            )
+        with of_sample("positions"):
+            return features_XD, self.positions(inputs)
 
     @torch.inference_mode()
     def prefill(
