@@ -29,9 +29,8 @@ class DecodeTask(LightningModule):
     """Decodes items to records. Lightning neither moves nor saves the models: the engine is a plain object.
 
     `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `scorer` is
-    the data set's (see `vsd.data.scoring`). `records`
-    holds the samples of earlier runs in the same folder; those of this run are added to it. `devices` are those whose
-    memory is watched.
+    the data set's (see `vsd.data.scoring`). `records` holds the samples of earlier runs in the same folder; those of
+    this run are added to it. `devices` are those whose memory is watched.
     """
 
     def __init__(

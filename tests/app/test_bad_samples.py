@@ -22,6 +22,7 @@ from tests.app.conftest import ROOT, FakeEngine
 from vsd import app
 from vsd.app import UsageError
 from vsd.callbacks.wandb_report import table_row
+from vsd.data.folder import Folder
 from vsd.report.__main__ import main
 from vsd.report.folder import last_run
 from vsd.types import Sample, Score
@@ -138,15 +139,15 @@ def test_any_source_is_checked(fields: dict[str, Any], message: str, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("typed", "question"),
-    [("42", "42"), ("true", "true"), ("1.50", "1.50"), ("1e3", "1e3"), ("'\"7\"'", "7"), ("Why me?", "Why me?")],
+    ("value", "typed", "question"),
+    [(42, "42", "42"), (True, "true", "true"), (1.5, "1.50", "1.50"), (7, "007", "007"), ("7", "'7'", "7")],
 )
 def test_a_question_that_is_text_to_people(
-    typed: str, question: str, fake: FakeEngine, clips: Path, tmp_path: Path
+    value: object, typed: str, question: str, fake: FakeEngine, clips: Path
 ) -> None:
-    typed = typed.strip("'")
-    overrides = ["data=folder", f"data.path={clips}", f"data.question={typed}"]
-    assert {sample.question for sample in app.prepare(configure(*overrides), overrides)[1]} == {question}
+    cfg = configure("data=folder", path=str(clips), question=value)
+    assert {sample.question for sample in app.prepare(cfg, [f"data.question={typed}"])[1]} == {question}
+    assert Folder(path=str(clips), question=value).question in (str(value), "true")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("question", [None, "", " ", ["Why"], {"why": "me"}])
@@ -253,6 +254,8 @@ def test_every_other_sample_is_decoded(
         json.dumps(table_row(record), ensure_ascii=False).encode()
     assert main([str(tmp_path / "run")]) == 0
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    if family == "llava":  # once is enough
+        return
     before = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines())
     assert app.run(cfg, tmp_path / "run") == pytest.approx(metrics, rel=1)
     again = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines()) - before
