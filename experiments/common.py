@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vsd.data.moving_shapes import MovingShapes
+from vsd.data.scoring import scored
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM
 from vsd.provenance import provenance
@@ -62,7 +63,7 @@ def side_by_side(
     All decode a clip before the next one comes, in an order that is turned round from clip to clip: their speeds are of
     the same minutes. `also` is called on each clip behind them.
     """
-    alone = engines[0].baseline()
+    alone, scorer = engines[0].baseline(), MovingShapes().score
     found: list[list[Record]] = [[] for _ in engines]
     everyone = [alone, *engines]
     for number, (sample, video) in enumerate(clips(frames, limit)):
@@ -75,7 +76,11 @@ def side_by_side(
         for engine, records in zip(engines, found, strict=True):
             trace = traces[id(engine)]
             texts = {"text": engine.text(trace), "baseline_text": alone.text(baseline)}
-            records.append(Record(sample=sample, trace=trace, baseline=baseline, **texts))
+            scores = {
+                "scores": scored(scorer, sample, texts["text"]),
+                "baseline_scores": scored(scorer, sample, texts["baseline_text"]),
+            }
+            records.append(Record(sample=sample, trace=trace, baseline=baseline, **texts, **scores))
         if also:
             also(sample, video)
     return found

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
-from vsd import quality
+from vsd import quality, stats
+from vsd.data.moving_shapes import MovingShapes
+from vsd.data.scoring import scored
 from vsd.record import Record
-from vsd.types import Sample, Trace
+from vsd.report.numbers import numbers
+from vsd.types import Sample, SampleError, Score, Trace
 from vsd.zoo import shapes
 
+LETTERS = {"reference": "B", "options": ("red", "blue")}
 SECONDS = {"decode": 1.0, "first_token": 1.0, "total": 2.0}
 
 
@@ -19,12 +26,16 @@ def trace(tokens: tuple[int, ...]) -> Trace:
 def record(
     ours: str, theirs: str | None = None, *, video: str = "a.mp4", tokens: tuple[int, ...] = (1, 2, 3), **sample: object
 ) -> Record:
+    asked = Sample(id=f"{video}{ours}", video=video, question="?", **sample)  # type: ignore[arg-type]
+    scorer = MovingShapes().score
     return Record(
-        sample=Sample(id=f"{video}{ours}", video=video, question="?", **sample),  # type: ignore[arg-type]
+        sample=asked,
         trace=trace(tokens),
         baseline=None if theirs is None else trace((1, 2, 3)),
         text=ours,
         baseline_text=theirs or "",
+        scores=scored(scorer, asked, ours),
+        baseline_scores={} if theirs is None else scored(scorer, asked, theirs),
     )
 
 
@@ -57,16 +68,8 @@ def test_the_same_short_or_foreign_text_is_the_same() -> None:
     assert quality.rouge_l("é ü", "é o") == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(
-    ("text", "letter"),
-    [("B", "B"), ("(C) because", "C"), ("The answer is D.", "D"), ("Apple", ""), ("b", ""), ("", ""), ("A: red", "A")],
-)
-def test_the_letter_that_is_chosen(text: str, letter: str) -> None:
-    assert quality.chosen(text) == letter
-
-
 def test_choices_are_counted() -> None:
-    records = [record("B", "B", reference="B"), record("A", "B", reference="B", tokens=(7, 2, 3))]
+    records = [record("B", "B", **LETTERS), record("A", "B", **LETTERS, tokens=(7, 2, 3))]
     values = quality.summary(records)
     assert values["quality/choice"] == 0.5
     assert values["quality/baseline_choice"] == 1
@@ -87,9 +90,7 @@ def test_facts_are_pooled_over_the_samples() -> None:
 
 def test_the_interval_draws_videos_not_questions() -> None:
     def some(videos: int) -> list[Record]:
-        return [
-            record("B" if video % 2 else "A", "B", video=f"{video % videos}.mp4", reference="B") for video in range(40)
-        ]
+        return [record("B" if video % 2 else "A", "B", video=f"{video % videos}.mp4", **LETTERS) for video in range(40)]
 
     wide, narrow = (quality.summary(some(videos)) for videos in (4, 40))
     assert wide["quality/retention"] == narrow["quality/retention"] == 50
@@ -108,3 +109,71 @@ def test_the_interval_draws_videos_not_questions() -> None:
 
 def test_nothing_finished_is_no_number() -> None:
     assert quality.summary([Record(sample=Sample(id="a", video="a", question="?"), failure="broken")]) == {}
+
+
+def test_a_letter_without_options_is_text() -> None:
+    values = quality.summary([record("A", "A", reference="A")])
+    assert values["quality/reference_rouge_l"] == 1
+    assert "quality/choice" not in values
+
+
+def test_a_data_sets_own_names_are_pooled() -> None:
+    def scores(right: float) -> dict[str, Score]:
+        return {"steps": Score(right, 4), "mark": Score(right)}
+
+    records = [
+        replace(record("x", "y", video=f"{number}.mp4"), scores=scores(number), baseline_scores=scores(2))
+        for number in range(3)
+    ]
+    values = quality.summary(records)
+    assert values["quality/steps"] == 3 / 12
+    assert values["quality/baseline_steps"] == 6 / 12
+    assert values["quality/mark"] == 1
+    assert values["quality/retention"] == 50  # by the first of its names
+    assert {"quality/steps_low", "quality/mark_high", "quality/retention_low"} <= set(values)
+
+
+def test_overlap_makes_the_retention_last() -> None:
+    both = {"scores": {"reference_rouge_l": Score(0.5), "choice": Score(1)}}
+    theirs = {"baseline_scores": {"reference_rouge_l": Score(1), "choice": Score(1)}}
+    assert quality.summary([replace(record("x", "y"), **both, **theirs)])["quality/retention"] == 100
+
+
+def test_a_metric_that_raises_costs_itself_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(text: str, reference: str) -> float:
+        if text == "bad":
+            raise LookupError("no words")
+        return 0.25
+
+    monkeypatch.setattr(quality, "rouge_l", broken)
+    monkeypatch.setitem(stats.METRICS, "accept/length", lambda sums: sums / 0)
+    monkeypatch.setitem(stats.METRICS, "accept/rate", lambda sums: float("nan"))
+    values = numbers([record("bad", "worse"), record("good", "better")])
+    assert values["quality/rouge_l"] == 0.25  # of the sample that has one
+    assert values["quality/agreement"] == 1
+    assert not {"accept/length", "accept/rate"} & set(values)
+    assert "quality/rouge_l of sample 'a.mp4bad' is left out: LookupError: no words" in caplog.text
+    assert "accept/length is left out: TypeError" in caplog.text
+    assert "accept/rate is left out: must be a finite number, got nan" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({"a b": 1}, "a score's name: must be a word that is no metric's name"),
+        ({"rouge_l": 1}, "a score's name: must be a word that is no metric's name"),
+        ({"mark": "good"}, "mark: must be a number, or how much is right and how much was asked, got 'good'"),
+        ({"mark": float("nan")}, "mark: must be a number"),
+        (None, "score: must be a mapping of names to numbers, got None"),
+    ],
+)
+def test_what_is_no_score_is_the_samples_failure(found: object, reason: str) -> None:
+    with pytest.raises(SampleError, match=f"^score: {re.escape(reason)}"):
+        scored(lambda *_: found, Sample(id="a", video="a", question="?"), "text")  # type: ignore[arg-type,return-value]
+
+
+def test_numbers_and_pairs_are_scores() -> None:
+    found = scored(lambda *_: {"a": True, "b": 0.5, "c": (3, 4)}, Sample(id="a", video="a", question="?"), "text")
+    assert found == {"a": Score(1, 1), "b": Score(0.5, 1), "c": Score(3, 4)}

@@ -23,7 +23,7 @@ from vsd.parallelism.parallel import Parallel
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
-from vsd.types import Video
+from vsd.types import SampleError, Video
 from vsd.verifiers.sampling import Sampling
 
 WANTED = frozenset({"attention", "video_attention", "features", "visual_mass", "hidden:2"})
@@ -64,6 +64,24 @@ def compare(folder: Path, video: Video) -> None:
         runs = [answer(target, draft, video, **options) for target in (alone, shared)]
         assert runs[0] == runs[1], options
     assert answer(shared, shared, video) == answer(alone, alone, video)
+    refuse_together(shared, video)
+
+
+def refuse_together(shared: VideoLM, video: Video) -> None:
+    """What one process alone cannot read, none goes on with; and the next sample is read by all."""
+    for step, name in (("processor", "_inputs"), ("vision tower", "features")):
+        with pytest.MonkeyPatch.context() as patch:
+            if ranks.rank() == 1:
+                patch.setattr(shared, name, _not_here)
+            with pytest.raises(SampleError, match=f"{step}: not here"):
+                shared.encode(video, "Why?")
+    assert shared.encode(video, "Why?").length
+    with pytest.raises(SampleError, match="question: must hold no special token"):
+        shared.encode(video, "<|im_end|>")
+
+
+def _not_here(*_: object) -> None:
+    raise ValueError("not here")
 
 
 def answer(target: VideoLM, draft: VideoLM, video: Video, **options: Any) -> tuple[int, ...]:

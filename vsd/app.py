@@ -12,7 +12,6 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
     from vsd.baselines import BaselineCache
     from vsd.check_memory import Measure
+    from vsd.data.base import Source
+    from vsd.data.scoring import Scorer
     from vsd.engine import Engine
     from vsd.parallelism import Parallelism
     from vsd.record import Record
@@ -117,9 +118,10 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
         ranks.join()
         cfg = _resolved_later(cfg, folder)
         _forget_earlier_jobs()
-        methods, samples = prepare(cfg, overrides, measure=reader.measure)
+        methods, samples, source = prepare(cfg, overrides, measure=reader.measure)
 
     from vsd import memory
+    from vsd.data.scoring import scorer_of
     from vsd.provenance import provenance
     from vsd.report import terminal
     from vsd.report.folder import RunFolder, config_hash
@@ -139,7 +141,7 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
     try:
         if todo:
             memory.reset_peak()
-            decode(cfg, methods, todo, run_folder, records, reader)
+            decode(cfg, methods, todo, run_folder, records, reader=reader, scorer=scorer_of(source))
     finally:
         metrics = numbers(records)
         run_folder.write_metrics(metrics)
@@ -156,8 +158,8 @@ def _serves(record: Record, sample: Sample) -> bool:
     the same video file, or none any more."""
     from vsd.baselines import file_stamp
 
-    same = asdict(record.sample) == json.loads(json.dumps(asdict(sample)))
-    return record.done and same and file_stamp(sample.video) in ("", record.video_stamp)
+    same, other = (json.loads(json.dumps(asdict(each))) for each in (record.sample, sample))
+    return record.done and same == other and file_stamp(sample.video) in ("", record.video_stamp)
 
 
 def _uses_draft(methods: Mapping[str, Any]) -> bool:
@@ -192,21 +194,24 @@ def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
 
 def prepare(
     cfg: DictConfig, overrides: Sequence[str], *, measure: Measure | None = None
-) -> tuple[dict[str, Any], list[Sample]]:
-    """All that can be refused without weights; cheapest first. Returns the methods by group, and the samples.
+) -> tuple[dict[str, Any], list[Sample], Source]:
+    """All that can be refused without weights; cheapest first. Returns the methods by group, the samples, and the data
+    set that they are of.
 
     `measure` gives the number, height and width of a video's frames (default: `vsd.video.measure`).
     """
     check.check_dials(cfg)
     from vsd import video
-    from vsd.data.base import select
+    from vsd.data.base import check_samples, select
     from vsd.parallelism.base import check_form, check_ranks
 
-    found = instantiate(cfg.data).samples()
-    twice = [name for name, count in Counter(sample.id for sample in found).items() if count > 1]
-    if twice:
-        raise ValueError(f"data: the ids of samples must differ, got {twice[0]!r} more than once")
-    samples = select(found, cfg.limit, cfg.shard)
+    _as_typed(cfg, overrides)
+    source = instantiate(cfg.data)
+    try:
+        found = source.samples()
+    except OSError as error:
+        raise ValueError(f"data: its files must be readable, got {error}") from error
+    samples = select(check_samples(found), cfg.limit, cfg.shard)
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}
@@ -232,7 +237,16 @@ def prepare(
         log.warning(warning)
     if methods["parallelism"].drafts and (warning := methods["verifier"].idle(methods["drafter"].depth(cfg.gamma))):
         log.warning(warning)
-    return methods, samples
+    return methods, samples, source
+
+
+def _as_typed(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Give data.path and data.question the text of the command line where YAML has made a number of it."""
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    for name in ("path", "question"):
+        typed = given.get(f"data.{name}")
+        if typed is not None and isinstance(cfg.data.get(name), (int, float)):
+            cfg.data[name] = typed
 
 
 def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
@@ -261,13 +275,15 @@ def decode(
     samples: Sequence[Sample],
     folder: RunFolder,
     records: list[Record],
+    *,
     reader: ReaderProcess,
+    scorer: Scorer,
 ) -> None:
     """Load the models and run Lightning's test loop over the samples, whose videos `reader` reads; every finished one
     is written to the folder.
 
     `records` begins with this run's samples that an earlier one finished, which count in what is logged; the others are
-    added to it one by one.
+    added to it one by one. `scorer` is the data set's.
     """
     from lightning.pytorch import seed_everything
 
@@ -285,6 +301,7 @@ def decode(
         baseline=engine.baseline() if cfg.baseline else None,
         cache=_cache(cfg, engine) if cfg.baseline == "cache" else None,
         records=records,
+        scorer=scorer,
         seed=cfg.seed,
         devices=engine.target.devices,
     )
@@ -409,4 +426,4 @@ def _usage_errors() -> Iterator[None]:
 
 def _leave_error(folder: Path, message: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text(message + "\n", encoding="utf-8")
+    (folder / "error.txt").write_text(message + "\n", encoding="utf-8", errors="backslashreplace")

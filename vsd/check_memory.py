@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -22,26 +21,27 @@ def check_memory(
     cfg: DictConfig, roles: Sequence[str], samples: Sequence[Sample], *, kept: float, remote: bool, measure: Measure
 ) -> None:
     """Raise ValueError if the models of these roles and their caches do not fit, or see different numbers of visual
-    tokens. The prompt is that of the first sample whose video can be read, of which the draft's cache holds the share
-    `kept`; a draft that is the target shares its weights unless it is `remote`. `measure` is as `vsd.video.measure`."""
+    tokens. The prompt is that of the first samples that can be read, of which the draft's cache holds the share `kept`;
+    what is wrong with a sample is left to its turn, but for questions that are all wrong. A draft that is the target
+    shares its weights unless it is `remote`. `measure` is as `vsd.video.measure`."""
     import torch
 
-    from vsd.models.checkpoint import Checkpoint, check_dtype, fetch
+    from vsd.models.checkpoint import Checkpoint, check_dtype, fetch, read_processor
     from vsd.models.config import read_config
     from vsd.models.placement import full_name
     from vsd.models.room import Need, check_room, free_memory, needs_of
 
     needs: list[Need] = []
-    size = _first_size(samples, measure)
-    visual = {}
-    for role in roles:
-        option = cfg[role]
-        folder = fetch(option.path, field=role)
-        config = read_config(folder, field=role)
+    folders = {role: fetch(cfg[role].path, field=role) for role in roles}
+    configs = {role: read_config(folders[role], field=role) for role in roles}
+    processors = {role: read_processor(folders[role], field=role) for role in roles}
+    visual = _visual_tokens(cfg, configs, processors, samples, measure)
+    for role, config in configs.items():
+        option, folder = cfg[role], folders[role]
         where = {name: option[name] for name in ("device", "device_map", "tp_plan")}
         place = Checkpoint(path=option.path, field=role, **where)
         by_hand = isinstance(option.device_map, Mapping)
-        visual[role], text = _tokens(cfg, role, config, folder, samples, size)
+        text = _text_tokens(processors[role], samples)
         rows = ceil((1.0 if role == "target" else kept) * visual[role]) + text + cfg.max_new_tokens
         needs += needs_of(
             config,
@@ -64,33 +64,49 @@ def check_memory(
         check_room(needs, free_memory(own | {f"cuda:{number}" for number in range(torch.cuda.device_count())}))
 
 
-def _first_size(samples: Sequence[Sample], measure: Measure) -> tuple[int, int, int] | None:
-    """Frames, height and width of the first video that can be read, None if none of the first few can."""
-    from vsd.video import BadVideo
+def _visual_tokens(
+    cfg: DictConfig,
+    configs: Mapping[str, Any],
+    processors: Mapping[str, Any],
+    samples: Sequence[Sample],
+    measure: Measure,
+) -> dict[str, int]:
+    """How many visual tokens each role sees of the first video that can be read and is none that a processor refuses;
+    none if that is true of none of the first few."""
+    from vsd.faults import of_sample
+    from vsd.models.families import FAMILIES
+    from vsd.types import SampleError
+
+    def seen(role: str, frames: int, height: int, width: int) -> int:
+        family = FAMILIES[configs[role].model_type][0]
+        shape = {"frames": min(cfg.frames, frames), "height": height, "width": width}
+        with of_sample("processor"):
+            return family.visual_tokens(configs[role], processors[role], **shape, max_pixels=cfg[role].max_pixels)
 
     for sample in samples[:_TRIED]:
         try:
-            return measure(sample.video)
-        except BadVideo:
+            with of_sample("video"):
+                size = measure(sample.video)
+            return {role: seen(role, *size) for role in configs}
+        except SampleError:
             continue
-    return None
+    return dict.fromkeys(configs, 0)
 
 
-def _tokens(
-    cfg: DictConfig, role: str, config: Any, folder: Path, samples: Sequence[Sample], size: tuple[int, int, int] | None
-) -> tuple[int, int]:
-    """How many visual tokens a video of that size has, none if it is not known, and how many the text around it."""
+def _text_tokens(processor: Any, samples: Sequence[Sample]) -> int:
+    """How many tokens the text around the video has, by the first question that can be asked. Raises ValueError if none
+    can."""
+    from vsd.faults import of_sample
     from vsd.models.base import chat
-    from vsd.models.checkpoint import read_processor
-    from vsd.models.families import FAMILIES
+    from vsd.types import SampleError
 
-    processor = read_processor(folder, field=role)
-    text = len(processor.tokenizer(chat(processor, samples[0].question))["input_ids"]) if samples else 0
-    if size is None:
-        return 0, text
-    frames, height, width = size
-    family, bound = FAMILIES[config.model_type][0], cfg[role].max_pixels
-    visual = family.visual_tokens(
-        config, processor, frames=min(cfg.frames, frames), height=height, width=width, max_pixels=bound
-    )
-    return visual, text
+    failure = None
+    for question in dict.fromkeys(sample.question for sample in samples):
+        try:
+            with of_sample("chat template"):
+                return len(processor.tokenizer(chat(processor, question))["input_ids"])
+        except SampleError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return 0

@@ -80,8 +80,8 @@ class DraftSide:
         """Read the prompt with the visual tokens `kept_K` (None: all). Returns how many those are, and seconds.
 
         `grid` and `words` are the visual grid and the text tokens of the target's prompt, `chance` is the draft's, or
-        its seed. Raises ValueError if the draft sees the video on another grid, SampleError if prompt and answer do not
-        fit the context.
+        its seed. Raises SampleError if the draft sees the video on another grid, or if prompt and answer do not fit
+        the context.
         """
         clock = self._clock()
         self._words, self._read, self._rounds = tuple(words), [], []
@@ -90,7 +90,7 @@ class DraftSide:
             return 0, 0.0
         prompt = self._prompt
         if prompt.grid != grid:
-            raise ValueError(
+            raise SampleError(
                 "draft: target and draft must see the video on the same grid (t, h, w), "
                 f"got {tuple(grid)} and {tuple(prompt.grid)}"
             )

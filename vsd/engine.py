@@ -131,8 +131,9 @@ class Engine:
     def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
         """Answer one question. `seed` is this sample's only source of randomness.
 
-        Raises SampleError if the prompt and `max_new_tokens` do not fit the context, ValueError if target and draft
-        see the video on different grids, and whatever the draft's worker raised.
+        Raises SampleError for what is wrong with this sample: no prompt can be made of it, the prompt and
+        `max_new_tokens` do not fit the context, target and draft see the video on different grids, or the draft's
+        worker was lost; and whatever else that worker raised.
         """
         try:
             return self._run(video, question, seed)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile
 
 import numpy as np
 
+from vsd.faults import left_out
 from vsd.record import Record
-from vsd.zoo import score
+from vsd.types import Score, Trace
 
-CHOICES = "ABCDE"
-COMPARED = ("agreement", "first_divergence", "rouge_l", "bleu")  # with the target's own answer
-JUDGED = ("facts", "choice", "reference_rouge_l")  # by the reference; the first there is makes the retention
-NAMES = (*COMPARED, *JUDGED, "retention")
+OVERLAP = "reference_rouge_l"  # the score of a free answer, which says least: it makes the retention last
 RESAMPLES = 1000
-Sums = dict[str, float]
+Parts = dict[str, Score]
 
 
 def summary(records: Sequence[Record]) -> dict[str, float]:
@@ -31,21 +29,22 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     Against the target's own answer: `agreement` (tokens equal at the same place, over the longer answer's length),
     `first_divergence` (tokens before the first difference, the whole answer where there is none), `rouge_l` (F1) and
     `bleu` (smoothed, per sample), as means. Against the reference, of this run and (`baseline_...`) of the target
-    alone: `reference_rouge_l`, `facts` (share right, where the data knows them), `choice` (share of multiple-choice
-    answers that name the right letter). `retention`: the run's share of the baseline's in percent, of facts if there
-    are any, else of choices, else of ROUGE-L; left out where the baseline has none right. `..._low` to `..._high` is a
+    alone: the scores of the records, whatever the data set calls them, each as all that is right of all that was asked.
+    `retention`: the run's share of the baseline's in percent, of the data set's first score (ROUGE-L to the reference
+    only where there is no other); left out where the baseline has none right. `..._low` to `..._high` is a
     value's 95% bootstrap interval over the videos, this run and the baseline drawn together.
     """
-    parts = _by_video(records)
-    values = _ratios(_total(parts))
-    for name, found in _resampled(parts).items():
-        values[f"{name}_low"], values[f"{name}_high"] = (float(end) for end in np.quantile(found, [0.025, 0.975]))
+    videos, judged = _by_video(records), _judged(records)
+    values = _values(_total(videos), judged)
+    for name, drawn in _resampled(videos, judged).items():
+        values[f"{name}_low"], values[f"{name}_high"] = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
     return values
 
 
 def standard_errors(records: Sequence[Record]) -> dict[str, float]:
     """The standard errors of the metrics of `summary`, by the same bootstrap."""
-    return {name: float(np.std(found)) for name, found in _resampled(_by_video(records)).items()}
+    drawn = _resampled(_by_video(records), _judged(records))
+    return {name: float(np.std(values)) for name, values in drawn.items()}
 
 
 def agreement(ours: Sequence[int], theirs: Sequence[int]) -> float:
@@ -83,90 +82,76 @@ def bleu(text: str, reference: str) -> float:
     return float(bleu_score([text], [[reference]], smooth=True)) if text.split() else 0.0
 
 
-def chosen(text: str) -> str:
-    """The letter that a multiple-choice answer names: the first that stands alone; empty if there is none."""
-    found = re.search(rf"(?<![A-Za-z])\(?([{CHOICES}])\)?(?![A-Za-z])", text)
-    return found.group(1) if found else ""
+COMPARED: dict[str, Callable[[Record, Trace, Trace], float]] = {  # with the target's own answer
+    "agreement": lambda record, trace, baseline: agreement(trace.tokens, baseline.tokens),
+    "first_divergence": lambda record, trace, baseline: first_divergence(trace.tokens, baseline.tokens),
+    "rouge_l": lambda record, *_: rouge_l(record.text, record.baseline_text),
+    "bleu": lambda record, *_: bleu(record.text, record.baseline_text),
+}
+OWN_NAMES = (*COMPARED, "retention")
 
 
-def _resampled(parts: Sequence[Sums], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, list[float]]:
+def _resampled(
+    videos: Sequence[Parts], judged: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, list[float]]:
     """Each metric of this run over videos drawn anew, with replacement; empty for fewer than two of them."""
-    if len(parts) < 2:
+    if len(videos) < 2:
         return {}
-    names = sorted({name for part in parts for name in part})
-    table = np.array([[part.get(name, 0.0) for name in names] for part in parts])
-    drawn = np.random.default_rng(seed).integers(len(parts), size=(resamples, len(parts)))
-    found: dict[str, list[float]] = defaultdict(list)
+    names = list(_total(videos))
+    nothing = Score(0.0, 0.0)
+    table = np.array([[video.get(name, nothing) for name in names] for video in videos])
+    drawn = np.random.default_rng(seed).integers(len(videos), size=(resamples, len(videos)))
+    values: dict[str, list[float]] = defaultdict(list)
     for rows in drawn:
-        for name, value in _ratios(dict(zip(names, table[rows].sum(0).tolist(), strict=True))).items():
-            found[name].append(value)
-    return found
+        total = zip(names, table[rows].sum(0).tolist(), strict=True)
+        for name, value in _values({name: Score(*pair) for name, pair in total}, judged).items():
+            values[name].append(value)
+    return values
 
 
-def _by_video(records: Sequence[Record]) -> list[Sums]:
-    """The sums of each video: questions about one video resemble each other and are drawn together."""
-    videos: dict[str, list[Sums]] = defaultdict(list)
-    for record in records:
-        if record.done:
-            videos[record.sample.video].append(_sums(record))
+def _by_video(records: Sequence[Record]) -> list[Parts]:
+    """The parts of each video: questions about one video resemble each other and are drawn together."""
+    videos: dict[str, list[Parts]] = defaultdict(list)
+    for record in _counted(records):
+        videos[record.sample.video].append(_parts(record))
     return [_total(parts) for parts in videos.values()]
 
 
-def _sums(record: Record) -> Sums:
-    sums: Sums = {}
+def _counted(records: Sequence[Record]) -> list[Record]:
+    """The finished samples; where some have a baseline, those alone, so that both sides are of the same samples."""
+    done = [record for record in records if record.done]
+    return [record for record in done if record.baseline] or done
+
+
+def _parts(record: Record) -> Parts:
+    """What one sample adds to each metric."""
+    parts: Parts = {}
     if record.trace and record.baseline:
-        ours, theirs = record.trace.tokens, record.baseline.tokens
-        sums |= {
-            "compared": 1,
-            "agreement": agreement(ours, theirs),
-            "first_divergence": first_divergence(ours, theirs),
-        }
-        sums |= {
-            "rouge_l": rouge_l(record.text, record.baseline_text),
-            "bleu": bleu(record.text, record.baseline_text),
-        }
-        sums |= {f"baseline/{name}": value for name, value in _against_reference(record, record.baseline_text).items()}
-        paired = "paired/"
-    else:
-        paired = ""
-    return sums | {f"{paired}{name}": value for name, value in _against_reference(record, record.text).items()}
+        for name, function in COMPARED.items():
+            with left_out(f"quality/{name} of sample {record.sample.id!r}"):
+                parts[name] = Score(float(function(record, record.trace, record.baseline)))
+    return parts | dict(record.scores) | {f"baseline_{name}": score for name, score in record.baseline_scores.items()}
 
 
-def _against_reference(record: Record, text: str) -> Sums:
-    sample, sums = record.sample, Sums()
-    if sample.facts:
-        right, asked = score.score(text, sample.facts)
-        sums |= {"facts": sum(right.values()), "facts_asked": sum(asked.values())}
-    if sample.reference in tuple(CHOICES):
-        sums |= {"choice": chosen(text) == sample.reference, "choice_asked": 1}
-    elif sample.reference:
-        sums |= {"reference_rouge_l": rouge_l(text, sample.reference), "reference_rouge_l_asked": 1}
-    return sums
+def _judged(records: Sequence[Record]) -> list[str]:
+    """The names of the scores, in the data set's order but for ROUGE-L, which is last."""
+    names = dict.fromkeys(name for record in _counted(records) for name in record.scores)
+    return sorted(names, key=lambda name: name == OVERLAP)
 
 
-def _total(parts: Sequence[Sums]) -> Sums:
-    total: Sums = defaultdict(float)
+def _total(parts: Iterable[Parts]) -> Parts:
+    total: Parts = {}
     for part in parts:
-        for name, value in part.items():
-            total[name] += value
-    return dict(total)
+        for name, score in part.items():
+            right, asked = total.get(name, (0.0, 0.0))
+            total[name] = Score(right + score.right, asked + score.asked)
+    return total
 
 
-def _ratios(sums: Sums) -> dict[str, float]:
-    values: dict[str, float] = {}
-
-    def add(name: str, over: str, under: str) -> None:
-        if sums.get(under):
-            values[f"quality/{name}"] = sums[over] / sums[under]
-
-    for name in COMPARED:
-        add(name, name, "compared")
-    for name in JUDGED:
-        side = "paired/" if f"paired/{name}_asked" in sums else ""
-        add(name, f"{side}{name}", f"{side}{name}_asked")
-        add(f"baseline_{name}", f"baseline/{name}", f"baseline/{name}_asked")
-    judged = next((name for name in JUDGED if sums.get(f"baseline/{name}_asked")), None)
-    theirs = values.get(f"quality/baseline_{judged}")
-    if theirs:
-        values["quality/retention"] = 100 * values[f"quality/{judged}"] / theirs
+def _values(total: Parts, judged: Sequence[str]) -> dict[str, float]:
+    values = {f"quality/{name}": score.right / score.asked for name, score in total.items() if score.asked}
+    first = next((name for name in judged if f"quality/baseline_{name}" in values), None)
+    theirs = values.get(f"quality/baseline_{first}")
+    if theirs and f"quality/{first}" in values:
+        values["quality/retention"] = 100 * values[f"quality/{first}"] / theirs
     return values

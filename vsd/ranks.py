@@ -10,7 +10,7 @@ import atexit
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
 _LONG = timedelta(hours=2)  # to load the weights of a large model
@@ -75,6 +75,31 @@ def decided(call: Callable[[], _T]) -> _T:
     if answer[1] is not None:
         raise answer[1]
     return answer[0]
+
+
+def together(call: Callable[[], _T]) -> _T:
+    """What this rank's own call returns, if every rank's returns; else the first rank's SampleError on all of them.
+
+    An error of another kind is raised where it came up, and ends the run.
+    """
+    if count() == 1:
+        return call()
+    from torch import distributed as dist
+
+    from vsd.types import SampleError
+
+    result, failure = None, None
+    try:
+        result = call()
+    except SampleError as error:
+        failure = str(error)
+    failures: list[str | None] = [None] * count()
+    join()
+    dist.all_gather_object(failures, failure, group=_talk)
+    for each in failures:
+        if each is not None:
+            raise SampleError(each)
+    return cast(_T, result)
 
 
 def _number(name: str, default: int) -> int:

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
+from vsd.faults import left_out
 from vsd.record import Record
 from vsd.types import Round, Trace
 
@@ -27,7 +28,8 @@ METRICS: dict[str, Metric] = {}
 
 
 def metric(name: str) -> Callable[[Metric], Metric]:
-    """Registers a function of the pooled sums under the metric's name. A ZeroDivisionError means "undefined"."""
+    """Registers a function of the pooled sums under the metric's name. A ZeroDivisionError means "undefined"; what else
+    it raises costs this metric alone, and a warning."""
 
     def register(function: Metric) -> Metric:
         METRICS[name] = function
@@ -225,7 +227,7 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     `samples/done`, `samples/failed`.
     """
     done = [record for record in records if record.done]
-    values = _evaluate(_pool(_sums(record) for record in done))
+    values = _evaluate(_pool(map(_known_sums, done)))
     if any(record.baseline for record in done):
         audits = [record.audit for record in done if record.mismatched]
         values["exact/mismatched"] = len(audits)
@@ -246,7 +248,7 @@ def standard_errors(records: Sequence[Record]) -> dict[str, float]:
     videos: dict[str, list[Sums]] = defaultdict(list)
     for record in records:
         if record.done:
-            videos[record.sample.video].append(_sums(record))
+            videos[record.sample.video].append(_known_sums(record))
     parts = [_pool(sums) for sums in videos.values()]
     n = len(parts)
     if n < 2:
@@ -272,6 +274,13 @@ def position_curve(records: Sequence[Record]) -> list[tuple[int, float]]:
     prefix = "accept/position_"
     values = {name.removeprefix(prefix): value for name, value in summary(records).items() if name.startswith(prefix)}
     return [(int(position), value) for position, value in values.items() if position.isdecimal()]
+
+
+def _known_sums(record: Record) -> dict[str, float]:
+    """The same; nothing of a record whose numbers cannot be told."""
+    with left_out(f"sample {record.sample.id!r}"):
+        return _sums(record)
+    return {}
 
 
 def _sums(record: Record) -> dict[str, float]:
@@ -346,10 +355,8 @@ def _evaluate(sums: Sums) -> dict[str, float]:
     full = defaultdict(float, sums)
     values = {}
     for name, function in [*METRICS.items(), *_position_metrics(sums), *_time_metrics(sums)]:
-        try:
+        with left_out(name):
             values[name] = function(full)
-        except ZeroDivisionError:
-            continue
     return values
 
 

@@ -14,6 +14,8 @@ from vsd import memory, ranks
 from vsd.audit import Audit, first_difference
 from vsd.baselines import BaselineCache
 from vsd.data.datamodule import Item
+from vsd.data.scoring import Scorer, plain, scored
+from vsd.faults import of_sample
 from vsd.models.cache import bucket
 from vsd.record import Record, without_rounds
 from vsd.report.numbers import numbers
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
 class DecodeTask(LightningModule):
     """Decodes items to records. Lightning neither moves nor saves the models: the engine is a plain object.
 
-    `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `records`
-    holds the samples of earlier runs in the same folder; those of this run are added to it. `devices` are those whose
-    memory is watched.
+    `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `scorer` is
+    the data set's (see `vsd.data.scoring`). `records` holds the samples of earlier runs in the same folder; those of
+    this run are added to it. `devices` are those whose memory is watched.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class DecodeTask(LightningModule):
         baseline: Engine | None = None,
         cache: BaselineCache | None = None,
         records: list[Record] | None = None,
+        scorer: Scorer = plain,
         seed: int = 0,
         devices: Sequence[torch.device] = (),
     ) -> None:
@@ -46,6 +49,7 @@ class DecodeTask(LightningModule):
         self.baseline = baseline
         self.cache = cache
         self.records = [] if records is None else records
+        self.scorer = scorer
         self.seed = seed
         self.memory_devices = devices
         self._on_gpu = any(device.type == "cuda" for device in devices)
@@ -64,6 +68,8 @@ class DecodeTask(LightningModule):
             return self._finish(Record(**known, failure=batch.failure))
         try:
             trace, baseline = self._decode(batch.sample, batch.video, baseline_first=batch_idx % 2 == 0)
+            known |= self._texts(trace, baseline)
+            known |= self._scores(batch.sample, known["text"], known["baseline_text"] if baseline else None)
         except (SampleError, torch.OutOfMemoryError) as error:
             if ranks.count() > 1 and not isinstance(error, SampleError):
                 raise  # the other processes may have had room, and would wait for this one
@@ -74,9 +80,6 @@ class DecodeTask(LightningModule):
             **known,
             trace=trace,
             baseline=baseline,
-            text=self.engine.text(trace),
-            pieces=self.engine.pieces(trace),
-            baseline_text=self.engine.text(baseline) if baseline else "",
             peak_mb=memory.peak_mb(self.memory_devices),
         )
         if record.mismatched:
@@ -97,6 +100,19 @@ class DecodeTask(LightningModule):
         baseline = self._baseline(sample, video, seed) if baseline_first else None
         trace = self._run(self.engine, sample, video, seed)
         return trace, baseline or self._baseline(sample, video, seed)
+
+    def _texts(self, trace: Trace, baseline: Trace | None) -> dict[str, Any]:
+        with of_sample("text of the answer"):
+            return {
+                "text": self.engine.text(trace),
+                "pieces": self.engine.pieces(trace),
+                "baseline_text": self.engine.text(baseline) if baseline else "",
+            }
+
+    def _scores(self, sample: Sample, text: str, baseline_text: str | None) -> dict[str, Any]:
+        """What rank 0's scorer says: no other's is asked, which may not say the same."""
+        texts = {"scores": text} | ({} if baseline_text is None else {"baseline_scores": baseline_text})
+        return ranks.decided(lambda: {name: scored(self.scorer, sample, each) for name, each in texts.items()})
 
     def _audit(self, video: Video, record: Record) -> Audit | None:
         """Why the answer is not the target's own, if the rule promises that it is."""
@@ -136,4 +152,4 @@ class DecodeTask(LightningModule):
 
 def sample_seed(seed: int, sample_id: str) -> int:
     """The seed of one sample: the same in every shard and after every restart, different between samples."""
-    return (seed + zlib.crc32(sample_id.encode())) % 2**32
+    return (seed + zlib.crc32(sample_id.encode(errors="surrogatepass"))) % 2**32

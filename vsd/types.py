@@ -48,13 +48,25 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One question about one video file, with what is known of the right answer."""
+    """One question about one video file, with what is known of the right answer.
+
+    `options` are the texts of the options A, B, C ... of a multiple-choice question, whose reference is the letter;
+    empty where the answer is free. `facts` are the data set's own, as JSON values: its scorer alone reads them.
+    """
 
     id: str
     video: str
     question: str
     reference: str = ""
+    options: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Score(NamedTuple):
+    """How much of an answer is `right` of what was `asked`. A run's value is the sum of the one over the other's."""
+
+    right: float
+    asked: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

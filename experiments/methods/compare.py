@@ -36,7 +36,7 @@ def engine(name: str, family: str, extra: Sequence[str]) -> Engine:
     """What the command line runs for this method."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=[f"experiment={name}", f"target={TARGETS[family]}", *extra])
-    methods, _ = app.prepare(cfg, [])
+    methods, *_ = app.prepare(cfg, [])
     return app.build_engine(cfg, methods)
 
 

@@ -11,7 +11,7 @@ from tests.video.clips import truncate, write_video
 from vsd.data.base import parse_shard, select
 from vsd.data.datamodule import VideoData
 from vsd.data.folder import Folder
-from vsd.data.moving_shapes import LETTERS, MovingShapes
+from vsd.data.moving_shapes import MovingShapes
 from vsd.types import Sample
 
 
@@ -57,8 +57,11 @@ def test_another_folder_of_clips(tmp_path: Path) -> None:
 def test_short_questions_are_asked_one_by_one() -> None:
     choices, opens = (MovingShapes(ask=ask).samples() for ask in ("choice", "open"))
     assert len({sample.id for sample in [*choices, *opens]}) == len(choices) + len(opens) == 256
-    assert all(sample.reference in LETTERS and "Answer with the letter." in sample.question for sample in choices)
-    assert not any(sample.reference in LETTERS or "letter" in sample.question for sample in opens)
+    for sample in choices:
+        listed = " ".join(f"{letter}. {option}" for letter, option in zip("ABCD", sample.options, strict=False))
+        assert sample.question.endswith(f" {listed} Answer with the letter.")
+        assert sample.reference in "ABCD"[: len(sample.options)]
+    assert not any(sample.options or "letter" in sample.question for sample in opens)
     assert len({sample.video for sample in [*choices, *opens]}) == 64
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor
 from tests.conftest import FAMILIES, Pair
 from tests.zoo_in_code import WORDS
 from vsd.engine import Engine
-from vsd.models import Checkpoint, load
+from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
-from vsd.types import Evidence, Video
+from vsd.types import Evidence, SampleError, Video
 
 QUESTION = "What is it?"
 
@@ -143,6 +144,31 @@ def test_target_and_draft_must_share_the_grid(pair: Pair, video: Video, tmp_path
     other.processor.video_processor.size = {"shortest_edge": 32 * 32, "longest_edge": 32 * 32}
     with pytest.raises(ValueError, match="draft: target and draft must see the video on the same grid"):
         Engine(target=pair.target, draft=other, max_new_tokens=4).run(video, QUESTION)
+
+
+@pytest.mark.parametrize("executor", ["inline", "thread"])
+def test_what_the_draft_cannot_read_ends_one_sample(
+    executor: str, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = Parallel(executor=executor, overlap_prefill=True, early_draft=True)
+    engine = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, max_new_tokens=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(engine.draft), "features", _no_features_of(pair.target))
+        with pytest.raises(SampleError, match=r"^vision tower: IndexError: a grid too large"):
+            engine.run(video, QUESTION)
+    assert engine.run(video, QUESTION).tokens == engine.baseline().run(video, QUESTION).tokens
+    engine.close()
+
+
+def _no_features_of(target: VideoLM) -> Any:
+    whole = type(target).features
+
+    def features(model: VideoLM, inputs: Any) -> Any:
+        if model.model is target.model:
+            return whole(model, inputs)
+        raise IndexError("a grid too large\nfor this model")
+
+    return features
 
 
 def test_the_devices_of_a_run_are_counted(pair: Pair, video: Video) -> None:

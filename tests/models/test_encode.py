@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.types import Grid, Prompt, Video
+from vsd.parallelism.process import _told
+from vsd.types import Grid, Prompt, SampleError, Video
 
 QUESTION = "Where is it?"
 
@@ -57,7 +60,42 @@ def test_one_frame(pair: Pair, video: Video) -> None:
     assert pair.target.encode(single, QUESTION).grid.tokens == 4
 
 
-def test_a_question_with_a_placeholder_is_refused(pair: Pair, video: Video) -> None:
-    token = pair.target.processor.tokenizer.convert_ids_to_tokens(pair.target.model.config.video_token_id)
-    with pytest.raises(ValueError, match="question: it must not contain the video placeholder"):
+@pytest.mark.parametrize(
+    "token", ["<|im_end|>", "<|im_start|>", "<|image_pad|>", "<|vision_start|>", "<video>", "<image>"]
+)
+def test_a_question_with_a_special_token_is_refused(token: str, pair: Pair, video: Video) -> None:
+    with pytest.raises(
+        SampleError, match=re.escape(f"question: must hold no special token of the model, got {token!r}")
+    ):
         pair.target.encode(video, f"What is {token}?")
+
+
+def test_what_only_looks_like_a_special_token_is_text(pair: Pair, video: Video) -> None:
+    question = "a < b | im_end |> <b> <images> \u2028 \x00 \ud55c"
+    prompt = pair.target.encode(video, question)
+    assert question in pair.target.decode(prompt.ids_T[prompt.suffix :].tolist())
+
+
+def test_half_a_character_is_refused(pair: Pair, video: Video) -> None:
+    with pytest.raises(SampleError, match=r"question: must be text that UTF-8 can hold, got 'a\\udcff'"):
+        pair.target.encode(video, "a\udcff")
+
+
+@pytest.mark.parametrize("step", ["chat template", "processor", "vision tower", "positions"])
+def test_what_a_step_raises_is_the_samples_fault(
+    step: str, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    name = {"processor": "_inputs", "vision tower": "features", "positions": "positions"}.get(step)
+    monkeypatch.setattr(*((pair.target, name) if name else ("vsd.models.base.chat",)), broken)
+    error: BaseException = KeyError("size")
+    with pytest.raises(SampleError, match=f"^{step}: KeyError: 'size'$") as caught:
+        pair.target.encode(video, QUESTION)
+    assert type(_told(caught.value)) is SampleError  # as a draft's process tells it
+    with pytest.raises(RuntimeError, match="must read two small frames, got: "):  # no sample: nothing will work
+        pair.target.warm_up()
+    for error in (torch.OutOfMemoryError("full"), torch.AcceleratorError("lost"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            pair.target.encode(video, QUESTION)

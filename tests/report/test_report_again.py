@@ -36,6 +36,17 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert calibrate.main([str(tmp_path), "--out", str(tmp_path / "words.json")]) == 2
 
 
+def test_a_run_that_cannot_be_read_keeps_its_numbers(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "metrics.json").read_text()
+    rows = [json.loads(line) for line in (finished / "samples.jsonl").read_text().splitlines()]
+    for row in rows:
+        del row["scores"]
+    (finished / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main([str(finished)]) == 2
+    assert "FOLDER: must hold a sample that this version can read" in capsys.readouterr().err
+    assert (finished / "metrics.json").read_text() == before
+
+
 def test_the_words_that_were_said_are_kept(finished: Path, tmp_path: Path) -> None:
     assert calibrate.main([str(finished), "--out", str(tmp_path / "words.json")]) == 0
     assert json.loads((tmp_path / "words.json").read_text()) == [1, 2, 3, 4]

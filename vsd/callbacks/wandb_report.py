@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 from vsd import stats
 from vsd.record import Record
 from vsd.report.marks import heat_line, marked, marks
+from vsd.report.printable import printable
 from vsd.task import DecodeTask
 
 COLUMNS = [
@@ -55,7 +56,7 @@ def table_row(record: Record) -> list[object]:
     """One row of COLUMNS. Relaxed tokens stand in brackets; `relevance` has a bar under each character of the text."""
     trace, baseline = record.trace, record.baseline
     found = marks(trace) if trace else []
-    return [
+    row: list[object] = [
         record.sample.id,
         record.sample.question,
         marked(record.pieces, found) if any(mark.relaxed for mark in found) else record.text,
@@ -66,3 +67,4 @@ def table_row(record: Record) -> list[object]:
         stats.summary([record]).get("accept/draft_length"),
         record.failure,
     ]
+    return [printable(cell) if isinstance(cell, str) else cell for cell in row]

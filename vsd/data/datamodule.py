@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from vsd.baselines import file_stamp
+from vsd.faults import reason
 from vsd.types import Sample, Video
 from vsd.video import BadVideo, read
 
@@ -46,6 +47,8 @@ class VideoDataset(Dataset[Item]):
             video = self.read(sample.video, self.frames)
         except BadVideo as error:
             return Item(sample=sample, stamp=stamp, failure=str(error))
+        except Exception as error:  # a reader's own, such as for a name that is no UTF-8
+            return Item(sample=sample, stamp=stamp, failure=f"video: {reason(error)}")
         return Item(sample=sample, stamp=stamp, video=video, warnings=_warnings(video, self.frames))
 
 

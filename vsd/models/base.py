@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -21,14 +21,19 @@ from torch.distributed.tensor import DTensor
 from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
+from vsd import ranks
 from vsd.clock import Clock
+from vsd.faults import of_sample
 from vsd.models.attention import NAME, SuffixAttention, VisualMass
 from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
 from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
+from vsd.models.questions import check_question
 from vsd.models.scaling import Viewer
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
+
+_T = TypeVar("_T")
 
 ROPES = ("trained", "library")
 """Which rotary positions a prompt gets: those that the models of its family were trained with, or those of the
@@ -176,20 +181,16 @@ class VideoLM(ABC):
     def encode(self, video: Video, question: str) -> Prompt:
         """Apply the chat template, run the vision tower, and put its features in place.
 
-        All frames of `video` are used; nothing is sampled here. Raises SampleError if the question contains
-        the video placeholder, ValueError if the processor makes another number of placeholders than there are features.
+        All frames of `video` are used; nothing is sampled here. Raises SampleError for whatever is raised on the way,
+        since it is of this video or question: only a device without room is not. Where processes share the model, all
+        of them raise if one does.
         """
-        inputs = self._inputs(video, question)
-        ids_T = inputs["input_ids"][0]
+        inputs = self._together(lambda: self._read(video, question))
+        features_XD, positions_PT = self._together(lambda: self._see(inputs))
+        ids_T, grid = inputs["input_ids"][0], self.grid(inputs)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
-        features_XD = self.features(inputs)
-        if len(placeholders) != len(features_XD):
-            raise ValueError(
-                f"{self.name}: the prompt holds {len(placeholders)} video placeholders for {len(features_XD)} features"
-            )
-        embeds_TD = self._embed(ids_T)
+        embeds_TD = self._embed(ids_T)  # where processes share the model, its words may lie with all of them
         embeds_TD[placeholders] = features_XD.to(embeds_TD)
-        positions_PT, grid = self.positions(inputs), self.grid(inputs)
         return Prompt(
             ids_T=ids_T,
             embeds_TD=embeds_TD,
@@ -199,6 +200,28 @@ class VideoLM(ABC):
             suffix=int(placeholders[-1]) + 1,
             next_position=int(positions_PT[:, -1].max()) + 1,
         )
+
+    def _together(self, call: Callable[[], _T]) -> _T:
+        """The call's result, if no process that shares the model has failed in it."""
+        return ranks.together(call) if self.ranks > 1 else call()
+
+    def _read(self, video: Video, question: str) -> BatchFeature:
+        with of_sample("chat template"):
+            text = chat(self.processor, question)
+        with of_sample("processor"):
+            return self._inputs(video, text)
+
+    def _see(self, inputs: BatchFeature) -> tuple[Tensor, Tensor]:
+        """The features and the positions."""
+        with of_sample("vision tower"):
+            features_XD = self.features(inputs)
+        placeholders = int((inputs["input_ids"] == self._video_token).sum())
+        if not 0 < placeholders == len(features_XD):
+            raise SampleError(
+                f"{self.name}: the prompt holds {placeholders} video placeholders for {len(features_XD)} features"
+            )
+        with of_sample("positions"):
+            return features_XD, self.positions(inputs)
 
     @torch.inference_mode()
     def prefill(
@@ -277,7 +300,10 @@ class VideoLM(ABC):
         """Answer a short question about two small frames, so that what a device does once is done: on a GPU it starts
         up and loads its kernels. Returns when it has finished."""
         frames = np.zeros((2, _WARM_SIDE, _WARM_SIDE, 3), dtype=np.uint8)
-        prompt = self.encode(Video(frames=frames, seconds=np.arange(2.0)), "?")
+        try:
+            prompt = self.encode(Video(frames=frames, seconds=np.arange(2.0)), "?")
+        except SampleError as error:  # this is no sample: every one would fail
+            raise RuntimeError(f"{self.name}: must read two small frames, got: {error}") from error
         state, logits_W, _ = self.prefill(prompt)
         output = self.forward(logits_W.argmax()[None].to(self.device), [-1], state)
         state.commit([0])
@@ -374,12 +400,9 @@ class VideoLM(ABC):
             like=prompt.embeds_TD,
         )
 
-    def _inputs(self, video: Video, question: str) -> BatchFeature:
-        placeholder = self.processor.tokenizer.convert_ids_to_tokens(self._video_token)
-        if placeholder in question:
-            raise SampleError(f"question: it must not contain the video placeholder {placeholder}")
+    def _inputs(self, video: Video, text: str) -> BatchFeature:
         inputs = self.processor(
-            text=[chat(self.processor, question)],
+            text=[text],
             videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
             video_metadata=[_metadata(*video.frames.shape[:3], fps=video.fps)],
             do_sample_frames=False,
@@ -396,7 +419,9 @@ def cache_keyword(text: Any) -> str:
 
 
 def chat(processor: Any, question: str) -> str:
-    """The question about a video in the checkpoint's chat template, up to where the answer begins."""
+    """The question about a video in the checkpoint's chat template, up to where the answer begins. Raises SampleError
+    for a question that would not be read as the text that it is."""
+    check_question(processor, question)
     content = [{"type": "video"}, {"type": "text", "text": question}]
     return str(
         processor.apply_chat_template(

@@ -40,7 +40,9 @@ class RunFolder:
         """Write the resolved config and the provenance. Provenances of earlier runs here are kept under `earlier`."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "error.txt").unlink(missing_ok=True)
-        (self.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+        (self.path / "config.yaml").write_text(
+            OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8", errors="backslashreplace"
+        )
         file = self.path / "provenance.json"
         past = _read_json(file)
         earlier = [*past.pop("earlier", []), past] if past else []
@@ -51,7 +53,7 @@ class RunFolder:
         line = json.dumps({"id": record.sample.id, "config": self.config, **to_dict(record)}, ensure_ascii=False)
         with self.samples_file.open("a+b") as file:
             start = "\n" if _torn(file) else ""  # a killed job may have left half a line
-            file.write(f"{start}{line}\n".encode())
+            file.write(f"{start}{line}\n".encode(errors="backslashreplace"))  # half a character is JSON's \udcff
             file.flush()
             os.fsync(file.fileno())
 
@@ -112,5 +114,5 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _write_json(file: Path, value: Mapping[str, Any]) -> None:
     part = file.with_suffix(f".{os.getpid()}.part")  # two jobs may write at once
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     part.replace(file)

@@ -12,9 +12,11 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from vsd import quality, stats
+from vsd import quality
 from vsd.record import Record
 from vsd.report.marks import heats, marked, marks, step
+from vsd.report.numbers import standard_errors
+from vsd.report.printable import printable
 from vsd.verifiers import Verifier
 
 # metric, what it is called, how it is written
@@ -45,15 +47,18 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("quality/first_divergence", "tokens before they differ", "{:.1f}"),
     ("quality/rouge_l", "ROUGE-L to target's", "{:.3f}"),
     ("quality/bleu", "BLEU to target's", "{:.3f}"),
-    ("quality/facts", "facts right", "{:.1%}"),
-    ("quality/baseline_facts", "facts right, target alone", "{:.1%}"),
-    ("quality/choice", "choices right", "{:.1%}"),
-    ("quality/baseline_choice", "choices right, target alone", "{:.1%}"),
     ("quality/retention", "quality kept, percent", "{:.1f}"),
     ("prune/visual", "visual tokens, target", "{:.0f}"),
     ("prune/kept", "visual tokens, draft", "{:.0f}"),
     ("memory/peak_mb", "peak memory, MiB", "{:.0f}"),
 )
+
+# What the scores of our own data sets are called; another's is called by its name.
+SCORES = {
+    "facts": ("facts right", "{:.1%}"),
+    "choice": ("choices right", "{:.1%}"),
+    quality.OVERLAP: ("ROUGE-L to reference", "{:.3f}"),
+}
 
 COLOURS = ("bright_blue", "cyan", "green", "yellow", "bright_red")  # from the least to the most relevant
 
@@ -76,7 +81,7 @@ def show(
         faults = ["[red]made up[/]  acceptance is synthetic: these are times, the answers mean nothing"]
     if any(record.trace is not None and record.trace.simulated for record in records):
         faults = [*faults, "[yellow]simulated[/]  the times are those of parallelism.profile; none was measured"]
-    files = f"[dim]files[/]  {escape(str(folder))}"
+    files = f"[dim]files[/]  {_plain(str(folder))}"
     (console or Console()).print(
         Group(_numbers(records, metrics), *_texts(records), *_troubles(records), *faults, files)
     )
@@ -98,7 +103,7 @@ def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[Ren
     if unexplained:
         found = next(r for r in records if r.mismatched and r.audit is not None and not r.audit.explained)
         count = f"{unexplained:.0f} of {done}"
-        where = f"{escape(found.sample.id)} at token {found.audit.place}" if found.audit else ""
+        where = f"{_plain(found.sample.id)} at token {found.audit.place}" if found.audit else ""
         why = f"no near-tie explains it (first: {where}{_width(found)}). This is a bug."
         lines.append(
             f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless, and {why}"
@@ -115,7 +120,7 @@ def _width(record: Record) -> str:
 
 
 def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
-    errors = stats.standard_errors(records) | quality.standard_errors(records)
+    errors = standard_errors(records)
     drafted, compared = "accept/length" in metrics, "exact/mismatched" in metrics
     title = ("Speculative decoding" if drafted else "Decoding") + (" against the target alone" if compared else "")
     table = Table(title=title, title_justify="left")
@@ -123,12 +128,25 @@ def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
     table.add_column("value", justify="right")
     table.add_column("± s.e.", justify="right", style="dim")
     table.add_column("metrics.json", style="dim", no_wrap=True)
-    for name, label, style in ROWS:
+    for name, label, style in _rows(metrics):
         idle = name in ("exact/near_tie", "exact/unexplained") and not metrics.get("exact/mismatched")
         if name in metrics and not idle:
             error = style.format(errors[name]) if name in errors else ""
             table.add_row(label, style.format(metrics[name]), error, name)
     return table
+
+
+def _rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """ROWS, with the data set's scores behind what is compared with the target's own."""
+    ends = tuple(f"_{end}" for end in ("low", "high"))
+    names = [name.removeprefix("quality/") for name in metrics if name.startswith("quality/")]
+    names = [name for name in names if name not in quality.OWN_NAMES and not name.endswith(ends)]
+    scores = []
+    for name in dict.fromkeys(name.removeprefix("baseline_") for name in names):
+        label, style = SCORES.get(name, (name, "{:.3f}"))
+        scores += [(f"quality/{name}", label, style), (f"quality/baseline_{name}", f"{label}, target alone", style)]
+    place = next(number for number, row in enumerate(ROWS) if row[0] == "quality/retention")
+    return [*ROWS[:place], *scores, *ROWS[place:]]
 
 
 def _texts(records: Sequence[Record]) -> list[RenderableType]:
@@ -145,8 +163,8 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
         verdict = "[red]different tokens[/]" if shown.mismatched else "[green]token-identical[/]"
         if shown.audit is not None and shown.audit.explained:
             verdict = f"[yellow]a near-tie at token {shown.audit.place}[/]"
-        panels = [_panel("target alone", Text(shown.baseline_text)), _panel(f"speculative: {verdict}", ours)]
-    title = f"{escape(shown.sample.id)}: {escape(shown.sample.question)}"
+        panels = [_panel("target alone", Text(printable(shown.baseline_text))), _panel(f"speculative: {verdict}", ours)]
+    title = f"{_plain(shown.sample.id)}: {_plain(shown.sample.question)}"
     grid = Table.grid(expand=True)
     for _ in panels:
         grid.add_column(ratio=1)
@@ -161,7 +179,7 @@ def _ours(record: Record) -> Text:
     notes = ["in ⟦⟧: relaxed"] if any(mark.relaxed for mark in found) else []
     notes += ["colour: blue, least, to red, most dependent on the video"] if set(shares) != {None} else []
     if not notes:
-        return Text(record.text)
+        return Text(printable(record.text))
     text = Text()
     for piece, mark, share in zip(record.pieces, found, shares, strict=True):
         text.append(marked([piece], [mark]), Style(color=step(share, COLOURS, "default")))
@@ -174,8 +192,13 @@ def _panel(title: str, text: Text) -> Panel:
 
 def _troubles(records: Sequence[Record]) -> list[RenderableType]:
     lines = [
-        f"[red]failed[/]  {escape(record.sample.id)}: {escape(record.failure)}" for record in records if record.failure
+        f"[red]failed[/]  {_plain(record.sample.id)}: {_plain(record.failure)}" for record in records if record.failure
     ]
-    lines += [f"[yellow]warning[/]  {escape(r.sample.id)}: {escape(text)}" for r in records for text in r.warnings]
+    lines += [f"[yellow]warning[/]  {_plain(r.sample.id)}: {_plain(text)}" for r in records for text in r.warnings]
     more = len(lines) - 10
     return [*lines[:10], f"... and {more} more in samples.jsonl"] if more > 0 else list(lines)
+
+
+def _plain(text: str) -> str:
+    """Text that is none of the terminal's commands."""
+    return escape(printable(text))

@@ -30,11 +30,12 @@ ODDS = (0.60, 0.27, 0.13)
 
 
 class Question(NamedTuple):
-    """A question, its right answer, and what it asks for. Multiple-choice answers are the letter."""
+    """A question, its right answer, and what it asks for. With options, the answer is the letter of one of them."""
 
     text: str
     answer: str
     kind: str
+    options: tuple[str, ...] = ()
 
 
 def _sentence(shape: Shape, pick: Callable[..., str]) -> str:
@@ -102,5 +103,6 @@ def ask(scene: Scene, rng: np.random.Generator) -> Question:
     others = [other for other in answers if other != answer]
     choices = [answer, *rng.permutation(others)[: len(LETTERS) - 1]]
     order = rng.permutation(len(choices))
-    listed = " ".join(f"{LETTERS[i]}. {choices[j]}" for i, j in enumerate(order))
-    return Question(f"{text} {listed} Answer with the letter.", LETTERS[list(order).index(0)], kind)
+    options = tuple(str(choices[place]) for place in order)
+    listed = " ".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+    return Question(f"{text} {listed} Answer with the letter.", LETTERS[list(order).index(0)], kind, options)
