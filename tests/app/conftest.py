@@ -75,6 +75,9 @@ class FakeEngine:
     log: list[str] = field(default_factory=list)
     """Which engine decoded, in order; shared with the baseline."""
 
+    def scaling(self) -> None:
+        """Frames are left as they are."""
+
     def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
         self.calls += 1
         self.log.append("alone" if self.alone else "pair")

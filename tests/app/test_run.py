@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import multiprocessing
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ from omegaconf import OmegaConf
 
 from tests.app.conftest import Compose, FakeEngine
 from tests.video.clips import truncate, write_video
+from tests.video.test_apart import serve
 from vsd import app, provenance
 from vsd.app import NothingDone, UsageError
 from vsd.models import VideoLM
@@ -24,6 +26,7 @@ from vsd.report.folder import RunFolder
 from vsd.task import sample_seed
 from vsd.types import Trace
 from vsd.verifiers.topk import TopK
+from vsd.video import apart
 
 
 def lines(folder: Path) -> list[dict]:
@@ -97,6 +100,23 @@ def test_bad_videos_are_recorded_and_the_run_goes_on(
     rows = {row["id"]: row for row in lines(tmp_path / "run")}
     assert "truncated" in rows["b.mp4"]["failure"]
     assert rows["c.mp4"]["warnings"] == ["the video has 2 frames, fewer than frames=4"]
+
+
+def test_files_that_hang_stop_or_kill_their_reader_cost_a_sample_each(
+    on_clips: Compose, fake: FakeEngine, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "serve", serve)
+    for name in ("crash", "hang", "stop"):
+        write_video(clips / f"{name}.mp4", frames=6)
+    metrics = app.run(on_clips("video.timeout_s=1"), tmp_path / "run")
+    assert (metrics["samples/done"], metrics["samples/failed"]) == (4, 3)
+    failures = {row["id"]: row["failure"].partition(": ")[2] for row in lines(tmp_path / "run") if row["failure"]}
+    assert failures == {
+        "crash.mp4": "its reader died over it (exit code -11)",
+        "hang.mp4": "reading it stands still for 1 s (video.timeout_s)",
+        "stop.mp4": "reading it stands still for 1 s (video.timeout_s)",
+    }
+    assert not [child for child in multiprocessing.active_children() if child.name == "vsd-reader"]
 
 
 def test_out_of_memory_on_one_sample_is_recorded(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
