@@ -13,7 +13,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vsd import check, ranks
+from vsd import check, disk, ranks
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -72,26 +72,29 @@ class NothingDone(RuntimeError):  # noqa: N818 - an outcome
 def main(cfg: DictConfig) -> dict[str, float] | None:
     """One Hydra job. Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted.
 
-    In a multirun a failing job leaves error.txt instead, so that the others still run.
+    In a multirun a failing job leaves error.txt instead, so that the others still run, unless it could not write.
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     multirun = hydra.mode == RunMode.MULTIRUN
+    logging.raiseExceptions = False  # a log that cannot be written is no news: samples.jsonl says it
     if ranks.rank() > 0:
         logging.disable(logging.WARNING)  # rank 0 has said it
     try:
-        return run(cfg, folder, overrides=list(hydra.overrides.task))
+        with disk.room(folder):
+            return run(cfg, folder, overrides=list(hydra.overrides.task))
     except KeyboardInterrupt:
         out = hydra.sweep.dir if multirun else folder
         if ranks.rank() > 0:
             sys.exit(130)
         print(f"\ninterrupted: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
         sys.exit(130)
-    except (UsageError, NothingDone) as error:
+    except (UsageError, NothingDone, disk.CannotWrite) as error:
         _leave_error(folder, f"{error}")
         if ranks.rank() == 0:
             print(f"error: {error}", file=sys.stderr)
-        if not multirun:
+        # Where this job could not write, the next one could not either.
+        if not multirun or isinstance(error, disk.CannotWrite):
             sys.exit(2 if isinstance(error, UsageError) else 1)
     except Exception as error:
         _leave_error(folder, f"{type(error).__name__}: {error}")
@@ -115,7 +118,9 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
 
 def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
     with _usage_errors():
+        ranks.check_slurm()
         ranks.join()
+        disk.check_folder(folder, field="out")
         cfg = _resolved_later(cfg, folder)
         _forget_earlier_jobs()
         methods, samples, source = prepare(cfg, overrides, measure=reader.measure)
@@ -201,6 +206,8 @@ def prepare(
     `measure` gives the number, height and width of a video's frames (default: `vsd.video.measure`).
     """
     check.check_dials(cfg)
+    if cfg.baseline == "cache":
+        disk.check_folder(cfg.baseline_folder, field="baseline_folder")
     from vsd import video
     from vsd.data.base import check_samples, select
     from vsd.parallelism.base import check_form, check_ranks
@@ -425,5 +432,6 @@ def _usage_errors() -> Iterator[None]:
 
 
 def _leave_error(folder: Path, message: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text(message + "\n", encoding="utf-8", errors="backslashreplace")
+    with suppress(OSError):  # the disk may be what failed
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(message + "\n", encoding="utf-8", errors="backslashreplace")

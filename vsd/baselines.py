@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vsd import disk
 from vsd.record import trace_from
 from vsd.types import Sample, Trace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +37,22 @@ class BaselineCache:
             return None
 
     def put(self, sample: Sample, trace: Trace) -> None:
-        """Store a trace."""
-        file = self._file(sample)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(asdict(trace)), encoding="utf-8")
-        part.replace(file)
+        """Store a trace. Where that cannot be done a warning says so, once: the trace itself is measured."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            disk.write_whole(self._file(sample), json.dumps(asdict(trace)))
+        except (OSError, disk.CannotWrite) as error:
+            cause = error.__cause__ or error
+            _warn(self.folder, getattr(cause, "strerror", None) or str(cause))
 
     def _file(self, sample: Sample) -> Path:
         key = {**self.setting, "id": sample.id, "question": sample.question, "video": file_identity(sample.video)}
         return self.folder / f"{fingerprint(key)}.json"
+
+
+@cache  # once for each reason
+def _warn(folder: Path, reason: str) -> None:
+    log.warning("baseline_folder: %s takes no more baselines (%s); this run measures its own", folder, reason)
 
 
 def fingerprint(value: Any) -> str:

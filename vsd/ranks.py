@@ -32,6 +32,18 @@ def local() -> int:
     return _number("LOCAL_RANK", 0)
 
 
+def check_slurm() -> None:
+    """Refuse several tasks of one Slurm job, which would all run the same program. As in Lightning, a job named bash or
+    interactive is a shell in which processes are started by hand."""
+    tasks = os.environ.get("SLURM_NTASKS", "1")
+    by_hand = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    if tasks != "1" and not by_hand and "TORCHELASTIC_RUN_ID" not in os.environ:
+        raise ValueError(
+            f"SLURM_NTASKS: must be 1, one process a job (srun -n1; shard=i/n divides the samples among jobs, torchrun "
+            f"in the one task starts a process per GPU), got {tasks}"
+        )
+
+
 def join() -> None:
     """Meet the other processes, once; nothing without torchrun. Each binds a GPU of its own if there are any."""
     global _talk

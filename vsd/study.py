@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vsd import app
+from vsd import app, disk
 from vsd.report.numbers import is_metric
 
 if TYPE_CHECKING:
@@ -68,15 +68,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        search(study, space, args.folder, goals, args.overrides, args.trials)
+        with disk.room(args.folder):
+            try:
+                search(study, space, args.folder, goals, args.overrides, args.trials)
+            finally:
+                write_csv(study, goals, args.folder / "trials.csv")
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on", file=sys.stderr)
         return 130
     except (app.UsageError, HydraException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    finally:
-        write_csv(study, goals, args.folder / "trials.csv")
+    except disk.CannotWrite as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     Console().print(front(study, goals))
     return 0 if study.best_trials else 1
 
@@ -130,7 +135,10 @@ def opened(folder: Path, goals: Goals, seed: int | None) -> Study:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        disk.check_folder(folder, field="--folder")
+    except ValueError as error:
+        raise app.UsageError(str(error)) from error
     storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
     directions = [optuna.study.StudyDirection[direction.upper()] for _, direction in goals]
     known = optuna.get_all_study_names(storage)

@@ -37,6 +37,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert result.stdout == ""
 
 
+def test_a_folder_that_cannot_be_made_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    """Hydra would make it, and fail, before anything of ours runs."""
+    (tmp_path / "file").touch()
+    result = run("-m", "ratio=0.5,0.9", "out=file/run", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == ("error: out: must be a folder that can be written to, got 'file/run' (Not a directory)\n")
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize("role", ["target", "draft"])
 def test_a_bad_checkpoint_is_one_line_and_exit_code_2(
     role: str, checkpoints: dict[str, Path], clips: Path, tmp_path: Path

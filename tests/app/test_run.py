@@ -382,6 +382,7 @@ def test_wandb_offline_finds_its_run_again_and_is_finished(
 
     finish = wandb_run.finish
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))  # nobody is logged in
     fake.trouble = {3: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         app.run(on_clips("logger=wandb"), tmp_path / "run")

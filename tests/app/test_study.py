@@ -132,6 +132,13 @@ def test_numbers_out_of_range_are_refused(
     assert f"{option}: must be at least" in capsys.readouterr().err
 
 
+def test_a_folder_that_takes_no_files_is_refused(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--folder", "/proc/none") == 2
+    assert capsys.readouterr().err == (
+        "error: --folder: must be a folder that can be written to, got '/proc/none' (No such file or directory)\n"
+    )
+
+
 def test_a_folder_holds_one_study(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
     goals = ["--maximize", "accept/length", "--maximize", "prune/kept"]
     assert call("--trials", "1", goals=goals) == 0

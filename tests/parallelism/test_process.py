@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,7 @@ from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
+AROUND_S = 2.0  # for what the sample does beside waiting
 EARLY = {"overlap_prefill": True, "early_draft": True}
 
 
@@ -83,9 +85,9 @@ def expected(pair: Pair, video: Video) -> Trace:
 
 def pid(engine: Engine) -> int:
     assert isinstance(engine.worker, OtherProcess)
-    assert engine.worker._process is not None
-    assert engine.worker._process.pid is not None
-    return engine.worker._process.pid
+    found = engine.worker._child.pid
+    assert found is not None
+    return found
 
 
 def is_gone(process: int) -> bool:
@@ -143,24 +145,42 @@ def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> 
     ("trouble", "error", "message"),
     [
         ("killed", SampleError, "draft: its worker must live through the sample, got exit code -9"),
-        ("hung", SampleError, "draft: its worker must answer within 10 s, got nothing"),
+        ("hung", SampleError, "draft: its worker must answer within 3 s, got nothing"),
         ("full", torch.OutOfMemoryError, "no room for a draft"),
     ],
 )
 def test_trouble_ends_one_sample(
     pair: Pair, video: Video, expected: Trace, tmp_path: Path, trouble: str, error: type[Exception], message: str
 ) -> None:
-    engine = build(pair, drafter=Troubled(mark=str(tmp_path / "mark"), trouble=trouble), timeout_s=10)
+    engine = build(pair, drafter=Troubled(mark=str(tmp_path / "mark"), trouble=trouble), timeout_s=3)
     engine.worker.start()  # type: ignore[union-attr]
-    first = pid(engine)
+    first, began = pid(engine), time.perf_counter()
     with pytest.raises(error, match=message):
         engine.run(video, QUESTION)
+    assert time.perf_counter() - began < 3 + AROUND_S
     assert is_gone(first)
     assert engine.run(video, QUESTION).tokens == expected.tokens
     second = pid(engine)
     assert second != first
     engine.close()
     assert is_gone(second)
+
+
+def test_frames_that_no_pipe_holds_do_not_wait_for_a_stopped_worker(
+    engine: Engine, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.run(video, QUESTION)
+    first = pid(engine)
+    large = Video(frames=np.zeros((6, 500, 1000, 3), np.uint8), seconds=video.seconds)
+    os.kill(first, signal.SIGSTOP)
+    began = time.perf_counter()
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.worker, "_timeout_s", 0.5)
+        with pytest.raises(SampleError, match=r"draft: its worker must answer within 0\.5 s, got nothing"):
+            engine.run(large, QUESTION)
+    assert time.perf_counter() - began < 0.5 + AROUND_S
+    assert is_gone(first)
+    assert engine.run(video, QUESTION).tokens == expected.tokens
 
 
 def test_a_target_in_trouble_leaves_the_worker_ready(

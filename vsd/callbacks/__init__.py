@@ -1,1 +1,1 @@
-"""What happens around the loop: Lightning's callbacks, and Hydra's at the end of a multirun."""
+"""What happens around the loop: Lightning's callbacks, and Hydra's before a run and at the end of a multirun."""

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from vsd import ranks
+from vsd import disk, ranks
 
 
 class Summary(Callback):
@@ -30,9 +30,15 @@ class Summary(Callback):
 
         folder = Path(config.hydra.sweep.dir)
         jobs = sweep.jobs(folder, since=self._began)
-        sweep.write_csv(jobs, folder / "summary.csv")
+        file = folder / "summary.csv"
         console = Console()
         console.print(sweep.table(jobs))
-        console.print(f"[dim]files[/]  {folder / 'summary.csv'}")
+        try:
+            with disk.writing(file):
+                sweep.write_csv(jobs, file)
+        except disk.CannotWrite as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        console.print(f"[dim]files[/]  {file}")
         if any(job.error for job in jobs):
             sys.exit(1)

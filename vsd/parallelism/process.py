@@ -6,114 +6,77 @@ sampled drafts were drawn from.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import multiprocessing
 import pickle
-import signal
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vsd.child import ChildDied, ChildError, ChildProcess, ChildTimeout, comes
 from vsd.drafting import DraftSide, Window
 from vsd.parallelism.workers import Worker
 from vsd.types import Draft, SampleError
 
 START_S = 600.0  # to load the draft's weights, which are on this machine, and to warm its device up
-AWAKE_S = 0.02  # for so long either end looks for what comes; waking up costs a core a tenth of a small model's step
-GRACE_S = 2.0  # to end when there is no more work
 READY = -1
 
 
 class OtherProcess(Worker):
     """Does the work in a process that builds its own `DraftSide`; it is started with the first piece of work.
 
-    A worker that dies, does not answer within `timeout_s` or runs out of memory ends the sample with its reason
-    (SampleError, torch.OutOfMemoryError), and a fresh one takes the next sample. It ends with this process.
+    A worker that dies, does not take a piece of work or answer it within `timeout_s`, or runs out of memory ends the
+    sample with its reason (SampleError, torch.OutOfMemoryError), and a fresh one takes the next sample. It ends with
+    this process.
     """
 
     def __init__(self, build: Callable[[], DraftSide], *, timeout_s: float, threads: int) -> None:
-        self._build = build
+        self._child = ChildProcess(serve, build, threads, name="vsd-draft")
         self._timeout_s = timeout_s
-        self._threads = threads
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
         self._asked = 0
 
     def start(self) -> None:
         """Start the process, if it does not run, and wait until its model is loaded and its device warm, which is no
         part of an answer's `timeout_s`. Raises what the loading raised."""
-        if self._process is not None and self._process.is_alive():
-            return
-        self.close()
-        context = multiprocessing.get_context("spawn")  # a CUDA device does not survive a fork
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=serve, args=(theirs, self._build, self._threads), name="vsd-draft", daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        atexit.register(self.close)
-        self._receive(READY, START_S)
+        if not self._child.alive:
+            self._child.start()
+            self._receive(READY, START_S)
 
     def close(self) -> None:
-        if self._pipe is not None:
-            self._pipe.close()  # a worker that waits for work ends by itself, and tidies up
-        if self._process is not None:
-            self._process.join(GRACE_S)
-            self._process.kill()
-            self._process.join()
-        atexit.unregister(self.close)
-        self._process = self._pipe = None
+        self._child.close()
 
     def forget(self) -> None:
         """Nobody waits for it, and a worker that was lost is not replaced for it."""
-        if self._pipe is not None:
-            with contextlib.suppress(SampleError):
-                self._submit("forget")
+        with suppress(SampleError):
+            self._submit("forget")
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
-        if method == "encode" or self._pipe is None:  # a sample begins: a worker that was lost is replaced
+        if method == "encode":  # a sample begins: a worker that was lost is replaced
             self.start()
         self._asked += 1
         try:
-            if self._pipe is not None:
-                self._pipe.send((self._asked, method, [_sent(each) for each in args]))
-        except OSError:
-            raise self._lost() from None
+            self._child.send((self._asked, method, [_sent(each) for each in args]), self._timeout_s)
+        except ChildError as error:
+            raise _lost(error) from None
         return _Reply(self, self._asked)
 
     def _receive(self, number: int, timeout_s: float) -> Any:
         """The result of this piece of work; those of earlier ones that nobody waited for are dropped."""
-        while True:
+        answered = None
+        while answered != number:
             try:
-                if self._pipe is None or not _comes(self._pipe, timeout_s):
-                    self.close()
-                    raise SampleError(f"draft: its worker must answer within {timeout_s:g} s, got nothing")
-                answered, result, error = self._pipe.recv()
-            except (EOFError, OSError):
-                raise self._lost() from None
-            if answered != number:
-                continue
-            if isinstance(error, torch.OutOfMemoryError):
-                self.close()  # what it holds would be missing in the next sample
-            if error is not None:
-                raise error
-            return _received(result)
-
-    def _lost(self) -> SampleError:
-        if self._process is not None:
-            self._process.join(1)
-        code = self._process.exitcode if self._process is not None else None
-        self.close()
-        return SampleError(f"draft: its worker must live through the sample, got exit code {code}")
+                answered, result, error = self._child.receive(timeout_s)
+            except ChildError as lost:
+                raise _lost(lost) from None
+        if isinstance(error, torch.OutOfMemoryError):
+            self.close()  # what it holds would be missing in the next sample
+        if error is not None:
+            raise error
+        return _received(result)
 
 
 class _Reply(Future[Any]):
@@ -135,7 +98,6 @@ class _Reply(Future[Any]):
 
 def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> None:
     """The worker's whole life: build, then answer until the other end of the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other process's to handle
     torch.set_num_threads(threads)
     try:
         side = build()
@@ -144,29 +106,14 @@ def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> Non
         return
     pipe.send((READY, None, None))
     while True:
-        try:
-            _comes(pipe, None)
-            number, method, args = pipe.recv()
-        except (EOFError, OSError):
-            return
+        comes(pipe)
+        number, method, args = pipe.recv()
         reply, failure = None, None
         try:
             reply = _sent(getattr(side, method)(*[_received(each) for each in args]))
         except Exception as error:
             failure = _told(error)
-        try:
-            pipe.send((number, reply, failure))
-        except OSError:  # the other end was closed meanwhile
-            return
-
-
-def _comes(pipe: Connection, timeout_s: float | None) -> bool:
-    """Whether something can be received, or the other end is closed, within `timeout_s` (None: it is waited for)."""
-    end = perf_counter() + (AWAKE_S if timeout_s is None else min(AWAKE_S, timeout_s))
-    while perf_counter() < end:
-        if pipe.poll(0):
-            return True
-    return pipe.poll(timeout_s)
+        pipe.send((number, reply, failure))
 
 
 class _Array(NamedTuple):
@@ -216,3 +163,11 @@ def _told(error: Exception) -> Exception:
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
+
+
+def _lost(error: ChildError) -> SampleError:
+    """The end of a worker as the end of a sample."""
+    if isinstance(error, ChildTimeout):
+        return SampleError(f"draft: its worker must answer within {error.timeout_s:g} s, got nothing")
+    code = error.exit_code if isinstance(error, ChildDied) else None
+    return SampleError(f"draft: its worker must live through the sample, got exit code {code}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from vsd import disk
 from vsd.baselines import fingerprint
 from vsd.record import Record, from_dict, to_dict
 
@@ -38,11 +39,10 @@ class RunFolder:
 
     def open(self, cfg: DictConfig, provenance: Mapping[str, Any]) -> None:
         """Write the resolved config and the provenance. Provenances of earlier runs here are kept under `earlier`."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "error.txt").unlink(missing_ok=True)
-        (self.path / "config.yaml").write_text(
-            OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8", errors="backslashreplace"
-        )
+        with disk.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "error.txt").unlink(missing_ok=True)
+        disk.write_whole(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         file = self.path / "provenance.json"
         past = _read_json(file)
         earlier = [*past.pop("earlier", []), past] if past else []
@@ -51,8 +51,8 @@ class RunFolder:
     def append(self, record: Record) -> None:
         """Add a sample to samples.jsonl; it is on disk when this returns."""
         line = json.dumps({"id": record.sample.id, "config": self.config, **to_dict(record)}, ensure_ascii=False)
-        with self.samples_file.open("a+b") as file:
-            start = "\n" if _torn(file) else ""  # a killed job may have left half a line
+        with disk.writing(self.samples_file), self.samples_file.open("a+b") as file:
+            start = "\n" if _torn(file) else ""  # a killed job or a full disk may have left half a line
             file.write(f"{start}{line}\n".encode(errors="backslashreplace"))  # half a character is JSON's \udcff
             file.flush()
             os.fsync(file.fileno())
@@ -113,6 +113,4 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    part = file.with_suffix(f".{os.getpid()}.part")  # two jobs may write at once
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
-    part.replace(file)
+    disk.write_whole(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,349 @@
+"""What cannot be written, started or logged is one line, before any weight where it can be known; what is finished
+stays. Root may write nearly everywhere, so the folders that refuse are those that refuse everybody: under a file, in
+/proc, on a full disk (/dev/full)."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hydra.core.utils import JobReturn
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from tests.app.conftest import Compose, FakeEngine
+from vsd import app, disk
+from vsd.baselines import BaselineCache
+from vsd.callbacks.multirun import Summary
+from vsd.callbacks.out import OutFolder
+from vsd.report.folder import RunFolder
+from vsd.report.wandb_run import has_login, wandb_logger
+
+ROOM_FOR = 2
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def on_clips(configure: Compose, pair: list[str], clips: Path) -> Compose:
+    return lambda *dials: configure(*pair, "data=folder", f"data.path={clips}", *dials)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    engine = FakeEngine()
+    monkeypatch.setattr(app, "build_engine", lambda *_: engine)
+    return engine
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    return file
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | None]:
+    """`app.main` as Hydra calls it; the exit code."""
+
+    def called(cfg: Any, folder: Path, *, multirun: bool = False) -> int | None:
+        hydra = SimpleNamespace(
+            runtime=SimpleNamespace(output_dir=str(folder)),
+            mode=RunMode.MULTIRUN if multirun else RunMode.RUN,
+            overrides=SimpleNamespace(task=[]),
+            sweep=SimpleNamespace(dir=str(folder.parent)),
+        )
+        monkeypatch.setattr(app, "HydraConfig", SimpleNamespace(get=lambda: hydra))
+        monkeypatch.setattr(logging, "raiseExceptions", True)
+        try:
+            app.main(cfg)
+        except SystemExit as end:
+            return end.code  # type: ignore[return-value]
+        return None
+
+    return called
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("{file}", "File exists"),
+        ("{file}/run", "Not a directory"),
+        ("/proc/nowhere/run", "No such file or directory"),
+        ("{tmp}/" + 300 * "x", "File name too long"),
+    ],
+)
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_run_folder_that_cannot_be_made_is_refused_before_hydra_makes_it(
+    folder: str, reason: str, multirun: bool, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder.format(file=file, tmp=tmp_path)
+    config = OmegaConf.create({"out": folder, "hydra": {"run": {"dir": folder}, "sweep": {"dir": folder}}})
+    with pytest.raises(SystemExit, match="2"):
+        (OutFolder().on_multirun_start if multirun else OutFolder().on_run_start)(config)
+    rule = f"error: out: must be a folder that can be written to, got {folder!r} ({reason})\n"
+    assert capsys.readouterr().err == rule
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.parametrize(("mode", "code"), [(RunMode.MULTIRUN, 1), (RunMode.RUN, None)])
+def test_a_disk_that_is_full_after_a_job_ends_the_multirun(
+    mode: RunMode, code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before Hydra writes the files of the next one."""
+    config = OmegaConf.create({"out": str(tmp_path), "hydra": {"mode": mode, "sweep": {"dir": str(tmp_path)}}})
+    OutFolder().on_job_end(config, JobReturn())
+    with Path("/dev/full").open("wb") as full:
+        monkeypatch.setattr(disk, "TemporaryFile", lambda **_: full)
+        with pytest.raises(SystemExit, match="1") if code else nullcontext():
+            OutFolder().on_job_end(config, JobReturn())
+    assert ("No space left on device" in capsys.readouterr().err) == bool(code)
+
+
+def test_a_folder_that_hydra_was_given_is_named_by_hydra_s_field(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = OmegaConf.create({"out": "elsewhere", "hydra": {"sweep": {"dir": str(file)}}})
+    with pytest.raises(SystemExit, match="2"):
+        OutFolder().on_multirun_start(config)
+    assert capsys.readouterr().err.startswith("error: hydra.sweep.dir: must be a folder")
+
+
+def test_a_read_only_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(disk, "TemporaryFile", refuse)
+    with pytest.raises(ValueError, match=r"^out: must be a folder that .* \(Read-only file system\)$"):
+        disk.check_folder(tmp_path, field="out")
+
+
+def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It still gives files, which take no byte."""
+    with Path("/dev/full").open("wb") as full:
+        monkeypatch.setattr(disk, "TemporaryFile", lambda **_: full)
+        with pytest.raises(ValueError, match=r"^out: must be a folder that .* \(No space left on device\)$"):
+            disk.check_folder(tmp_path, field="out")
+
+
+@pytest.mark.parametrize(
+    ("dials", "variables", "message"),
+    [
+        (
+            ["baseline=cache", "baseline_folder={file}"],
+            {},
+            r"baseline_folder: must be a folder that can be written to, got '.*file' \(File exists\)",
+        ),
+        (
+            ["baseline=cache", "baseline_folder=/proc/none"],
+            {},
+            r"baseline_folder: must be a folder .* got '/proc/none'",
+        ),
+        (["baseline=cache", "baseline_folder=null"], {}, r"baseline_folder: must be a folder .* got None$"),
+        ([], {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "night"}, r"SLURM_NTASKS: must be 1, .*, got 2$"),
+        ([], {"SLURM_NTASKS": "8"}, r"SLURM_NTASKS: must be 1, one process a job .*, got 8$"),
+    ],
+)
+def test_refused_before_any_weight(
+    dials: list[str],
+    variables: dict[str, str],
+    message: str,
+    on_clips: Compose,
+    fake: FakeEngine,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(app.UsageError, match=message):
+        app.run(on_clips(*(dial.format(file=file) for dial in dials)), tmp_path / "run")
+    assert fake.calls == 0
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "submitit"},
+        {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "interactive"},
+        {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "bash"},
+    ],
+)
+def test_one_task_and_a_shell_of_several_run(
+    variables: dict[str, str], on_clips: Compose, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**variables, "SLURM_JOB_ID": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert app.run(on_clips("limit=1"), tmp_path / "run")["samples/done"] == 1
+
+
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_disk_that_fills_up_ends_the_run_with_one_line_and_the_next_goes_on(
+    multirun: bool,
+    on_clips: Compose,
+    fake: FakeEngine,
+    main: Callable[..., int | None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, append = tmp_path / "sweep" / "0", RunFolder.append
+
+    def fill_up(self: RunFolder, record: Any) -> None:
+        if len(self.records()) < ROOM_FOR:
+            append(self, record)
+            return
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(FULL))
+            append(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "append", fill_up)
+        assert main(on_clips(), folder, multirun=multirun) == 1
+    samples = folder / "samples.jsonl"
+    assert capsys.readouterr().err == f"error: {samples}: must be written, got No space left on device\n"
+    assert (folder / "error.txt").is_file()
+    samples.write_bytes(samples.read_bytes()[:-20])  # half of the last line came through
+    assert json.loads((folder / "metrics.json").read_text())["samples/done"] == ROOM_FOR + 1  # the third was decoded
+    assert main(on_clips(), folder) is None
+    lines = samples.read_text().splitlines()
+    assert [line.endswith("}") and Path(json.loads(line)["id"]).stem for line in lines] == ["a", "b", False, "c", "d"]
+    assert json.loads((folder / "metrics.json").read_text())["samples/done"] == 4
+    assert not (folder / "error.txt").exists()
+
+
+def test_whoever_finds_the_disk_full_is_told_in_one_line(
+    on_clips: Compose,
+    fake: FakeEngine,
+    main: Callable[..., int | None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake.trouble = {3: FULL}  # as a logger's file may raise it
+    assert main(on_clips(), tmp_path / "run") == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'run'}: must be written, got No space left on device\n"
+
+
+def test_a_missing_file_is_no_full_disk(
+    on_clips: Compose, fake: FakeEngine, main: Callable[..., int | None], tmp_path: Path
+) -> None:
+    fake.trouble = {3: FileNotFoundError(errno.ENOENT, "a bug", "somewhere")}
+    with pytest.raises(FileNotFoundError):
+        main(on_clips(), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "provenance.json", "config.yaml"])
+def test_a_file_that_cannot_be_written_stays_as_it_was(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cfg = RunFolder(tmp_path, "x"), OmegaConf.create({"a": 1})
+    folder.open(cfg, {"b": 1})
+    folder.write_metrics({"c": 1})
+    before = (tmp_path / name).read_bytes()
+    write = Path.write_text
+
+    def half(self: Path, text: str, **options: Any) -> None:
+        write(self, text[: len(text) // 2], **options)
+        if self.name.startswith(name.split(".")[0]):
+            raise FULL
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(disk.CannotWrite, match=rf"{name}: must be written, got No space left on device$"):
+        [folder.open(cfg, {"b": 2}), folder.write_metrics({"c": 2})]
+    assert (tmp_path / name).read_bytes() == before
+    assert not [*tmp_path.glob("*.part")]
+
+
+def test_a_table_that_cannot_be_written_is_shown_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "0" / ".hydra"
+    job.mkdir(parents=True)
+    (job / "overrides.yaml").write_text("- ratio=0.5")
+    (tmp_path / "0" / "metrics.json").write_text('{"accept/rate": 0.75}')
+    (tmp_path / "summary.csv").symlink_to("/dev/full")
+    config, summary = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}), Summary()
+    summary.on_multirun_start(config)
+    summary._began = 0.0
+    with pytest.raises(SystemExit, match="1"):
+        summary.on_multirun_end(config)
+    out, err = capsys.readouterr()
+    assert "75.0%" in out
+    assert err == f"error: {tmp_path / 'summary.csv'}: must be written, got No space left on device\n"
+
+
+def test_a_run_goes_on_without_a_cache_that_takes_no_more(
+    on_clips: Compose,
+    fake: FakeEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(app, "_cache", lambda *_: BaselineCache(folder=Path("/proc/none"), setting={}))
+    metrics = app.run(on_clips("baseline=cache", f"baseline_folder={tmp_path / 'cache'}"), tmp_path / "run")
+    assert (metrics["samples/done"], metrics["speed/decode"]) == (4, 3)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert told == [
+        "baseline_folder: /proc/none takes no more baselines (No such file or directory); this run measures its own"
+    ]
+
+
+def test_weights_and_biases_turned_off_writes_nothing(
+    on_clips: Compose,
+    fake: FakeEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.chdir(tmp_path)
+    assert app.run(on_clips("logger=wandb"), tmp_path / "run")["samples/done"] == 4
+    assert not [path for path in tmp_path.rglob("*") if "wandb" in path.name]
+    assert "wandb" not in capsys.readouterr().out
+
+
+def mode(folder: Path) -> str:
+    logger = wandb_logger(folder=str(folder), project="vsd")
+    assert logger is not None
+    return logger._wandb_init["settings"].mode
+
+
+def test_a_login_counts_as_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wandb.sdk import wandb_setup
+
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    netrc = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert not has_login()
+    host = wandb_setup.singleton().settings.base_url.partition("://")[2]
+    netrc.write_text(f"machine {host}\n  login user\n  password {40 * 'a'}\n")
+    netrc.chmod(0o600)
+    assert has_login()
+    assert mode(tmp_path) == "online"
+    netrc.unlink()
+    assert mode(tmp_path) == "offline"
+    monkeypatch.setenv("WANDB_API_KEY", 40 * "b")
+    assert has_login()
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("/a b/c-d_e.mp4", "/a b/c-d_e.mp4"),
+        ("/a:b+c*d?e@f%g$h|i.mp4", "/a:b+c*d?e@f%g$h|i.mp4"),
+        ("'/a,b (1)=c.mp4'", "/a,b (1)=c.mp4"),
+        ("'/[x]{y}~#!&;<>^`é\"z.mp4'", '/[x]{y}~#!&;<>^`é"z.mp4'),
+        (r"'/it\'s.mp4'", "/it's.mp4"),
+        (r"'/a\${b}.mp4'", "/a${b}.mp4"),
+    ],
+)
+def test_what_the_readme_says_of_quotes(given: str, path: str, configure: Compose) -> None:
+    assert configure("data=folder", f"data.path={given}").data.path == path
