@@ -91,8 +91,9 @@ def serve(pipe: Connection) -> None:
                 if isinstance(event, Shown):
                     pipe.send(event)
                 else:
+                    pixels = np.ascontiguousarray(event)  # before it is announced: nothing but its bytes may follow
                     pipe.send(_FRAME)
-                    send_stream(pipe, event)
+                    send_stream(pipe, pixels)
         except BadVideo as error:
             pipe.send(error)
         except ConnectionError:

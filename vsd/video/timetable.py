@@ -122,7 +122,7 @@ def count_frames(file: Path, alive: Alive = silent) -> Timetable:
         found = [pts for pts in times if pts is not None]
         if len(set(found)) == len(times):
             return replace(_timed(table, found), pts_N=None)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = stream.guessed_rate or stream.average_rate or Fraction(25)  # the order of the ffmpeg program
         return replace(table, seconds_N=np.arange(len(times)) / float(rate))
 
 
