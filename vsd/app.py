@@ -112,6 +112,8 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     """
     from vsd.video.apart import ReaderProcess
 
+    with _usage_errors():
+        check.check_video(cfg.video)
     with closing(ReaderProcess(**cfg.video)) as reader:
         return _run(cfg, folder, reader, overrides)
 
