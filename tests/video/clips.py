@@ -74,6 +74,21 @@ def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
     return path
 
 
+def trim(path: Path, start: int, frames: int) -> Path:
+    """Have the edit list of an mp4 file of ours show so many of its frames only, from number `start` on."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"elst") + 12  # behind its name, version and count of edits: milliseconds, first time
+    per_frame = _timescale(content) // RATE
+    (first,) = struct.unpack_from(">i", content, place + 4)
+    struct.pack_into(">Ii", content, place, frames * 1000 // RATE, first + start * per_frame)
+    path.write_bytes(content)
+    return path
+
+
+def _timescale(content: bytes) -> int:
+    return int(struct.unpack_from(">I", content, content.index(b"mdhd") + 16)[0])
+
+
 def _matrix(a: int, b: int, c: int, d: int) -> bytes:
     return struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
 

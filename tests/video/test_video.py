@@ -18,6 +18,7 @@ from tests.video.clips import (
     brightness,
     pixels,
     rename_codec,
+    trim,
     truncate,
     turn,
     write_audio,
@@ -27,7 +28,7 @@ from tests.video.clips import (
 from vsd.video import BadVideo, measure, read, sample_indices
 from vsd.video.reading import check_reader
 
-BY_SEEKING = {"keyint": "12", "min-keyint": "12", "bframes": "3", "open-gop": "1", "scenecut": "0"}
+X264 = "keyint=12:min-keyint=12:bframes=3:open-gop=1:scenecut=0"
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "clip.mp4": ("libx264", {}),
     "clip.mov": ("libx264", {}),
@@ -61,7 +62,7 @@ def test_every_container_shows_its_frames(name: str, frames: int, tmp_path: Path
     """Each frame is known by its brightness; key frames lie 12 apart, and some frames are shown before theirs."""
     codec, tuning = FORMS[name]
     if codec == "libx264":
-        tuning = {"x264-params": ":".join(f"{key}={value}" for key, value in BY_SEEKING.items())}
+        tuning = {"x264-params": X264}
     path = write_video(tmp_path / name, frames=50, codec=codec, tuning=tuning)
     clip = read(path, frames)
     indices = sample_indices(50, frames)
@@ -88,6 +89,16 @@ def test_times_are_those_of_the_frames(tmp_path: Path) -> None:
     times = [0, 1, 2, 10, 11, 30, 31, 32]
     clip = read(write_video(tmp_path / "clip.mp4", times=times), 4)
     np.testing.assert_allclose(clip.seconds, [0, 0.2, 3.0, 3.2])  # frames 0, 2, 5 and 7
+
+
+@pytest.mark.parametrize(("start", "frames"), [(0, 30), (5, 20), (24, 12), (24, 30), (31, 29)])
+def test_what_an_edit_list_hides_is_not_shown(start: int, frames: int, tmp_path: Path) -> None:
+    """Some of it is decoded for what comes behind it; whole runs of key frames are not even there for the reader."""
+    path = trim(write_video(tmp_path / "clip.mp4", frames=60, tuning={"x264-params": X264}), start, frames)
+    clip = read(path, 1000)
+    shown = clip.frames[:, HEIGHT // 2 :].mean((1, 2, 3))
+    np.testing.assert_allclose(shown, [brightness(index) for index in range(start, start + frames)], atol=4)
+    np.testing.assert_allclose(clip.seconds, np.arange(frames) / RATE)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 from vsd.data.base import as_text
 from vsd.types import Sample
 
-EXTENSIONS = frozenset({".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"})
+_NAMES = "3gp asf avi f4v flv gif h264 h265 m2ts m4v mjpeg mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv y4m"
+EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
 
 
 @dataclass(frozen=True, kw_only=True)

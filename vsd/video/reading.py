@@ -98,8 +98,10 @@ def collect(path: str | Path, events: Iterable[Shown | np.ndarray], scaling: Sca
 def _events(table: Timetable, frames: int, reader: str, alive: Alive) -> Iterator[Shown | np.ndarray]:
     indices: Sequence[int] = sample_indices(len(table), frames).tolist()
     yield Shown(len(table), table.seconds_N[indices].round(4), table.height, table.width)
-    if indices:
-        yield from READERS[reader](table, indices, alive)
+    for frame in READERS[reader](table, indices, alive) if indices else ():
+        if frame.shape != (table.height, table.width, 3):
+            raise WrongFrames(f"{reader} shows frames of {frame.shape}, not {(table.height, table.width, 3)}")
+        yield frame
 
 
 def _checked(path: str | Path) -> Path:

@@ -90,8 +90,9 @@ def read_timetable(file: Path, alive: Alive = silent) -> Timetable:
                 keys.append(Key(packet.pts, packet.pts if packet.dts is None else packet.dts))
             if not packet.is_discard:
                 shown.append(packet.pts)
-        if packets < stream.frames and "mp4" in container.format.name:  # others only guess the number
-            raise BadVideo(file, f"truncated: {packets} of its {stream.frames} frames are there")
+        indexed = len(stream.index_entries) if "mp4" in container.format.name else 0  # others know what they have met
+        if packets < indexed:
+            raise BadVideo(file, f"truncated: {packets} of its {indexed} frames are there")
         if not shown:
             raise BadVideo(file, "zero frames")
         if first is None:
