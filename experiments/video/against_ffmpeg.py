@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
@@ -170,11 +169,11 @@ def main() -> None:
     parser.add_argument("--reader", choices=READERS, default="auto")
     args = parser.parse_args()
     files = [file for file in files_of(args.paths) if file.suffix not in (".npz", ".md")]
-    found = dict(zip((file.name for file in files), map(partial(compared, reader=args.reader), files), strict=True))
+    found = [compared(file, args.reader) for file in files]
     if args.write:
-        save(args.write, {name: right for name, (_, right) in found.items() if right})
+        save(args.write, {file.name: right for file, (_, right) in zip(files, found, strict=True) if right})
     print(setting(), versions(), f"video.reader={args.reader}.\n")
-    print(table(_HEAD, [row for row, _ in found.values()]))
+    print(table(_HEAD, [row for row, _ in found]))
 
 
 if __name__ == "__main__":
