@@ -22,7 +22,11 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
         raise WrongFrames("torchcodec does not know its display matrix")
     try:
         decoder = VideoDecoder(
-            str(table.file), stream_index=table.stream, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            str(table.file.absolute()),
+            stream_index=table.stream,
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            seek_mode="exact",
         )
         if len(decoder) != len(table):
             raise WrongFrames(f"torchcodec finds {len(decoder)} frames of {len(table)}")
