@@ -135,6 +135,8 @@ def main() -> None:
     torch.set_num_threads(1)
     process = ReaderProcess()
     known = readers(process)
+    if args.films:
+        args.films.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         found = [row for height in HEIGHTS for row in rows(args.films or Path(temporary), height, known, args.rounds)]
     process.close()
