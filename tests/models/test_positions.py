@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.conftest import Pair
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
-from vsd.models.base import ROPES
+from vsd.models.base import ROPES, chat
 from vsd.models.qwen2_5_vl import mrope_positions
 from vsd.parallelism import Autoregressive
 from vsd.types import Grid, Video
@@ -31,7 +31,7 @@ def target(request: pytest.FixtureRequest, pair: Pair) -> VideoLM:
 
 def stock_inputs(target: VideoLM, video: Video) -> dict[str, Tensor]:
     """What transformers' own model gets for this video: with positions only where its own are not ours."""
-    inputs = dict(target._inputs(video, QUESTION))
+    inputs = dict(target._inputs(video, chat(target.processor, QUESTION)))
     if target.model_type == "qwen2_5_vl" and target.rope == "trained":
         positions_PT = target.encode(video, QUESTION).positions_PT
         text_1T = torch.arange(positions_PT.shape[1])[None]
