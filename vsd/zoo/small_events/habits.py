@@ -1,4 +1,4 @@
-"""Habits of wording: who writes an answer says the same facts in his own way."""
+"""Habits of wording: who writes an answer says the same facts in their own way."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from vsd.zoo.small_events.phrases import EVENT, EVERYTHING, LAYOUTS, MOVES, ORDE
 from vsd.zoo.small_events.questions import FEW, NONE, Question, Section, number
 
 Say = Callable[..., str]
-_SHORT, _LONG = (
-    4,
-    6,
-)  # shapes: lists of at most so many say more besides, of more nothing, so that all have 60 to 130 tokens
+# Shapes: shorter lists say more besides, and longer ones nothing, so that all answers have 60 to 130 tokens.
+_SHORT, _LONG = 4, 6
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,23 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from vsd.zoo.small_events.questions import NONE, number, ordinal
+from vsd.zoo.small_events.questions import NONE, NUMBERS, ORDINALS, number, ordinal
 from vsd.zoo.small_events.world import BACKGROUNDS, COLOURS, COLUMNS, CORES, LOOKS, ROWS, SHAPES, SIZES
 
 Facts = Mapping[str, Any]
 Said = dict[str, set[str]]
 """All values that were stated of each fact."""
-_ORDINAL = "|".join([*(ordinal(place) for place in range(12)), r"\d+(?:st|nd|rd|th)"])
-_NUMBER = "|".join([*(number(count) for count in range(13)), r"\d+"])
+_ORDINAL = "|".join([*ORDINALS, r"\d+(?:st|nd|rd|th)"])
+_NUMBER = "|".join([*NUMBERS, r"\d+"])
 _LOOKS = "|".join([*SIZES, *COLOURS])
 _NOUN = f"(?:(?:{_LOOKS}) )*(?:{'|'.join(SHAPES)}|shape)"
-_PLACE = (f"(?:{'|'.join(ROWS)})", f"(?:{'|'.join(COLUMNS)})")
+_ROW, _COLUMN = "|".join(ROWS), "|".join(COLUMNS)
 PATTERNS = {
     **{name: f"({'|'.join(LOOKS[name])})" for name in ("colour", "shape", "size")},
     **{name: f"({'|'.join(values)})" for name, values in BACKGROUNDS.items()},
     "core": f"({'|'.join(CORES)})",
-    "row": f"({_PLACE[0][3:-1]}) {_PLACE[1]}",
-    "column": f"{_PLACE[0]} ({_PLACE[1][3:-1]})",
+    "row": f"({_ROW}) (?:{_COLUMN})",
+    "column": f"(?:{_ROW}) ({_COLUMN})",
     "motion": r"(?:(?:moves?|goes|moving|stays?|remains?) )(?:\w+ly )?(?:to the )?(still|up|down|left|right)",
     "shot": f"({_ORDINAL}) shot",
     "count": f"({_NUMBER}) shapes?",
@@ -162,8 +162,7 @@ def _read_shot(sentences: list[str], sections: Sequence[Facts]) -> dict[str, Sai
         introduced += _introduces(sentence)
         if introduced:
             _add(said, ordinal(introduced - 1), LOOKS, sentence)
-        if not _introduces(sentence):
-            _add(said, "shot", ["count", *BACKGROUNDS], sentence)
+        _add(said, "shot", ["count", *BACKGROUNDS], sentence)
     return _counted(said, "shot", introduced)
 
 
@@ -178,9 +177,8 @@ def _read_everything(sentences: list[str], sections: Sequence[Facts]) -> dict[st
         events += _introduces(sentence)
         if _introduces(sentence):
             _add(said, f"{shot}, {ordinal(introduced - 1)}", LOOKS, sentence)
-        else:
-            _add(said, "video", ["count"], sentence)
-            _add(said, shot, BACKGROUNDS, sentence)
+        _add(said, "video", ["count"], sentence)
+        _add(said, shot, BACKGROUNDS, sentence)
     return _counted(said, "video", events)
 
 
@@ -193,7 +191,7 @@ def _counted(said: dict[str, Said], about: str, introduced: int) -> dict[str, Sa
 
 
 def _as_number(word: str) -> int:
-    return next((count for count in range(13) if number(count) == word), int(word) if word.isdecimal() else 0)
+    return int(word) if word.isdecimal() else NUMBERS.index(word)
 
 
 def _read_short(sentences: list[str], sections: Sequence[Facts]) -> dict[str, Said]:
