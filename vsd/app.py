@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vsd import check, disk, ranks
+from vsd.fields import first_line
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -82,7 +83,8 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
         logging.disable(logging.WARNING)  # rank 0 has said it
     try:
         with disk.room(folder):
-            return run(cfg, folder, overrides=list(hydra.overrides.task))
+            given = OmegaConf.to_container(hydra.overrides, resolve=False)["task"]  # type: ignore[call-overload, index]
+            return run(cfg, folder, overrides=given)
     except KeyboardInterrupt:
         out = hydra.sweep.dir if multirun else folder
         if ranks.rank() > 0:
@@ -112,17 +114,22 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     """
     from vsd.video.apart import ReaderProcess
 
+    with _usage_errors():
+        check.check_video(cfg.video)
     with closing(ReaderProcess(**cfg.video)) as reader:
         return _run(cfg, folder, reader, overrides)
 
 
 def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
+    from vsd import faults
+
     with _usage_errors():
         ranks.check_slurm()
         ranks.join()
         disk.check_folder(folder, field="out")
         cfg = _resolved_later(cfg, folder)
         _forget_earlier_jobs()
+        faults.warn_once.cache_clear()
         methods, samples, source = prepare(cfg, overrides, measure=reader.measure)
 
     from vsd import memory
@@ -427,7 +434,9 @@ def _usage_errors() -> Iterator[None]:
         if not isinstance(error.__cause__, ValueError):
             raise
         raise UsageError(str(error.__cause__)) from error
-    except (ValueError, OmegaConfBaseException) as error:
+    except OmegaConfBaseException as error:
+        raise UsageError(first_line(error)) from error
+    except ValueError as error:
         raise UsageError(str(error)) from error
 
 

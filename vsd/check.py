@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.data.base import parse_shard
-from vsd.fields import is_number, is_whole, require_number
+from vsd.fields import is_number, is_whole, require, require_number
 
 if TYPE_CHECKING:
     from vsd.check_memory import Measure
@@ -30,7 +30,6 @@ def check_dials(cfg: DictConfig) -> None:
         if not holds(value):
             raise ValueError(f"{name}: must be {rule}, got {value!r}")
     parse_shard(cfg.shard)
-    _check_video(cfg.video)
     for group in ("data", "target", "draft"):
         if group not in cfg:
             raise ValueError(f"{group}: an option must be chosen, got none ({group}=...)")
@@ -95,11 +94,15 @@ def check_models(
         models.check_contents(cfg[role].path, field=role)
 
 
-def _check_video(video: DictConfig) -> None:
+def check_video(video: Any) -> None:
+    """Refuse a way to read videos that there is not."""
     from vsd.video.reading import check_reader
 
-    check_reader(video.reader)
-    require_number("video.timeout_s", video.timeout_s, least=1)
+    require(
+        "video", "reader and timeout_s", video, isinstance(video, DictConfig) and set(video) <= {"reader", "timeout_s"}
+    )
+    check_reader(video.get("reader"))
+    require_number("video.timeout_s", video.get("timeout_s"), least=1)
 
 
 def _check_placement(cfg: DictConfig, role: str) -> None:

@@ -26,8 +26,12 @@ from typing import Any
 
 AWAKE_S = 0.02  # for so long either end looks for what comes; waking up costs a core a tenth of a small model's step
 GRACE_S = 2.0  # to end when there is no more work
+LONGEST_S = 1e6  # to wait for a message; operating systems take no number whatever
 TICK_S = 0.1  # between two looks at the deadline
 CHUNK = 1 << 20  # bytes of a stream's message; a message is held twice while it is read
+
+
+_MAIN = threading.Lock()
 
 
 class ChildError(RuntimeError):
@@ -62,7 +66,8 @@ class ChildProcess:
 
     `target` and `args` are pickled. The program's main module is imported again there only if they come from it, so
     that a script needs no main guard. The process ignores Ctrl-C. It ends when the pipe is closed at this end, and with
-    this process, however that ends. One thread at a time may use this object.
+    this process, however that ends; one that was stopped (SIGSTOP) when it is continued. One thread at a time may use
+    this object.
     """
 
     def __init__(self, target: Callable[..., None], *args: Any, name: str = "vsd-child") -> None:
@@ -217,6 +222,8 @@ def comes(pipe: Connection, timeout_s: float | None = None) -> bool:
 
     For AWAKE_S it is looked for without sleep.
     """
+    if timeout_s is not None:
+        timeout_s = min(timeout_s, LONGEST_S)
     end = perf_counter() + (AWAKE_S if timeout_s is None else min(AWAKE_S, timeout_s))
     while perf_counter() < end:
         if pipe.poll(0):
@@ -262,9 +269,10 @@ class _Main(ModuleType):
 def _without_main() -> Iterator[None]:
     """Within, multiprocessing finds no main module that the new process should import: a script without a main guard
     would run there again. Other threads find all that it holds."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = _Main(main)
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _MAIN:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = _Main(main)
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,7 +43,7 @@ def room(folder: str | Path) -> Iterator[None]:
 
 def write_whole(file: Path, text: str) -> None:
     """Write a file whole or not at all; two jobs may write it at once. Raises CannotWrite."""
-    part = file.with_suffix(f".{os.getpid()}.part")
+    part = file.with_suffix(f".{uuid.uuid4().hex[:12]}.part")
     try:
         with writing(file):
             part.write_text(text, encoding="utf-8", errors="backslashreplace")  # half characters
@@ -57,7 +57,7 @@ def check_folder(path: Any, *, field: str) -> None:
     """Refuse a folder that takes no files; it is made if it is not there. To try is the only way to know: permissions
     say nothing of a full disk, a network drive or what root may do."""
     rule = f"{field}: must be a folder that can be written to, got {path if path is None else str(path)!r}"
-    if not isinstance(path, str | Path):
+    if not isinstance(path, str | Path) or not str(path).strip():
         raise ValueError(rule)
     try:
         Path(path).mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,18 @@ from __future__ import annotations
 import math
 from numbers import Real
 
+_LONGEST = 120  # characters of a value in a message
+
 
 def first_line(error: BaseException) -> str:
     """What an error says, on one line; its name if it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def shortened(value: object) -> str:
+    """The value as it is written in Python, on one line that is not too long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def is_number(value: object) -> bool:
@@ -27,7 +35,7 @@ def is_whole(value: object, *, least: int) -> bool:
 def require(name: str, rule: str, value: object, holds: bool) -> None:
     """ValueError unless `holds`."""
     if not holds:
-        raise ValueError(f"{name}: must be {rule}, got {value!r}")
+        raise ValueError(f"{name}: must be {rule}, got {shortened(value)}")
 
 
 def require_whole(name: str, value: object, *, least: int) -> None:

@@ -59,7 +59,7 @@ def first_divergence(ours: Sequence[int], theirs: Sequence[int]) -> int:
 
 @lru_cache(maxsize=4096)  # the numbers of a run are computed while it goes and at its end
 def rouge_l(text: str, reference: str) -> float:
-    """ROUGE-L F1 by torchmetrics, over words of any script."""
+    """ROUGE-L F1 by torchmetrics, over words of letters and digits."""
     from torchmetrics.functional.text import rouge_score
 
     if text == reference:

@@ -73,13 +73,15 @@ class Score(NamedTuple):
 class Video:
     """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown.
 
-    `fitted` says that they have the size to which the models' processors would bring them (see `vsd.models.scaling`).
+    `fitted` says that they have the size to which the models' processors would bring them (see `vsd.models.scaling`);
+    `warning` what is odd about the file, though it can be read.
     """
 
     frames: np.ndarray
     seconds: np.ndarray
     path: str = ""
     fitted: bool = False
+    warning: str = ""
 
     @property
     def fps(self) -> float:

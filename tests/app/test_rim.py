@@ -58,7 +58,7 @@ def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | None]:
         hydra = SimpleNamespace(
             runtime=SimpleNamespace(output_dir=str(folder)),
             mode=RunMode.MULTIRUN if multirun else RunMode.RUN,
-            overrides=SimpleNamespace(task=[]),
+            overrides=OmegaConf.create({"task": []}),
             sweep=SimpleNamespace(dir=str(folder.parent)),
         )
         monkeypatch.setattr(app, "HydraConfig", SimpleNamespace(get=lambda: hydra))
@@ -342,7 +342,6 @@ def test_a_login_counts_as_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("'/a,b (1)=c.mp4'", "/a,b (1)=c.mp4"),
         ("'/[x]{y}~#!&;<>^`é\"z.mp4'", '/[x]{y}~#!&;<>^`é"z.mp4'),
         (r"'/it\'s.mp4'", "/it's.mp4"),
-        (r"'/a\${b}.mp4'", "/a${b}.mp4"),
     ],
 )
 def test_what_the_readme_says_of_quotes(given: str, path: str, configure: Compose) -> None:

@@ -119,6 +119,24 @@ def test_files_that_hang_stop_or_kill_their_reader_cost_a_sample_each(
     assert not [child for child in multiprocessing.active_children() if child.name == "vsd-reader"]
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("video.reader=cv2", r"video\.reader: must be one of auto, pyav, decord, torchcodec, got 'cv2'"),
+        ("video.reader=null", r"video\.reader: must be one of .*, got None"),
+        ("video.timeout_s=0", r"video\.timeout_s: must be a number, at least 1, got 0"),
+        ("video.timeout_s=abc", r"video\.timeout_s: must be a number, at least 1, got 'abc'"),
+        ("+video.threads=2", r"video: must be reader and timeout_s, got \{.*'threads': 2\}"),
+        ("video=auto", r"video: must be reader and timeout_s, got 'auto'"),
+    ],
+)
+def test_ways_to_read_that_there_are_not_are_refused(
+    given: str, message: str, on_clips: Compose, fake: FakeEngine, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        app.run(on_clips(given), tmp_path / "run")
+
+
 def test_out_of_memory_on_one_sample_is_recorded(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
     fake.trouble = {3: torch.OutOfMemoryError("CUDA out of memory")}
     metrics = app.run(on_clips(), tmp_path / "run")

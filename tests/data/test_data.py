@@ -109,6 +109,24 @@ def test_a_folder_without_videos_is_refused(name: str, message: str, tmp_path: P
         Folder(path=str(tmp_path / name), question="?").samples()
 
 
+def test_linked_folders_are_entered_once_and_what_is_no_file_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "a", elsewhere, root / "folder.mp4"):
+        folder.mkdir(parents=True)
+    (root / "a" / "1.mp4").touch()
+    (elsewhere / "2.mp4").touch()
+    (root / "b").symlink_to(elsewhere)
+    (root / "a" / "up").symlink_to(root)
+    (root / "gone.mp4").symlink_to(root / "nowhere.mp4")
+    (root / "loop.mp4").symlink_to(root / "loop.mp4")
+    assert ids(Folder(path=str(root), question="?").samples()) == ["a/1.mp4", "b/2.mp4"]
+    assert "left out, since they are no files: ['folder.mp4', 'gone.mp4', 'loop.mp4']" in caplog.text
+    with pytest.raises(ValueError, match=r"data\.path: must be a video file or a folder of videos, got '/dev/null'"):
+        Folder(path="/dev/null", question="?").samples()
+
+
 def test_items_in_order_with_failures_and_warnings(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4")
     truncate(write_video(tmp_path / "b.mp4"))

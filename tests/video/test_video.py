@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,7 +224,7 @@ def test_a_bad_file_is_named_with_its_reason(kind: str, reader: str, tmp_path: P
     assert str(path) in str(caught.value)
 
 
-def test_a_name_that_is_no_text_is_a_reason(tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_is_read_all_the_same(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
     try:
         write_video(tmp_path / "clip.mp4").rename(path)
@@ -243,6 +244,21 @@ def test_a_hole_in_the_middle_shows_what_is_left(tmp_path: Path) -> None:
     clip = read(path, 1000)
     assert 40 <= len(clip.frames) <= 60
     np.testing.assert_array_equal(clip.frames, read(path, 1000).frames)
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.flv"])
+def test_a_file_that_ends_before_it_says_has_a_warning(name: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / name, frames=600)
+    assert read(path, 4).warning == ""
+    clip = read(truncate(path), 4)
+    assert re.fullmatch(r"the file says that it lasts 6\d\.\d s, its frames end after [1-4]\d\.\d s", clip.warning)
+
+
+def test_a_name_may_begin_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clip.mp4").rename("12:30.mp4")
+    for reader in ("auto", "decord"):
+        assert len(read("12:30.mp4", 2, reader=reader).frames) == 2
 
 
 def test_bad_files_leave_no_open_files(tmp_path: Path) -> None:

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from vsd.data.choices import LETTERS
-from vsd.fields import require
+from vsd.fields import require, shortened
 from vsd.types import Sample
-
-_LONGEST = 120  # characters of a value in a message
 
 
 class Source(Protocol):
@@ -81,12 +79,6 @@ def as_text(name: str, value: object) -> str:
     meant = isinstance(value, (str, int, float)) and bool(text.strip())
     require(name, "text that is not empty", value, meant)
     return text
-
-
-def shortened(value: object) -> str:
-    """The value as it is written in Python, on one line that is not too long."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _is_json(value: object) -> bool:

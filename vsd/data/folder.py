@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsd.data.base import as_text
+from vsd.fields import shortened
 from vsd.types import Sample
+
+log = logging.getLogger(__name__)
 
 _NAMES = "3gp asf avi f4v flv gif h264 h265 m2ts m4v mjpeg mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv y4m"
 EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
@@ -30,12 +36,17 @@ class Folder:
         """One sample per video. Raises ValueError if the path does not exist or holds no video."""
         root = expanded(self.path)
         if root.is_dir():
-            files = sorted(file for file in root.rglob("*") if _is_video(file, root))
+            named = sorted(file for file in _all_in(root) if file.suffix.lower() in EXTENSIONS)
+            files = [file for file in named if file.is_file()]
             if not files:
                 known = " ".join(sorted(EXTENSIONS))
                 raise ValueError(f"data.path: a folder must hold a video ({known}), got {self.path!r}")
+            if others := [file for file in named if not file.is_file()]:
+                log.warning(
+                    "data.path: left out, since they are no files: %s", shortened([file.name for file in others])
+                )
             return [self._sample(file, file.relative_to(root).as_posix()) for file in files]
-        if root.exists():
+        if root.is_file():
             return [self._sample(root, root.name)]
         raise ValueError(f"data.path: must be a video file or a folder of videos, got {self.path!r}")
 
@@ -51,6 +62,13 @@ def expanded(path: str) -> Path:
         raise ValueError(f"data.path: must be in a home folder that is known, got {path!r}") from None
 
 
-def _is_video(file: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return not hidden and file.suffix.lower() in EXTENSIONS and file.is_file()
+def _all_in(root: Path) -> Iterator[Path]:
+    """All names below a folder, also in folders that are linked into it, but for those that begin with a dot."""
+    entered = set[str]()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in entered:
+            folders.clear()  # a link to a folder above
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in (*folders, *files) if not name.startswith("."))

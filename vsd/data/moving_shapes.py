@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts, shortened
+from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts
 from vsd.data.folder import expanded
 from vsd.data.scoring import plain
-from vsd.fields import is_whole, require, require_one_of
+from vsd.fields import is_whole, require, require_one_of, shortened
 from vsd.types import Sample, Score
 from vsd.zoo import CLIPS
 from vsd.zoo.score import score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vsd.fields import shortened
 from vsd.types import SampleError
 
 
@@ -17,7 +18,7 @@ def check_question(processor: Any, question: str) -> None:
     try:
         question.encode()
     except UnicodeEncodeError:
-        raise SampleError(f"question: must be text that UTF-8 can hold, got {question!r}") from None
+        raise SampleError(f"question: must be text that UTF-8 can hold, got {shortened(question)}") from None
     found = _special(processor, question)
     if found is not None:
         raise SampleError(f"question: must hold no special token of the model, got {found!r}")

@@ -55,7 +55,7 @@ class Scaling:
             return None
         try:
             sizes = {viewer.size(count, height, width) for viewer in self.viewers}
-        except Exception:  # a processor that refuses such frames says so when it gets them
+        except (ValueError, RuntimeError):  # a processor that refuses such frames says so when it gets them
             return None
         filters = {viewer.processor.video_processor.resample for viewer in self.viewers}
         size = sizes.pop()

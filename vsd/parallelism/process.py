@@ -7,6 +7,7 @@ sampled drafts were drawn from.
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from vsd.child import ChildDied, ChildError, ChildProcess, ChildTimeout, comes
 from vsd.drafting import DraftSide, Window
@@ -90,7 +92,9 @@ class _Reply(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         if not self.done():
             try:
-                self.set_result(self._worker._receive(self._number, timeout or self._worker._timeout_s))
+                self.set_result(
+                    self._worker._receive(self._number, self._worker._timeout_s if timeout is None else timeout)
+                )
             except Exception as error:
                 self.set_exception(error)
         return super().result()
@@ -99,6 +103,7 @@ class _Reply(Future[Any]):
 def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> None:
     """The worker's whole life: build, then answer until the other end of the pipe is closed."""
     torch.set_num_threads(threads)
+    tqdm.set_lock(threading.RLock())  # its own default is a semaphore, which a killed process would leave behind
     try:
         side = build()
     except Exception as error:

@@ -79,7 +79,9 @@ class RunFolder:
     def _rows(self) -> list[dict[str, Any]]:
         if not self.samples_file.exists():
             return []
-        return [_parse(line) for line in self.samples_file.read_text(encoding="utf-8", errors="replace").split("\n")]
+        with disk.writing(self.samples_file):  # whoever cannot read it cannot add to it either
+            text = self.samples_file.read_text(encoding="utf-8", errors="replace")
+        return [_parse(line) for line in text.split("\n")]
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
         """Write metrics.json, whole or not at all."""

@@ -21,7 +21,6 @@ OTHERS = (  # metrics that are not in the list of `vsd.stats`, as patterns
 def numbers(records: Sequence[Record]) -> dict[str, float]:
     """Statistics and quality as one flat dict of finite numbers. A metric that cannot be told is left out with a
     warning."""
-    warn_once.cache_clear()
     done = sum(record.done for record in records)
     found: dict[str, float] = {"samples/done": done, "samples/failed": len(records) - done}
     for name, summary in (("statistics", stats.summary), ("quality", quality.summary)):

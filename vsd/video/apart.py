@@ -10,7 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
-from vsd.child import ChildDied, ChildProcess, ChildTimeout, send_stream
+from vsd.child import ChildDied, ChildError, ChildProcess, ChildTimeout, send_stream
 from vsd.fields import first_line
 from vsd.types import Video
 from vsd.video.base import BadVideo
@@ -32,10 +32,6 @@ class ReaderProcess:
         self._timeout_s = timeout_s
         self._child = ChildProcess(serve, name="vsd-reader")
 
-    def start(self) -> None:
-        """Begin to start the process, which is not waited for."""
-        self._child.start()
-
     def read(self, path: str | Path, frames: int, *, scaling: Scaling | None = None) -> Video:
         """See `vsd.video.read`. The frames are scaled at this end."""
         return collect(path, self._events(path, frames), scaling)
@@ -50,6 +46,7 @@ class ReaderProcess:
         self._child.close()
 
     def _events(self, path: str | Path, frames: int) -> Iterator[Shown | np.ndarray]:
+        self._start(path)
         try:
             yield from self._received(path, frames)
         except ChildTimeout as error:
@@ -60,10 +57,17 @@ class ReaderProcess:
             self._child.kill()  # what it still says would be taken for the next file's
             raise
 
+    def _start(self, path: str | Path) -> None:
+        """Have a process that waits for a file."""
+        if self._child.alive:
+            return
+        self._child.start()
+        try:
+            self._child.receive(_START_S)
+        except ChildError as error:
+            raise BadVideo(path, f"the process that reads videos does not start ({error})") from error
+
     def _received(self, path: str | Path, frames: int) -> Iterator[Shown | np.ndarray]:
-        if not self._child.alive:
-            self._child.start()
-            self._child.receive(max(_START_S, self._timeout_s))
         self._child.send((str(path), frames, self._reader), self._timeout_s)
         pixels = np.empty(0, dtype=np.uint8)
         while (message := self._child.receive(self._timeout_s)) != _END:
@@ -91,8 +95,9 @@ def serve(pipe: Connection) -> None:
                 if isinstance(event, Shown):
                     pipe.send(event)
                 else:
+                    pixels = np.ascontiguousarray(event)  # before it is announced: nothing but its bytes may follow
                     pipe.send(_FRAME)
-                    send_stream(pipe, event)
+                    send_stream(pipe, pixels)
         except BadVideo as error:
             pipe.send(error)
         except ConnectionError:

@@ -29,7 +29,7 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
     decord.logging.set_level(decord.logging.FATAL)  # its reasons reach the user through WrongFrames
     try:
         # One thread: several make the frames of some damaged files depend on timing.
-        reader = decord.VideoReader(str(table.file), ctx=decord.cpu(0), num_threads=1)
+        reader = decord.VideoReader(str(table.file.absolute()), ctx=decord.cpu(0), num_threads=1)
         seconds_N = np.asarray(reader.get_frame_timestamp(range(len(reader))))[:, 0]
         if len(reader) != len(table) or np.abs(seconds_N - table.seconds_N).max() > _TOLERANCE_S:
             raise WrongFrames(f"decord finds {len(reader)} frames of {len(table)}, or other times of them")

@@ -15,14 +15,18 @@ _TOLERANCE_S = 1e-3
 
 def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[np.ndarray]:
     """The RGB pixels (height, width, 3) of these frames of the timetable. Raises WrongFrames unless torchcodec has the
-    same number of frames, of the same size, and these at the same times."""
+    same number of frames, and these at the same times."""
     from torchcodec.decoders import VideoDecoder
 
     if table.turned.mirrored:
         raise WrongFrames("torchcodec does not know its display matrix")
     try:
         decoder = VideoDecoder(
-            str(table.file), stream_index=table.stream, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            str(table.file.absolute()),
+            stream_index=table.stream,
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            seek_mode="exact",
         )
         if len(decoder) != len(table):
             raise WrongFrames(f"torchcodec finds {len(decoder)} frames of {len(table)}")
@@ -30,8 +34,6 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
             frame = decoder.get_frame_at(index)
             if abs(frame.pts_seconds - table.seconds_N[index]) > _TOLERANCE_S:
                 raise WrongFrames(f"torchcodec shows frame {index} at {frame.pts_seconds:.3f} s")
-            if tuple(frame.data.shape[:2]) != (table.height, table.width):
-                raise WrongFrames(f"torchcodec shows frames of {tuple(frame.data.shape[:2])}")
             yield frame.data.numpy()
             alive()
     except (RuntimeError, ValueError, IndexError) as error:

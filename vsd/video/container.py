@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from av import VideoStream
     from av.container import InputContainer
 
-_DEFAULT_BONUS = 5_000_000  # pixels that FFmpeg gives a stream which its file marks as the default one
+_DEFAULT_BONUS = 5_000_000
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The file and the stream of it that FFmpeg shows: the largest, pictures of a cover left out.
+    """The file and the stream of it that the ffmpeg program shows: the largest, where the one that the file marks as
+    its default counts as larger by five million pixels, and the picture of a cover not at all.
 
     It is decoded on one thread: several make the frames of some damaged files depend on timing. Raises BadVideo if
     there is no such stream.
     """
-    with _reasons(file), av.open(str(file)) as container:
+    # A relative name may begin like an address: 12:30.mp4.
+    with _reasons(file), av.open(str(file.absolute())) as container:
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         if not streams:
             raise BadVideo(file, "no video stream in it: audio only, or truncated")

@@ -15,7 +15,7 @@ from vsd.video.base import BadVideo, WrongFrames, sample_indices
 from vsd.video.timetable import Alive, Timetable, count_frames, read_timetable, silent
 
 READERS = {
-    "auto": by_pyav.frames,  # the faster one of PyAV and decord, see experiments/video
+    "auto": by_pyav.frames,  # right for all, and as fast as any: see experiments/video
     "pyav": by_pyav.frames,
     "decord": by_decord.frames,
     "torchcodec": by_torchcodec.frames,
@@ -32,13 +32,14 @@ class Shown(NamedTuple):
     seconds: np.ndarray
     height: int
     width: int
+    warning: str = ""
 
 
 def read(path: str | Path, frames: int, *, reader: str = "auto", scaling: Scaling | None = None) -> Video:
     """The `frames` evenly spaced frames of `sample_indices`, or all of them if the video has fewer.
 
     They are those that the ffmpeg program shows: in the order and at the times of presentation, hidden ones left out
-    (edit lists), turned as the file says, of the largest video stream. `reader` is one of READERS: "auto" and "pyav"
+    (edit lists), turned as the file says, of the stream that it picks. `reader` is one of READERS: "auto" and "pyav"
     read all that FFmpeg can decode, the others refuse what they would not read right. `scaling`, given the number,
     height and width of the frames, says how each of them is scaled as soon as it is decoded (see
     `vsd.models.scaling`), if at all. Raises BadVideo with the reason for a file that cannot be read.
@@ -92,14 +93,17 @@ def collect(path: str | Path, events: Iterable[Shown | np.ndarray], scaling: Sca
             pixels = np.empty((len(shown.seconds), *frame.shape), dtype=np.uint8)
         pixels[count] = frame
         count += 1
-    return Video(frames=pixels, seconds=shown.seconds, path=str(path), fitted=scale is not None)
+    fitted = scale is not None
+    return Video(frames=pixels, seconds=shown.seconds, path=str(path), fitted=fitted, warning=shown.warning)
 
 
 def _events(table: Timetable, frames: int, reader: str, alive: Alive) -> Iterator[Shown | np.ndarray]:
     indices: Sequence[int] = sample_indices(len(table), frames).tolist()
-    yield Shown(len(table), table.seconds_N[indices].round(4), table.height, table.width)
-    if indices:
-        yield from READERS[reader](table, indices, alive)
+    yield Shown(len(table), table.seconds_N[indices].round(4), table.height, table.width, table.warning)
+    for frame in READERS[reader](table, indices, alive) if indices else ():
+        if frame.shape != (table.height, table.width, 3):
+            raise WrongFrames(f"{reader} shows frames of {frame.shape}, not {(table.height, table.width, 3)}")
+        yield frame
 
 
 def _checked(path: str | Path) -> Path:

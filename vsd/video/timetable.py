@@ -17,9 +17,11 @@ from vsd.video.orientation import Orientation, orientation
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
+    from av.container import InputContainer
 
 INDEXED = frozenset({"mp4", "matroska"})  # containers in which a seek is cheap and lands where it should
 _STAMPED = INDEXED | {"flv", "mpegts", "mpeg"}  # containers with the time of every frame in them
+_MISSING, _MISSING_S = 0.1, 1.0  # share and seconds of a file that a sound track may last longer than the picture
 Alive = Callable[[], None]  # called while a long pass makes progress
 
 
@@ -41,7 +43,8 @@ class Timetable:
 
     `stream` is the number of the stream in the file, `formats` what FFmpeg calls the container. `height` and `width`
     are as shown, after `turned`. `plain` says that nothing is hidden by an edit list, turned, shown beside another
-    video stream, or shown before the key frame that it comes after in the file (an open group of pictures).
+    video stream, or shown before the key frame that it comes after in the file (an open group of pictures). `lasts` is
+    what the file says of its length in seconds, 0 if it says nothing.
     """
 
     file: Path
@@ -55,6 +58,15 @@ class Timetable:
     width: int
     turned: Orientation
     plain: bool
+    lasts: float
+
+    @property
+    def warning(self) -> str:
+        """What is said of a file whose frames end long before it does, as those of most truncated files."""
+        shown = float(self.seconds_N[-1] - self.seconds_N[0])
+        if shown >= (1 - _MISSING) * self.lasts - _MISSING_S:
+            return ""
+        return f"the file says that it lasts {self.lasts:.1f} s, its frames end after {shown:.1f} s"
 
     @property
     def indexed(self) -> bool:
@@ -97,7 +109,7 @@ def read_timetable(file: Path, alive: Alive = silent) -> Timetable:
             raise BadVideo(file, "zero frames")
         if first is None:
             raise BadVideo(file, "damaged: none of its frames can be decoded")
-        table = _timetable(file, stream, first)
+        table = _timetable(file, container, stream, first)
         table = replace(table, keys=tuple(sorted(keys)), plain=table.plain and not hidden and not leading)
         times = [pts for pts in shown if pts is not None]
         if not (table.formats & _STAMPED and keys and len(set(times)) == len(shown)):
@@ -118,11 +130,11 @@ def count_frames(file: Path, alive: Alive = silent) -> Timetable:
                 times.append(frame.pts)
         if first is None:
             raise BadVideo(file, "zero frames")
-        table = _timetable(file, stream, first)
+        table = _timetable(file, container, stream, first)
         found = [pts for pts in times if pts is not None]
         if len(set(found)) == len(times):
             return replace(_timed(table, found), pts_N=None)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = stream.guessed_rate or stream.average_rate or Fraction(25)  # the order of the ffmpeg program
         return replace(table, seconds_N=np.arange(len(times)) / float(rate))
 
 
@@ -135,14 +147,14 @@ def decoded(packet: Packet[VideoStream]) -> list[VideoFrame]:
         return []
 
 
-def _timetable(file: Path, stream: VideoStream, first: VideoFrame) -> Timetable:
+def _timetable(file: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> Timetable:
     """All but the times."""
     turned = orientation(first)
     height, width = (first.width, first.height) if turned.transpose else (first.height, first.width)
     return Timetable(
         file=file,
         stream=stream.index,
-        formats=frozenset(stream.container.format.name.split(",")),
+        formats=frozenset(container.format.name.split(",")),
         time_base=Fraction(stream.time_base or 1),
         pts_N=None,
         keys=(),
@@ -150,7 +162,8 @@ def _timetable(file: Path, stream: VideoStream, first: VideoFrame) -> Timetable:
         height=height,
         width=width,
         turned=turned,
-        plain=turned.upright and len(stream.container.streams.video) == 1,
+        lasts=(container.duration or 0) / av.time_base,
+        plain=turned.upright and len(container.streams.video) == 1,
     )
 
 
