@@ -1,0 +1,143 @@
+"""How good the exported models of a family are, from video files, through the project's own engine, full prompts.
+
+The targets' answers are scored as they are, and again with noise in the video's place: what is right then is chance. Of
+a draft it is asked how many of the target's tokens it foresees, each behind the target's own ones, and what it misses:
+a fact, where both tokens are words of facts, else wording.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from vsd.data.small_events import SmallEvents
+from vsd.engine import Engine
+from vsd.models import VideoLM, load
+from vsd.parallelism import Autoregressive
+from vsd.types import Sample, Score, Video
+from vsd.video import read
+from vsd.zoo.small_events.reading import chance
+from vsd.zoo.training.family import Family
+from vsd.zoo.training.models import DRAFTS
+from vsd.zoo.training.words import Facts
+
+LENGTHS = (32, 64, 96)  # frames
+_LONGEST = 192  # tokens of an answer
+Numbers = dict[str, float]
+
+
+def evaluate(
+    family: Family, weights: Path, *, target: str = "target", clips: str | None = None, most: int | None = None
+) -> dict[str, Any]:
+    """Of each length of clip: the shares of facts right of each model that is there ("target", "noise", "near",
+    "other"), the same with chance, and of each draft "foreseen", "misses" and "wording". `most` bounds the clips of a
+    length. Raises ValueError where the target's weights cannot be read."""
+    found: dict[str, Any] = {}
+    models = {target: load(str(weights / target))}
+    models |= {role: load(str(weights / role), field="draft") for role in DRAFTS if (weights / role).exists()}
+    for frames in LENGTHS:
+        data = SmallEvents(path=clips, ask="all", frames=frames)
+        videos = dict.fromkeys(sample.video for sample in data.samples())
+        samples = [sample for sample in data.samples() if sample.video in list(videos)[:most]]
+        found[str(frames)] = _Evaluation(data, samples, models, target).numbers()
+    return found
+
+
+def write(report: dict[str, Any], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def table(report: dict[str, Any]) -> str:
+    """A line a model and length, and a line a draft."""
+    lines = []
+    for frames, models in report.items():
+        for name, numbers in models.items():
+            said = ", ".join(f"{key} {value:.3f}" for key, value in numbers.items())
+            lines.append(f"{frames} frames, {name}: {said}")
+    return "\n".join(lines)
+
+
+class _Evaluation:
+    """Of clips of one length."""
+
+    def __init__(self, data: SmallEvents, samples: list[Sample], models: dict[str, VideoLM], target: str) -> None:
+        self._data, self._samples, self._models, self._target = data, samples, models, target
+        self._engines = {
+            name: Engine(target=model, parallelism=Autoregressive(), max_new_tokens=_LONGEST)
+            for name, model in models.items()
+        }
+        self._scores: defaultdict[str, list[dict[str, Score]]] = defaultdict(list)
+        self._foreseen: defaultdict[str, list[np.ndarray]] = defaultdict(list)
+
+    def numbers(self) -> dict[str, Numbers]:
+        videos: dict[str, Video] = {}
+        for number, sample in enumerate(track(self._samples, description=f"{self._data.frames} frames")):
+            if sample.video not in videos:
+                videos = {sample.video: read(sample.video, self._data.frames or 0)}
+            self._try(sample, videos[sample.video], seed=number)
+        facts = [sample.facts for sample in self._samples if sample.facts.get("sections")]
+        found = {name: _pooled(scores) for name, scores in self._scores.items()}
+        for name, misses in self._foreseen.items():
+            found[name] |= _misses(np.concatenate(misses))
+        return found | {"chance": {"facts": chance(facts)}}
+
+    def _try(self, sample: Sample, video: Video, seed: int) -> None:
+        for name, engine in self._engines.items():
+            trace = engine.run(video, sample.question)
+            self._scores[name].append(self._data.score(sample, engine.text(trace)))
+            if name == self._target:
+                tokens = list(trace.tokens)
+            else:
+                self._foreseen[name].append(compare(self._models[name], video, sample.question, tokens))
+        engine = self._engines[self._target]
+        trace = engine.run(_noise(video, seed), sample.question)
+        self._scores["noise"].append(self._data.score(sample, engine.text(trace)))
+
+
+RIGHT, WORDING, FACT = range(3)
+
+
+def compare(draft: VideoLM, video: Video, question: str, tokens: list[int]) -> np.ndarray:
+    """What the draft would say at each of the target's tokens, behind those before: RIGHT, or what is missed."""
+    prompt = draft.encode(video, question)
+    state, first_W, _ = draft.prefill(prompt, capacity=prompt.length + len(tokens))
+    said = [int(first_W.argmax())]
+    if len(tokens) > 1:
+        logits_MW = draft.forward(torch.tensor(tokens[:-1]), range(-1, len(tokens) - 2), state).logits_MW
+        said += logits_MW.argmax(-1).tolist()
+    facts = set(Facts(draft.processor.tokenizer).tokens)
+    kinds = [FACT if {ours, theirs} <= facts else WORDING for ours, theirs in zip(said, tokens, strict=True)]
+    return np.where(np.array(said) == tokens, RIGHT, kinds)
+
+
+def _misses(kinds: np.ndarray) -> Numbers:
+    """The share foreseen, and of the misses the share that is wording."""
+    missed = kinds[kinds != RIGHT]
+    return {
+        "foreseen": float((kinds == RIGHT).mean()),
+        "misses": float(len(missed)),
+        "wording": float((missed == WORDING).mean()) if len(missed) else 0.0,
+    }
+
+
+def _noise(video: Video, seed: int) -> Video:
+    pixels = np.random.default_rng(seed).integers(0, 256, video.frames.shape, np.uint8)
+    return Video(frames=pixels, seconds=video.seconds, path=video.path)
+
+
+def _pooled(scores: Iterable[dict[str, Score]]) -> Numbers:
+    right: defaultdict[str, float] = defaultdict(float)
+    asked: defaultdict[str, float] = defaultdict(float)
+    for score in scores:
+        for name, part in score.items():
+            right[name] += part.right
+            asked[name] += part.asked
+    return {name: right[name] / asked[name] for name in sorted(asked) if asked[name]}
