@@ -39,11 +39,11 @@ def _do(args: argparse.Namespace, family: str, stage: str) -> None:
     weights = args.out or args.work / "weights"
     if stage == "evaluate":
         target = "target" if args.heads == "tail" else "target-plain"
-        report = evaluate(FAMILIES[family], weights / family, target=target, clips=args.clips, most=args.most)
+        report = evaluate(weights / family, target=target, clips=args.clips, most=args.most)
         write(report, args.work / family / f"evaluation-{target}.json")
         print(table(report))
         return
-    minutes = args.minutes if args.minutes or args.steps else MINUTES[stage]
+    minutes = MINUTES[stage] if args.minutes is None and args.steps is None else args.minutes
     training = Training(
         family=FAMILIES[family],
         budget=Budget(steps=args.steps, minutes=minutes),
@@ -58,7 +58,9 @@ def _do(args: argparse.Namespace, family: str, stage: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m vsd.zoo.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in their order")
     parser.add_argument("--minutes", type=float, help=f"of training a stage; default: {MINUTES}")

@@ -11,7 +11,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,40 +22,44 @@ from vsd.models import VideoLM, load
 from vsd.parallelism import Autoregressive
 from vsd.types import Sample, Score, Video
 from vsd.video import read
+from vsd.zoo.small_events.asking import questions_of
 from vsd.zoo.small_events.reading import chance
-from vsd.zoo.training.family import Family
+from vsd.zoo.small_events.world import HELD_OUT, SHOT, scene
 from vsd.zoo.training.models import DRAFTS
 from vsd.zoo.training.words import Facts
 
 LENGTHS = (32, 64, 96)  # frames
 _LONGEST = 192  # tokens of an answer
+_DRAWN = 200  # scenes for what is right by chance
 Numbers = dict[str, float]
 
 
 def evaluate(
-    family: Family, weights: Path, *, target: str = "target", clips: str | None = None, most: int | None = None
-) -> dict[str, Any]:
-    """Of each length of clip: the shares of facts right of each model that is there ("target", "noise", "near",
-    "other"), the same with chance, and of each draft "foreseen", "misses" and "wording". `most` bounds the clips of a
-    length. Raises ValueError where the target's weights cannot be read."""
-    found: dict[str, Any] = {}
+    weights: Path, *, target: str = "target", clips: str | None = None, most: int | None = None
+) -> dict[str, dict[str, Numbers]]:
+    """Of each length of clip, of the models in the folder `weights`: the shares of facts right of each that is there
+    ("target", "noise", "near", "other"), and by chance; and of each draft the share of tokens "foreseen", how many
+    "misses" there are and the share of them that is "wording". `most` bounds the clips of a length. Raises ValueError
+    where a model cannot be read."""
+    found: dict[str, dict[str, Numbers]] = {}
     models = {target: load(str(weights / target))}
     models |= {role: load(str(weights / role), field="draft") for role in DRAFTS if (weights / role).exists()}
     for frames in LENGTHS:
         data = SmallEvents(path=clips, ask="all", frames=frames)
-        videos = dict.fromkeys(sample.video for sample in data.samples())
-        samples = [sample for sample in data.samples() if sample.video in list(videos)[:most]]
+        samples = data.samples()
+        videos = list(dict.fromkeys(sample.video for sample in samples))[:most]
+        samples = [sample for sample in samples if sample.video in videos]
         found[str(frames)] = _Evaluation(data, samples, models, target).numbers()
     return found
 
 
-def write(report: dict[str, Any], file: Path) -> None:
+def write(report: dict[str, dict[str, Numbers]], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def table(report: dict[str, Any]) -> str:
-    """A line a model and length, and a line a draft."""
+def table(report: dict[str, dict[str, Numbers]]) -> str:
+    """A line a length and model."""
     lines = []
     for frames, models in report.items():
         for name, numbers in models.items():
@@ -74,6 +77,7 @@ class _Evaluation:
             name: Engine(target=model, parallelism=Autoregressive(), max_new_tokens=_LONGEST)
             for name, model in models.items()
         }
+        self._facts = frozenset(Facts(models[target].processor.tokenizer).tokens)
         self._scores: defaultdict[str, list[dict[str, Score]]] = defaultdict(list)
         self._foreseen: defaultdict[str, list[np.ndarray]] = defaultdict(list)
 
@@ -83,11 +87,10 @@ class _Evaluation:
             if sample.video not in videos:
                 videos = {sample.video: read(sample.video, self._data.frames or 0)}
             self._try(sample, videos[sample.video], seed=number)
-        facts = [sample.facts for sample in self._samples if sample.facts.get("sections")]
         found = {name: _pooled(scores) for name, scores in self._scores.items()}
         for name, misses in self._foreseen.items():
             found[name] |= _misses(np.concatenate(misses))
-        return found | {"chance": {"facts": chance(facts)}}
+        return found | {"chance": {"facts": _chance(self._data.frames or SHOT)}}
 
     def _try(self, sample: Sample, video: Video, seed: int) -> None:
         for name, engine in self._engines.items():
@@ -96,7 +99,8 @@ class _Evaluation:
             if name == self._target:
                 tokens = list(trace.tokens)
             else:
-                self._foreseen[name].append(compare(self._models[name], video, sample.question, tokens))
+                model = self._models[name]
+                self._foreseen[name].append(compare(model, video, sample.question, tokens, self._facts))
         engine = self._engines[self._target]
         trace = engine.run(_noise(video, seed), sample.question)
         self._scores["noise"].append(self._data.score(sample, engine.text(trace)))
@@ -105,15 +109,15 @@ class _Evaluation:
 RIGHT, WORDING, FACT = range(3)
 
 
-def compare(draft: VideoLM, video: Video, question: str, tokens: list[int]) -> np.ndarray:
-    """What the draft would say at each of the target's tokens, behind those before: RIGHT, or what is missed."""
+def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], facts: frozenset[int]) -> np.ndarray:
+    """What the draft would say at each of the target's tokens, behind those before: RIGHT, or what is missed. `facts`
+    are the tokens that are words of facts."""
     prompt = draft.encode(video, question)
     state, first_W, _ = draft.prefill(prompt, capacity=prompt.length + len(tokens))
     said = [int(first_W.argmax())]
     if len(tokens) > 1:
         logits_MW = draft.forward(torch.tensor(tokens[:-1]), range(-1, len(tokens) - 2), state).logits_MW
         said += logits_MW.argmax(-1).tolist()
-    facts = set(Facts(draft.processor.tokenizer).tokens)
     kinds = [FACT if {ours, theirs} <= facts else WORDING for ours, theirs in zip(said, tokens, strict=True)]
     return np.where(np.array(said) == tokens, RIGHT, kinds)
 
@@ -126,6 +130,13 @@ def _misses(kinds: np.ndarray) -> Numbers:
         "misses": float(len(missed)),
         "wording": float((missed == WORDING).mean()) if len(missed) else 0.0,
     }
+
+
+def _chance(frames: int) -> float:
+    """Of the facts that clips of this length are asked for."""
+    rng, seeds = np.random.default_rng(0), range(HELD_OUT, HELD_OUT + _DRAWN)
+    asked = [question for seed in seeds for question in questions_of(scene(seed, frames // SHOT), rng)]
+    return chance(question.facts for question in asked)
 
 
 def _noise(video: Video, seed: int) -> Video:

@@ -92,5 +92,5 @@ def template(video: str, image: str) -> str:
 
 def normalised(frames: Tensor) -> Tensor:
     """uint8 (..., 3) as the processors make it, still with colours last."""
-    mean, std = (torch.tensor(values, device=frames.device) for values in (MEAN, STD))
-    return (frames.float() / 255 - mean) / std
+    mean, std = (255 * torch.tensor(values, device=frames.device) for values in (MEAN, STD))
+    return frames.float().sub_(mean).div_(std)

@@ -42,8 +42,9 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError(f"budget: must be in steps or in minutes, got {self.steps} and {self.minutes}")
-        if (self.steps or self.minutes or 0) <= 0:
-            raise ValueError(f"budget: must be positive, got {self.steps or self.minutes}")
+        given = self.minutes if self.steps is None else self.steps
+        if given is not None and given <= 0:
+            raise ValueError(f"budget: must be positive, got {given}")
 
     def spent(self, step: int, seconds: float) -> float:
         """The share that is spent, 1 or more at the end."""

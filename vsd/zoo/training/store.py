@@ -1,7 +1,7 @@
 """Features of whole clips, computed once, since language models learn from the same tower all along.
 
-Of the patches of a shot in which nothing happens one is computed. Clips come in groups, one more a step, and the oldest
-go; groups and their features depend on their number alone, so a run that goes on has the same ones.
+Of the patches of a shot in which nothing happens one is computed. Clips come in groups, one more every few steps, and
+the oldest go; groups and their features depend on their number alone, so a run that goes on has the same ones.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from vsd.zoo.training.family import CELLS, Family
 from vsd.zoo.training.sights import SHOTS, draw_scene, show
 
 _FIRST, _MOST = 50, 400  # groups at the first step, and at most
+_EVERY = 2  # steps: a new group
 
 
 class Clip(NamedTuple):
@@ -51,7 +52,7 @@ class Store:
 
     def advance(self, step: int) -> None:
         """Makes it what it is at this step."""
-        wanted = self._first + step
+        wanted = self._first + step // _EVERY
         self._next = max(self._next, wanted - (self._groups.maxlen or wanted))
         while self._next < wanted:
             self._groups.append(self._group(self._next))
