@@ -341,7 +341,7 @@ def test_stages_from_nothing_to_checkpoints(tmp_path, monkeypatch):
     same = {name: all(towers["target"][key].equal(value) for key, value in towers[name].items()) for name in towers}
     assert same == {"target": True, "near": False, "other": True, "target-plain": True}
 
-    monkeypatch.setattr("vsd.zoo.training.evaluate.LENGTHS", (32,))
+    monkeypatch.setattr("vsd.zoo.training.evaluate._lengths", lambda clips: [32])
     monkeypatch.setattr("vsd.zoo.training.evaluate._LONGEST", 4)
     report = evaluate(tmp_path / "out" / family.name, most=1)
     assert set(report["32"]) == {"target", "near", "other", "noise", "chance"}
@@ -360,6 +360,7 @@ def test_stages_from_nothing_to_checkpoints(tmp_path, monkeypatch):
         ),
         (["--stage", "near"], "tower-done.pt: must be there"),
         (["--stage", "evaluate"], "target.path: the checkpoint folder must exist"),
+        (["--stage", "evaluate", "--clips", "/none"], "data.path: must be a folder with a clips.jsonl, got '/none'"),
     ],
 )
 def test_mistakes_are_one_line(options, line, tmp_path, capsys):

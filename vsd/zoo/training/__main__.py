@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from vsd.zoo.training import FAMILIES
-from vsd.zoo.training.evaluate import evaluate, table, write
+from vsd.zoo.training.evaluate import EvaluationError, evaluate, table, write
 from vsd.zoo.training.models import ROLES
 from vsd.zoo.training.run import Budget
 from vsd.zoo.training.stages import PEAKS, Training
@@ -27,34 +27,46 @@ def main(argv: list[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    stages = args.stage or STAGES
+    try:
+        budgets = {stage: _budget(args, stage) for stage in stages if stage in MINUTES}
+    except ValueError as error:
+        parser.error(str(error))
     for family in args.family or FAMILIES:
-        for stage in args.stage or STAGES:
+        for stage in stages:
             try:
-                _do(args, family, stage)
-            except (FileNotFoundError, ValueError) as error:
+                _evaluate(args, family) if stage == "evaluate" else _train(args, family, stage, budgets[stage])
+            except (FileNotFoundError, EvaluationError) as error:
                 parser.error(str(error))
 
 
-def _do(args: argparse.Namespace, family: str, stage: str) -> None:
-    weights = args.out or args.work / "weights"
-    if stage == "evaluate":
-        target = "target" if args.heads == "tail" else "target-plain"
-        report = evaluate(weights / family, target=target, clips=args.clips, most=args.most)
-        write(report, args.work / family / f"evaluation-{target}.json")
-        print(table(report))
-        return
-    minutes = MINUTES[stage] if args.minutes is None and args.steps is None else args.minutes
-    training = Training(
+def _budget(args: argparse.Namespace, stage: str) -> Budget:
+    told = args.minutes is not None or args.steps is not None
+    return Budget(steps=args.steps, minutes=args.minutes if told else MINUTES[stage])
+
+
+def _train(args: argparse.Namespace, family: str, stage: str, budget: Budget) -> None:
+    Training(
         family=FAMILIES[family],
-        budget=Budget(steps=args.steps, minutes=minutes),
+        budget=budget,
         work=args.work,
-        out=weights,
+        out=_weights(args),
         seed=args.seed,
         heads=args.heads == "tail",
         device=args.device,
         peaks=PEAKS | ({stage: args.peak} if args.peak else {}),
-    )
-    training.stage(stage)
+    ).stage(stage)
+
+
+def _evaluate(args: argparse.Namespace, family: str) -> None:
+    target = "target" if args.heads == "tail" else "target-plain"
+    report = evaluate(_weights(args) / family, target=target, clips=args.clips, most=args.most)
+    write(report, args.work / family / f"evaluation-{target}.json")
+    print(table(report))
+
+
+def _weights(args: argparse.Namespace) -> Path:
+    return args.out or args.work / "weights"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,16 +22,20 @@ from vsd.models import VideoLM, load
 from vsd.parallelism import Autoregressive
 from vsd.types import Sample, Score, Video
 from vsd.video import read
+from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.asking import questions_of
 from vsd.zoo.small_events.reading import chance
 from vsd.zoo.small_events.world import HELD_OUT, SHOT, scene
 from vsd.zoo.training.models import DRAFTS
 from vsd.zoo.training.words import Facts
 
-LENGTHS = (32, 64, 96)  # frames
 _LONGEST = 192  # tokens of an answer
 _DRAWN = 200  # scenes for what is right by chance
 Numbers = dict[str, float]
+
+
+class EvaluationError(ValueError):
+    """Clips or a checkpoint that cannot be read."""
 
 
 def evaluate(
@@ -39,18 +43,29 @@ def evaluate(
 ) -> dict[str, dict[str, Numbers]]:
     """Of each length of clip, of the models in the folder `weights`: the shares of facts right of each that is there
     ("target", "noise", "near", "other"), and by chance; and of each draft the share of tokens "foreseen", how many
-    "misses" there are and the share of them that is "wording". `most` bounds the clips of a length. Raises ValueError
-    where a model cannot be read."""
-    found: dict[str, dict[str, Numbers]] = {}
-    models = {target: load(str(weights / target))}
-    models |= {role: load(str(weights / role), field="draft") for role in DRAFTS if (weights / role).exists()}
-    for frames in LENGTHS:
-        data = SmallEvents(path=clips, ask="all", frames=frames)
-        samples = data.samples()
-        videos = list(dict.fromkeys(sample.video for sample in samples))[:most]
-        samples = [sample for sample in samples if sample.video in videos]
-        found[str(frames)] = _Evaluation(data, samples, models, target).numbers()
-    return found
+    "misses" there are and the share of them that is "wording". `clips` is a folder of clips (None: the bundled ones),
+    `most` bounds the clips of a length. Raises EvaluationError for what cannot be read."""
+    try:
+        asked = [SmallEvents(path=clips, ask="all", frames=frames) for frames in _lengths(clips)]
+        models = {target: load(str(weights / target))}
+        models |= {role: load(str(weights / role), field="draft") for role in DRAFTS if (weights / role).exists()}
+    except ValueError as error:
+        raise EvaluationError(str(error)) from error
+    return {str(data.frames): _Evaluation(data, _first(data, most), models, target).numbers() for data in asked}
+
+
+def _lengths(clips: str | None) -> list[int]:
+    """The numbers of frames of the clips."""
+    SmallEvents(path=clips, ask="all", frames=None).samples()  # raises for a listing that cannot be read
+    lines = (Path(clips or CLIPS) / "clips.jsonl").read_text().splitlines()
+    return sorted({json.loads(line)["frames"] for line in lines if line.strip()})
+
+
+def _first(data: SmallEvents, most: int | None) -> list[Sample]:
+    """The questions about the first clips."""
+    samples = data.samples()
+    videos = list(dict.fromkeys(sample.video for sample in samples))[:most]
+    return [sample for sample in samples if sample.video in videos]
 
 
 def write(report: dict[str, dict[str, Numbers]], file: Path) -> None:
