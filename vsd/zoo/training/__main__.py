@@ -1,0 +1,94 @@
+"""Trains the bundled pairs: ``python -m vsd.zoo.training [--family F] [--stage S] (--minutes M | --steps N) ...``
+
+Stages in order: tower, target, near, other, evaluate; without --stage all of them. A stage that was stopped goes on
+where its state was last kept (each minute, and when it is interrupted); the same command starts it again. State, curves
+(JSON lines) and the evaluation are in --work, checkpoints in --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from vsd.zoo.training import FAMILIES
+from vsd.zoo.training.evaluate import EvaluationError, evaluate, table, write
+from vsd.zoo.training.models import ROLES
+from vsd.zoo.training.run import Budget
+from vsd.zoo.training.stages import PEAKS, Training
+
+MINUTES = {"tower": 10.0, "target": 50.0, "near": 20.0, "other": 15.0}
+"""Of one core, for each family."""
+STAGES = ("tower", *ROLES, "evaluate")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    stages = args.stage or STAGES
+    try:
+        budgets = {stage: _budget(args, stage) for stage in stages if stage in MINUTES}
+    except ValueError as error:
+        parser.error(str(error))
+    for family in args.family or FAMILIES:
+        for stage in stages:
+            try:
+                _evaluate(args, family) if stage == "evaluate" else _train(args, family, stage, budgets[stage])
+            except (FileNotFoundError, EvaluationError) as error:
+                parser.error(str(error))
+
+
+def _budget(args: argparse.Namespace, stage: str) -> Budget:
+    told = args.minutes is not None or args.steps is not None
+    return Budget(steps=args.steps, minutes=args.minutes if told else MINUTES[stage])
+
+
+def _train(args: argparse.Namespace, family: str, stage: str, budget: Budget) -> None:
+    Training(
+        family=FAMILIES[family],
+        budget=budget,
+        work=args.work,
+        out=_weights(args),
+        seed=args.seed,
+        heads=args.heads == "tail",
+        device=args.device,
+        peaks=PEAKS | ({stage: args.peak} if args.peak else {}),
+    ).stage(stage)
+
+
+def _evaluate(args: argparse.Namespace, family: str) -> None:
+    target = "target" if args.heads == "tail" else "target-plain"
+    report = evaluate(_weights(args) / family, target=target, clips=args.clips, most=args.most)
+    write(report, args.work / family / f"evaluation-{target}.json")
+    print(table(report))
+
+
+def _weights(args: argparse.Namespace) -> Path:
+    return args.out or args.work / "weights"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m vsd.zoo.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in their order")
+    parser.add_argument("--minutes", type=float, help=f"of training a stage; default: {MINUTES}")
+    parser.add_argument("--steps", type=int, help="instead of minutes: the same weights each time")
+    parser.add_argument("--work", type=Path, default=Path("runs/zoo"), help="where state and curves are kept")
+    parser.add_argument("--out", type=Path, help="where checkpoints are written; default: weights in --work")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
+    heads = "which layers of a target must state the facts; with none it is named target-plain"
+    parser.add_argument("--heads", choices=("tail", "none"), default="tail", help=heads)
+    parser.add_argument("--peak", type=float, help=f"learning rate; default: {PEAKS}")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clips", help="folder of clips to evaluate on; default: the bundled ones")
+    parser.add_argument("--most", type=int, help="clips of each length to evaluate on")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""A training run: the loop of every stage, its schedule and its state, which is kept in one file.
+
+Whatever is random in a step is drawn from the step's own number, so a run that was stopped goes on with the batches
+that it would have seen. With a budget in steps it ends with the same weights bit by bit; with one in minutes the
+schedule goes by the time spent in training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor, nn
+
+Shares = dict[str, float]
+"""Numbers of a step, by name."""
+_CONSOLE = Console(soft_wrap=True, highlight=False)
+_SAVE_S = 60.0
+_LOG = 25  # steps
+_RECENT = 50  # steps that a line is a mean of
+_WARM, _LAST = 0.03, 0.02  # share of the budget in which the rate rises; what is left of it at the end
+_DECAY = 0.05
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a stage trains: one of the two is given."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError(f"budget: must be in steps or in minutes, got {self.steps} and {self.minutes}")
+        given = self.minutes if self.steps is None else self.steps
+        if given is not None and given <= 0:
+            raise ValueError(f"budget: must be positive, got {given}")
+
+    def spent(self, step: int, seconds: float) -> float:
+        """The share that is spent, 1 or more at the end."""
+        return step / self.steps if self.steps else seconds / (60 * (self.minutes or 1))
+
+    def share(self, part: float) -> Budget:
+        """A part of it."""
+        if self.steps:
+            return Budget(steps=max(1, round(self.steps * part)))
+        return Budget(minutes=(self.minutes or 0) * part)
+
+
+class Stage(Protocol):
+    """What is learnt. `parts` are all modules whose weights change, or are needed to go on."""
+
+    peak: float
+    parts: nn.ModuleDict
+
+    def loss(self, step: int, spent: float) -> tuple[Tensor, Shares]:
+        """The loss of a step, when this share of the budget is spent, and what is worth a curve."""
+
+
+def rate(spent: float) -> float:
+    """The learning rate's share of its peak: a short rise, then half a cosine."""
+    falling = _LAST + (1 - _LAST) * 0.5 * (1 + math.cos(math.pi * min(1.0, spent)))
+    return min(1.0, (spent + 1e-3) / _WARM) * falling
+
+
+class Run:
+    """A stage in training. State is read from `file` if it is there; `curve` gets a JSON line every few steps."""
+
+    def __init__(self, stage: Stage, budget: Budget, file: Path) -> None:
+        self.stage, self.budget, self.file = stage, budget, file
+        self.step, self.seconds = 0, 0.0
+        self._weights = [weight for weight in stage.parts.parameters() if weight.requires_grad]
+        self._optimizer = _optimizer(self._weights)
+        self._recent: deque[Shares] = deque(maxlen=_RECENT)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            self._restore()
+        self._forget_later_lines()
+
+    @property
+    def curve(self) -> Path:
+        return self.file.with_suffix(".jsonl")
+
+    @property
+    def spent(self) -> float:
+        return self.budget.spent(self.step, self.seconds)
+
+    def train(self, stop: int | None = None) -> bool:
+        """Trains until the budget is spent, or to step `stop`; the state is kept whatever ends it. Says whether the
+        budget is spent."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+        )
+        try:
+            with Progress(*columns, console=_CONSOLE, transient=True) as progress:
+                self._loop(progress, stop)
+        finally:
+            self.save()
+        return self.spent >= 1
+
+    def save(self) -> None:
+        """Writes the state; a file is there at any time."""
+        state = {
+            "parts": self.stage.parts.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        new = self.file.with_suffix(".new")
+        torch.save(state, new)
+        new.replace(self.file)
+
+    def _loop(self, progress: Progress, stop: int | None) -> None:
+        task = progress.add_task(self.file.stem, total=1.0, note="")
+        saved = time.monotonic()
+        while self.spent < 1 and (stop is None or self.step < stop):
+            began = time.monotonic()
+            loss = self._learn()
+            now = time.monotonic()
+            self.seconds += now - began
+            progress.update(task, completed=self.spent, note=f"step {self.step}, loss {loss:.3f}")
+            if self.step % _LOG == 0 or self.spent >= 1:
+                self._log(progress.console)
+            if now - saved > _SAVE_S:
+                self.save()
+                saved = now
+
+    def _learn(self) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.stage.peak * rate(self.spent)
+        loss, shares = self.stage.loss(self.step, self.spent)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._weights, 1.0)
+        self._optimizer.step()
+        self.step += 1
+        self._recent.append({"loss": loss.item(), **shares})
+        return loss.item()
+
+    def _log(self, console: Console) -> None:
+        names = dict.fromkeys(name for shares in self._recent for name in shares)
+        means = {name: _mean(shares[name] for shares in self._recent if name in shares) for name in names}
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), **means}
+        with self.curve.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        console.print(f"{self.file.stem}: " + ", ".join(f"{name} {value}" for name, value in line.items()))
+
+    def _restore(self) -> None:
+        saved = torch.load(self.file, map_location=self._weights[0].device, weights_only=True)
+        self.stage.parts.load_state_dict(saved["parts"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.seconds = saved["step"], saved["seconds"]
+
+    def _forget_later_lines(self) -> None:
+        """Of steps that were lost, since their state was not kept."""
+        if self.curve.exists():
+            lines = self.curve.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
+            self.curve.write_text("".join(kept))
+
+
+def _mean(values: Iterable[float]) -> float:
+    return round(float(np.mean(list(values))), 4)
+
+
+def _optimizer(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": _DECAY},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=True)

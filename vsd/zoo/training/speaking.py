@@ -1,0 +1,112 @@
+"""How a language model learns to answer: from the features of a finished tower, on pruned prompts and full ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from vsd.zoo.small_events.habits import TARGET, Habit
+from vsd.zoo.training.batches import Batch, Batches
+from vsd.zoo.training.family import Family
+from vsd.zoo.training.lessons import lesson_at
+from vsd.zoo.training.models import processor_of
+from vsd.zoo.training.prompts import IGNORED, Prompter
+from vsd.zoo.training.run import Shares
+from vsd.zoo.training.statements import StatementHeads
+from vsd.zoo.training.store import Store
+from vsd.zoo.training.words import Facts
+
+FACT_WEIGHT = 3.0
+"""Of a fact's word in the loss; wording, which cannot be known, has 1."""
+_HEADS_WEIGHT = 0.4
+
+
+class SpeakingStage:
+    """`model` has a finished tower, whose weights stay; `heads` are the layers that must state the facts, from 1 on."""
+
+    def __init__(
+        self,
+        family: Family,
+        model: Any,
+        *,
+        peak: float,
+        heads: Sequence[int],
+        habit: Habit = TARGET,
+        seed: int = 0,
+        store: Store | None = None,
+        rows: int = 32,
+    ) -> None:
+        self.peak = peak
+        self._family, self._model, self._seed = family, model, seed
+        family.tower(model).requires_grad_(False)
+        processor: Any = processor_of(family)
+        self._prompter = Prompter(processor)
+        self._facts = Facts(processor.tokenizer)
+        self._store = store or Store(family, model, seed=seed)
+        behind = len(family.closing(model))
+        self._batches = Batches(family, self._prompter, self._store, behind=behind, habit=habit, rows=rows)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = {str(layer): StatementHeads(model.config.text_config.hidden_size) for layer in heads}
+        self.parts = nn.ModuleDict({"model": model, "heads": nn.ModuleDict(made).to(model.device)})
+        self._weight_W = torch.ones(model.config.text_config.vocab_size, device=model.device)
+        self._weight_W[self._facts.tokens] = FACT_WEIGHT
+
+    def loss(self, step: int, spent: float) -> tuple[Tensor, Shares]:
+        self._store.advance(step)
+        rng = np.random.default_rng([self._seed, step, 5])
+        return self.loss_on(self._batches.draw(lesson_at(spent), rng))
+
+    def loss_on(self, batch: Batch) -> tuple[Tensor, Shares]:
+        """The answers' mean cross-entropy, facts weighted, and that of the heads; and which facts are right."""
+        batch = batch.to(self._model.device)
+        heads: Any = self.parts["heads"]
+        states = self.states(batch)
+        told = batch.labels_BS != IGNORED
+        logits = self._model.lm_head(states[-1][told])
+        labels = batch.labels_BS[told]
+        said = cross_entropy(logits, labels, weight=self._weight_W)
+        shares = self._right(batch, logits.argmax(-1)) | {"said": said.item()}
+        if not len(heads):
+            return said, shares
+        asked = (batch.stated_BSF != IGNORED).any(-1)
+        stated = [head.loss(states[int(layer)][asked], batch.stated_BSF[asked]) for layer, head in heads.items()]
+        heads_loss = torch.stack(stated).mean()
+        return said + _HEADS_WEIGHT * heads_loss, shares | {"stated": heads_loss.item()}
+
+    def states(self, batch: Batch) -> list[Tensor]:
+        """The states (B, S, D) of the text behind the video after each layer, and behind the last norm."""
+        embed = self._model.get_input_embeddings()
+        before = embed(torch.tensor(self._prompter.before, device=embed.weight.device))
+        parts = (before, self._family.closing(self._model))
+        front, closing = (part.expand(len(batch.text_BS), -1, -1) for part in parts)
+        positions = batch.positions_BPT.transpose(0, 1)
+        output = self._model.model.language_model(
+            inputs_embeds=torch.cat((front, batch.features_BKD, closing, embed(batch.text_BS)), 1),
+            position_ids=positions if len(positions) > 1 else positions[0],
+            # Padding stands on the right, so causality alone hides it. Handing over the mask also keeps the library
+            # from reading the gaps of dropped positions as borders of packed sequences.
+            attention_mask={"full_attention": None},
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        width = batch.text_BS.shape[1]
+        return [hidden[:, -width:] for hidden in (*output.hidden_states[:-1], output.last_hidden_state)]
+
+    @torch.no_grad()
+    def _right(self, batch: Batch, best_X: Tensor) -> Shares:
+        """The share of facts whose word is the likeliest one, by kind and over all kinds."""
+        told = batch.labels_BS != IGNORED
+        labels = batch.labels_BS[told].tolist()
+        right: dict[str, list[bool]] = {}
+        for kind, label, best in zip(self._facts.kinds(labels), labels, best_X.tolist(), strict=True):
+            if kind is not None:
+                right.setdefault(kind, []).append(label == best)
+        everything = [hit for hits in right.values() for hit in hits]
+        shares = {"facts": everything, **right} if not batch.full else {"facts, full": everything}
+        return {name: float(np.mean(hits)) for name, hits in shares.items() if hits}

@@ -1,0 +1,94 @@
+"""The stages of a family, each from what the ones before have left in the work folder: tower, target, near, other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vsd.zoo.small_events.habits import OTHER, TARGET, Habit
+from vsd.zoo.training import tower
+from vsd.zoo.training.export import export
+from vsd.zoo.training.family import Family
+from vsd.zoo.training.mimic import MimicStage
+from vsd.zoo.training.models import SIZES, build
+from vsd.zoo.training.run import Budget, Run, Stage
+from vsd.zoo.training.speaking import SpeakingStage
+
+PEAKS = {"target": 1.2e-3, "near": 3e-3, "other": 3e-3}  # learning rates; a deep model forgets at 2e-3
+HEADS = {"target": (2, 4, 6, 8), "near": (2,), "other": (2,)}
+HABITS: dict[str, Habit] = {"target": TARGET, "near": TARGET, "other": OTHER}
+_MIMIC = 0.3  # of the budget of `near`, for its tower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How and where a family is trained: state, curves and towers in `work`, checkpoints in `out`. `peaks` are learning
+    rates by role; without `heads` on its layers, a target is named `target-plain`."""
+
+    family: Family
+    budget: Budget
+    work: Path
+    out: Path
+    seed: int = 0
+    heads: bool = True
+    device: str = "cpu"
+    peaks: dict[str, float] = field(default_factory=lambda: dict(PEAKS))
+
+    @property
+    def folder(self) -> Path:
+        """Of the family's state and curves."""
+        return self.work / self.family.name
+
+    def stage(self, name: str, stop: int | None = None) -> bool:
+        """Trains a stage, or goes on with it, to the end of its budget or to step `stop`. Says whether it has come to
+        its end; what it makes is there then. Raises FileNotFoundError where a stage before it is missing."""
+        if name == "tower":
+            return self._tower(stop)
+        if name == "near":
+            own = self.folder / "near-tower-done.pt"
+            if not own.exists() and not self._mimic(own, stop):
+                return False
+            return self._speak(name, own, self.budget.share(1 - _MIMIC), stop)
+        return self._speak(name, self._eyes, self.budget, stop)
+
+    @property
+    def _eyes(self) -> Path:
+        """The finished tower of the target."""
+        return self.folder / "tower-done.pt"
+
+    def _model(self, role: str) -> Any:
+        return build(self.family, SIZES[role], seed=self.seed).to(self.device)
+
+    def _tower(self, stop: int | None) -> bool:
+        model = self._model("target")
+        done = self._train(tower.TowerStage(self.family, model, seed=self.seed), self.budget, "tower", stop)
+        if done:
+            tower.finish(self.family, model)
+            tower.write(self.family, model, self._eyes)
+        return done
+
+    def _mimic(self, file: Path, stop: int | None) -> bool:
+        teacher, model = self._model("target"), self._model("near")
+        tower.read(self.family, teacher, self._eyes)
+        stage = MimicStage(self.family, teacher, model, seed=self.seed)
+        done = self._train(stage, self.budget.share(_MIMIC), "near-tower", stop)
+        if done:
+            tower.write(self.family, model, file)
+        return done
+
+    def _speak(self, role: str, eyes: Path, budget: Budget, stop: int | None) -> bool:
+        model = self._model(role)
+        tower.read(self.family, model, eyes)
+        plain = role == "target" and not self.heads
+        heads = () if plain else HEADS[role]
+        peak, habit = self.peaks[role], HABITS[role]
+        stage = SpeakingStage(self.family, model, peak=peak, heads=heads, habit=habit, seed=self.seed)
+        name = f"{role}-plain" if plain else role
+        done = self._train(stage, budget, name, stop)
+        if done:
+            export(self.family, model, self.out / self.family.name / name)
+        return done
+
+    def _train(self, stage: Stage, budget: Budget, name: str, stop: int | None) -> bool:
+        return Run(stage, budget, self.folder / f"{name}.pt").train(stop)
