@@ -83,5 +83,6 @@ class Facts:
         return [ids[0] for ids in found]
 
 
-def _forms(word: str) -> tuple[str, str, str]:
-    return f" {word}", word, word.capitalize()
+def _forms(word: str) -> tuple[str, ...]:
+    """As it may stand in a text: within a sentence or at its beginning, and first of all."""
+    return tuple(before + form for before in (" ", "") for form in (word, word.capitalize()))
