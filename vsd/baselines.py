@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from vsd import disk
+from vsd.faults import warn_once
 from vsd.record import trace_from
 from vsd.types import Sample, Trace
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +40,12 @@ class BaselineCache:
             disk.write_whole(self._file(sample), json.dumps(asdict(trace)))
         except (OSError, disk.CannotWrite) as error:
             cause = error.__cause__ or error
-            _warn(self.folder, getattr(cause, "strerror", None) or str(cause))
+            why = getattr(cause, "strerror", None) or str(cause)
+            warn_once(f"baseline_folder: {self.folder} takes no more baselines ({why}); this run measures its own")
 
     def _file(self, sample: Sample) -> Path:
         key = {**self.setting, "id": sample.id, "question": sample.question, "video": file_identity(sample.video)}
         return self.folder / f"{fingerprint(key)}.json"
-
-
-@cache  # once for each reason
-def _warn(folder: Path, reason: str) -> None:
-    log.warning("baseline_folder: %s takes no more baselines (%s); this run measures its own", folder, reason)
 
 
 def fingerprint(value: Any) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 
 import torch
 
-from vsd.fields import first_line
+from vsd.fields import reason
 from vsd.types import SampleError
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,3 @@ def left_out(what: str) -> Iterator[None]:
 def warn_once(text: str) -> None:
     """Log a warning; `warn_once.cache_clear` lets the next one of this text through."""
     log.warning(text)
-
-
-def reason(error: BaseException) -> str:
-    """An error's first line, with its name where that says what the line leaves out."""
-    line, name = first_line(error), type(error).__name__
-    return line if isinstance(error, (ValueError, RuntimeError)) or line == name else f"{name}: {line}"

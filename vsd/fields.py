@@ -16,6 +16,12 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def reason(error: BaseException) -> str:
+    """An error's first line, with its name where that says what the line leaves out."""
+    line, name = first_line(error), type(error).__name__
+    return line if isinstance(error, (ValueError, RuntimeError)) or line == name else f"{name}: {line}"
+
+
 def shortened(value: object) -> str:
     """The value as it is written in Python, on one line that is not too long."""
     text = repr(value)

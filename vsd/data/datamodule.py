@@ -11,9 +11,9 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from vsd.baselines import file_stamp
-from vsd.faults import reason
-from vsd.types import Sample, Video
-from vsd.video import BadVideo, read
+from vsd.faults import of_sample
+from vsd.types import Sample, SampleError, Video
+from vsd.video import read
 
 Read = Callable[[str, int], Video]
 
@@ -44,11 +44,10 @@ class VideoDataset(Dataset[Item]):
         sample = self.samples[index]
         stamp = file_stamp(sample.video)
         try:
-            video = self.read(sample.video, self.frames)
-        except BadVideo as error:
+            with of_sample("video"):
+                video = self.read(sample.video, self.frames)
+        except SampleError as error:
             return Item(sample=sample, stamp=stamp, failure=str(error))
-        except Exception as error:  # a reader's own, such as for a name that is no UTF-8
-            return Item(sample=sample, stamp=stamp, failure=f"video: {reason(error)}")
         return Item(sample=sample, stamp=stamp, video=video, warnings=_warnings(video, self.frames))
 
 

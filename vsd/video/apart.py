@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from vsd.child import ChildDied, ChildError, ChildProcess, ChildTimeout, send_stream
-from vsd.fields import first_line
+from vsd.fields import reason
 from vsd.types import Video
 from vsd.video.base import BadVideo
 from vsd.video.reading import Scaling, Shown, collect, stream
@@ -103,7 +103,7 @@ def serve(pipe: Connection) -> None:
         except ConnectionError:
             raise
         except Exception as error:
-            pipe.send(BadVideo(path, f"it cannot be read: {type(error).__name__}: {first_line(error)}"))
+            pipe.send(BadVideo(path, f"it cannot be read: {reason(error)}"))
         else:
             pipe.send(_END)
 
