@@ -58,12 +58,15 @@ def reader() -> Iterator[ReaderProcess]:
 
 
 def test_the_same_frames_as_here(reader: ReaderProcess, tmp_path: Path) -> None:
+    assert reader.measure(write_video(tmp_path / "first.mp4")) == (20, HEIGHT, WIDTH)
+    assert (process := reader._child.pid) is not None
     for name, frames in (("a.mp4", 5), ("b.ts", 100), ("c.avi", 1)):
         path = write_video(tmp_path / name)
         there, here = reader.read(path, frames), read(path, frames)
         np.testing.assert_array_equal(there.frames, here.frames)
         np.testing.assert_array_equal(there.seconds, here.seconds)
         assert reader.measure(path) == measure(path) == (20, HEIGHT, WIDTH)
+    assert reader._child.pid == process  # one for all of them
 
 
 def test_the_same_reasons_as_here(reader: ReaderProcess, tmp_path: Path) -> None:

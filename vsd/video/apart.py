@@ -38,12 +38,16 @@ class ReaderProcess:
 
     def measure(self, path: str | Path) -> tuple[int, int, int]:
         """See `vsd.video.measure`."""
-        shown = next(shown for shown in self._events(path, 0) if isinstance(shown, Shown))
+        *_, shown = self._shown(path)
         return shown.total, shown.height, shown.width
 
     def close(self) -> None:
         """End the process."""
         self._child.close()
+
+    def _shown(self, path: str | Path) -> list[Shown]:
+        """What is said before any frame, to the end: a process that is left in the midst of a file is lost."""
+        return [event for event in self._events(path, 0) if isinstance(event, Shown)]
 
     def _events(self, path: str | Path, frames: int) -> Iterator[Shown | np.ndarray]:
         self._start(path)
