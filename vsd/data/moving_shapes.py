@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts
-from vsd.data.folder import expanded
+from vsd.data.listing import check_named, listing_of, rows_of
 from vsd.data.scoring import plain
-from vsd.fields import is_whole, require, require_one_of, shortened
+from vsd.fields import is_whole, require, require_one_of
 from vsd.types import Sample, Score
 from vsd.zoo import CLIPS
 from vsd.zoo.score import score
@@ -40,18 +39,9 @@ class MovingShapes:
     def samples(self) -> list[Sample]:
         """The samples in the order of clips.jsonl. Raises ValueError if there is none, or a field of a line is not what
         it must be."""
-        folder = expanded(self.path) if self.path else CLIPS
-        listing = folder / "clips.jsonl"
-        if not listing.is_file():
-            raise ValueError(f"data.path: must be a folder with a clips.jsonl, got {str(folder)!r}")
-        lines = [(number, line) for number, line in enumerate(listing.read_bytes().split(b"\n"), 1) if line.strip()]
-        if not lines:
-            raise ValueError(f"data.path: clips.jsonl must hold at least one sample, got {str(listing)!r}")
-        found = [
-            sample
-            for number, line in lines
-            for sample in _samples(folder, f"data.path: line {number} of {str(listing)!r}", line, self.ask)
-        ]
+        listing = listing_of(self.path, CLIPS)
+        rows = rows_of(listing, thing="sample")
+        found = [sample for where, row in rows for sample in _samples(listing.parent, where, row, self.ask)]
         require("data.ask", f"something that {listing} asks", self.ask, bool(found))
         return found
 
@@ -63,13 +53,7 @@ class MovingShapes:
         return {"facts": Score(sum(right.values()), sum(asked.values())), **plain(sample, text)}
 
 
-def _samples(folder: Path, where: str, line: bytes, ask: str) -> list[Sample]:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        row = None
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: must be a JSON object, got {shortened(line.decode(errors='replace').strip())}")
+def _samples(folder: Path, where: str, row: Mapping[str, Any], ask: str) -> list[Sample]:
     _check_row(where, row)
     found = list(_asked(folder, row, ask))
     for sample in found:
@@ -79,10 +63,7 @@ def _samples(folder: Path, where: str, line: bytes, ask: str) -> list[Sample]:
 
 def _check_row(where: str, row: Mapping[str, Any]) -> None:
     """ValueError unless the fields are there and of the types that a sample is made from; `check_sample` knows more."""
-    for name in ("id", "video", "question"):
-        demand(where, f"{name}", "there", None, name in row)
-    named = isinstance(row["id"], str) or is_whole(row["id"], least=0)
-    demand(where, "id", "text or a whole number", row["id"], named)
+    check_named(where, row, ("id", "video", "question"))
     for name in ("video", "question"):
         demand_text(where, name, row[name])
     demand_text(where, "reference", row.get("reference", ""), empty=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts, shortened
-from vsd.data.folder import expanded
+from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts
+from vsd.data.listing import check_named, listing_of, rows_of
 from vsd.data.scoring import plain
 from vsd.fields import is_whole, require, require_one_of, require_whole
 from vsd.types import Sample, Score
@@ -56,19 +55,16 @@ class SmallEvents:
     def samples(self) -> list[Sample]:
         """The samples in the order of clips.jsonl. Raises ValueError if there is none, or a field of a line is not what
         it must be."""
-        folder = expanded(self.path) if self.path else CLIPS
-        listing = folder / "clips.jsonl"
-        if not listing.is_file():
-            raise ValueError(f"data.path: must be a folder with a clips.jsonl, got {str(folder)!r}")
-        lines = [(number, line) for number, line in enumerate(listing.read_bytes().split(b"\n"), 1) if line.strip()]
-        if not lines:
-            raise ValueError(f"data.path: clips.jsonl must hold at least one clip, got {str(listing)!r}")
-        rows = [_row(f"data.path: line {number} of {str(listing)!r}", line) for number, line in lines]
+        listing = listing_of(self.path, CLIPS)
+        rows = []
+        for where, row in rows_of(listing, thing="clip"):
+            _check_row(where, row)
+            rows.append(row)
         lengths = {row["frames"] for row in rows if row.get("frames")}
         rows = [row for row in rows if self.frames is None or row.get("frames") in (None, self.frames)]
         rule = f"null or the frames of a clip of {listing} ({', '.join(map(str, sorted(lengths)))})"
         require("data.frames", rule, self.frames, bool(rows))
-        found = [sample for row in rows for sample in _asked(folder, row, self.kinds)]
+        found = [sample for row in rows for sample in _asked(listing.parent, row, self.kinds)]
         require("data.ask", f"something that {listing} asks", self.ask, bool(found))
         return found
 
@@ -104,18 +100,9 @@ def _sample(name: str, video: str, question: Mapping[str, Any]) -> Sample:
     )
 
 
-def _row(where: str, line: bytes) -> dict[str, Any]:
-    """A clip's line. Raises ValueError unless all of its fields are of their types, asked or not."""
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        row = None
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: must be a JSON object, got {shortened(line.decode(errors='replace').strip())}")
-    for name in ("id", "video", "questions"):
-        demand(where, name, "there", None, name in row)
-    named = isinstance(row["id"], str) or is_whole(row["id"], least=0)
-    demand(where, "id", "text or a whole number", row["id"], named)
+def _check_row(where: str, row: Mapping[str, Any]) -> None:
+    """ValueError unless all fields of a clip are of their types, asked or not."""
+    check_named(where, row, ("id", "video", "questions"))
     demand_text(where, "video", row["video"])
     frames = row.get("frames")
     demand(where, "frames", "a whole number, at least 1", frames, frames is None or is_whole(frames, least=1))
@@ -125,7 +112,6 @@ def _row(where: str, line: bytes) -> dict[str, Any]:
     for place, question in enumerate(questions, start=1):
         _check_question(where, f"question {place}", question)
         check_sample(f"{where}: question {place}", _sample(str(row["id"]), row["video"], question))
-    return row
 
 
 def _check_question(where: str, its: str, question: Mapping[str, Any]) -> None:
