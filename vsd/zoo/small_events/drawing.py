@@ -185,7 +185,7 @@ def _distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.nda
         return np.maximum(0.89 * abs(x) - 0.45 * (y + radius) + 0.04 * radius, y - 0.8 * radius)
     if shape == "diamond":
         return (abs(x) + abs(y)) * 0.8 - 0.95 * radius
-    arm = 0.36 * radius
+    arm = 0.3 * radius
     return np.minimum(
         np.maximum(abs(x) - arm, abs(y) - radius),
         np.maximum(abs(y) - arm, abs(x) - radius),

