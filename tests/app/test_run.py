@@ -300,7 +300,8 @@ def test_a_replaced_video_is_decoded_again(on_clips: Compose, fake: FakeEngine, 
 def test_a_finished_sample_outlives_its_video(
     configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path
 ) -> None:
-    (clips / "clips.jsonl").write_text('{"id": "a", "video": "a.mp4", "questions": [{"kind": "one", "text": "What?"}]}\n')
+    row = {"id": "a", "video": "a.mp4", "questions": [{"kind": "one", "text": "What?"}]}
+    (clips / "clips.jsonl").write_text(json.dumps(row))
     cfg = configure(f"data.path={clips}", "frames=4", "callbacks=quiet")
     first = app.run(cfg, tmp_path / "run")
     (clips / "a.mp4").unlink()

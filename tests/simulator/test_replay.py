@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
 
 import pytest
 
@@ -26,7 +25,7 @@ TIMES = Given(target=5.0, draft=1.0)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, video: Video) -> tuple[VideoLM, VideoLM]:
-    """A target and a draft that agrees with it on half of the tokens. The first answer ends with its 41st, some never do."""
+    """A target, and a draft that agrees with it on half of the tokens. The first answer ends with its 41st token."""
     root = tmp_path_factory.mktemp("replay")
     target, draft = (
         load(str(save_qwen(root / name, noise=noise)), dtype="float64") for name, noise in (("a", 0), ("b", 0.003))
@@ -63,7 +62,8 @@ def told(trace: Trace) -> list[Round]:
 
 
 def replayed(traces: list[Trace], parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
-    setting = Setting(times=TIMES, acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, ratio=RATIO, visual=1)
+    same = {"times": TIMES, "ratio": RATIO, "visual": 1}
+    setting = Setting(acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, **same)  # type: ignore[arg-type]
     return [record.trace for record in simulate(setting) if record.trace is not None]
 
 
