@@ -1,7 +1,7 @@
 """The bundled models are real checkpoints, small enough to commit, that see what they are shown and speculate.
 
-What they are good for is measured on all clips by `python -m vsd.zoo.training --stage evaluate`. Here are few facts, so
-the bounds are some two standard errors wider.
+How good they are is measured on all clips by `python -m vsd.zoo.training --stage evaluate`. Here are few facts (56 of a
+family), so the bounds are some two standard errors wider than what is asked of all.
 """
 
 import pytest
@@ -41,21 +41,20 @@ def test_weights_are_stored_in_bfloat16(family: str, role: str) -> None:
 
 @both
 def test_a_target_and_its_other_draft_see_alike(family: str) -> None:
-    """Bit by bit the same tower; that of `near` is its own."""
+    """Bit by bit the same tower; that of `near` is its own, and smaller."""
     models = {role: load(f"zoo:{family}/{role}") for role in ROLES}
     towers = {role: RECIPES[family].tower(model.model).state_dict() for role, model in models.items()}
-    assert all(value.equal(towers["other"][name]) for name, value in towers["target"].items())
     assert towers["other"].keys() == towers["target"].keys()
-    assert sum(value.numel() for value in towers["near"].values()) < sum(
-        value.numel() for value in towers["target"].values()
-    )
+    assert all(value.equal(towers["other"][name]) for name, value in towers["target"].items())
+    sizes = {role: sum(value.numel() for value in tower.values()) for role, tower in towers.items()}
+    assert sizes["near"] < sizes["target"] / 2
     assert {model.rope for model in models.values()} == {"trained"}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def report(request: pytest.FixtureRequest) -> Report:
-    """Of one clip of each length: two questions, in full prompts, from the mp4."""
-    return evaluate(WEIGHTS / request.param, ask=("one", "two"), most=1)
+    """Of one clip of each length, asked for two events, in full prompts, from the mp4."""
+    return evaluate(WEIGHTS / request.param, ask="two", most=1)
 
 
 def mean(report: Report, model: str, name: str) -> float:
@@ -64,7 +63,7 @@ def mean(report: Report, model: str, name: str) -> float:
 
 def test_targets_say_what_they_see_at_each_length(report: Report) -> None:
     assert set(report) == {"32", "64", "96"}
-    assert all(models["target"]["facts"] >= 0.85 for models in report.values())
+    assert all(models["target"]["facts"] >= 0.8 for models in report.values())
     assert mean(report, "target", "facts") >= 0.9
 
 
@@ -81,7 +80,8 @@ def test_drafts_foresee_most_of_their_targets_tokens_and_not_all(report: Report,
 def test_other_drafts_differ_in_wording_too(report: Report) -> None:
     drafts = [models["other"] for models in report.values()]
     misses = sum(draft["misses"] for draft in drafts)
-    assert sum(draft["wording"] * draft["misses"] for draft in drafts) >= 0.3 * misses
+    assert misses > 20
+    assert sum(draft["wording"] * draft["misses"] for draft in drafts) >= 0.25 * misses
 
 
 @both
