@@ -14,8 +14,6 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vsd.zoo import ROPES
-
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = sorted(
     folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("experiment", "hydra")
@@ -24,8 +22,6 @@ OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / gro
 METHODS = {"pruner", "drafter", "verifier", "parallelism", "data"}
 # Not in the YAML, and why: there is nothing to remove.
 LEFT_OUT = {("vsd.pruners.none.NoPruner", "ratio")}
-# Belongs to the checkpoint that an option names, like its path: how its model was taught.
-OF_THE_CHECKPOINT = {("vsd.models.load", "rope")}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -58,7 +54,7 @@ def differences(node: DictConfig) -> list[tuple[str, Any, Any]]:
     found = []
     for name in given:
         default = parameters[name].default
-        if default is inspect.Parameter.empty or (node._target_, name) in OF_THE_CHECKPOINT:
+        if default is inspect.Parameter.empty:
             continue
         if plain(node[name]) != plain(default):
             found.append((name, plain(node[name]), default))
@@ -100,10 +96,13 @@ def test_what_stands_in_the_dials_themselves() -> None:
 
 
 @pytest.mark.parametrize(("option", "family"), [("tiny_qwen", "qwen2_5_vl"), ("tiny_llava", "llava_onevision")])
-def test_bundled_pairs_are_asked_as_they_were_taught(option: str, family: str) -> None:
-    cfg = composed(f"target={option}")
-    assert (cfg.target.path, cfg.target.rope) == (f"zoo:{family}/target", ROPES[family])
-    assert (cfg.draft.path, cfg.draft.rope) == (f"zoo:{family}/draft", ROPES[family])
+def test_bundled_models_are_asked_as_they_were_taught(option: str, family: str) -> None:
+    near, other = composed(f"target={option}"), composed(f"target={option}", f"draft={option}_other")
+    assert near.target == other.target
+    assert [cfg.path for cfg in (near.target, near.draft, other.draft)] == [
+        f"zoo:{family}/{role}" for role in ("target", "near", "other")
+    ]
+    assert {cfg.rope for cfg in (near.target, near.draft, other.draft)} == {"trained"}
 
 
 def test_a_target_that_drafts_for_itself_is_one_model() -> None:

@@ -8,12 +8,11 @@ from dataclasses import replace
 import pytest
 
 from vsd import quality, stats
-from vsd.data.moving_shapes import MovingShapes
 from vsd.data.scoring import scored
+from vsd.data.small_events import SmallEvents
 from vsd.record import Record
 from vsd.report.numbers import numbers
 from vsd.types import Sample, SampleError, Score, Trace
-from vsd.zoo import shapes
 
 LETTERS = {"reference": "B", "options": ("red", "blue")}
 SECONDS = {"decode": 1.0, "first_token": 1.0, "total": 2.0}
@@ -27,7 +26,7 @@ def record(
     ours: str, theirs: str | None = None, *, video: str = "a.mp4", tokens: tuple[int, ...] = (1, 2, 3), **sample: object
 ) -> Record:
     asked = Sample(id=f"{video}{ours}", video=video, question="?", **sample)  # type: ignore[arg-type]
-    scorer = MovingShapes().score
+    scorer = SmallEvents().score
     return Record(
         sample=asked,
         trace=trace(tokens),
@@ -77,13 +76,12 @@ def test_choices_are_counted() -> None:
 
 
 def test_facts_are_pooled_over_the_samples() -> None:
-    scene = shapes.scene(4)
-    from vsd.zoo.score import score
-
-    text = f"The video shows one coloured shape on a {scene.texture} {scene.tone} background."
-    right, asked = score(text, scene.facts)
-    values = quality.summary([record(text, reference="x", facts=scene.facts)])
-    assert values["quality/facts"] == pytest.approx(sum(right.values()) / sum(asked.values()))
+    shape = {"about": "blue shape", "given": {"colour": "blue"}, "facts": {"size": "small", "motion": "up"}}
+    background = {**shape, "facts": {"texture": "flat", "tone": "dark", "company": "none"}}
+    facts = [{"kind": "one", "sections": [section]} for section in (shape, background)]
+    texts = ("The blue shape is a small blue circle. It moves down.", "The background is flat.")  # 1 of 2, 1 of 3
+    values = quality.summary([record(text, facts=each) for text, each in zip(texts, facts, strict=True)])
+    assert values["quality/facts"] == 2 / 5
     assert "quality/agreement" not in values
     assert "quality/retention" not in values
 

@@ -21,21 +21,22 @@ def test_defaults(configure: Compose) -> None:
     assert dials == {
         "ratio": 0.9,
         "gamma": 5,
-        "frames": 16,
+        "frames": 64,
         "temperature": 0,
         "max_new_tokens": 128,
         "limit": None,
         "shard": "0/1",
     }
-    assert (cfg.target.path, cfg.draft.path) == ("zoo:qwen2_5_vl/target", "zoo:qwen2_5_vl/draft")
+    assert (cfg.target.path, cfg.draft.path) == ("zoo:qwen2_5_vl/target", "zoo:qwen2_5_vl/near")
 
 
 @pytest.mark.parametrize(
     ("overrides", "draft"),
     [
-        (["target=tiny_llava"], "zoo:llava_onevision/draft"),
+        (["target=tiny_llava"], "zoo:llava_onevision/near"),
         (["target=qwen2_5_vl_32b"], "Qwen/Qwen2.5-VL-7B-Instruct"),
         (["target=llava_ov_72b"], "llava-hf/llava-onevision-qwen2-7b-ov-hf"),
+        (["target=tiny_llava", "draft=tiny_llava_other"], "zoo:llava_onevision/other"),
         (["target=tiny_llava", "draft=self"], "zoo:llava_onevision/target"),
         (["draft=none"], None),
         (["target=qwen2_5_vl_72b", "draft=qwen2_5_vl_3b"], "Qwen/Qwen2.5-VL-3B-Instruct"),

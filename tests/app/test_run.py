@@ -281,7 +281,7 @@ def test_what_changed_under_a_samples_id_is_decoded_again(
 ) -> None:
     cfg = configure(f"data.path={clips}", "frames=4", "callbacks=quiet")
     for question, calls in (("What?", 2), ("What?", 0), ("Why?", 2)):
-        row = {"id": "a", "video": "a.mp4", "question": question}
+        row = {"id": "a", "video": "a.mp4", "questions": [{"kind": "one", "text": question}]}
         (clips / "clips.jsonl").write_text(json.dumps(row) + "\n")
         fake.calls = 0
         assert app.run(cfg, tmp_path / "run")["samples/done"] == 1
@@ -300,7 +300,8 @@ def test_a_replaced_video_is_decoded_again(on_clips: Compose, fake: FakeEngine, 
 def test_a_finished_sample_outlives_its_video(
     configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path
 ) -> None:
-    (clips / "clips.jsonl").write_text('{"id": "a", "video": "a.mp4", "question": "What?"}\n')
+    row = {"id": "a", "video": "a.mp4", "questions": [{"kind": "one", "text": "What?"}]}
+    (clips / "clips.jsonl").write_text(json.dumps(row))
     cfg = configure(f"data.path={clips}", "frames=4", "callbacks=quiet")
     first = app.run(cfg, tmp_path / "run")
     (clips / "a.mp4").unlink()
@@ -355,9 +356,9 @@ def test_what_is_logged_is_what_is_written(on_clips: Compose, fake: FakeEngine, 
 
 
 def test_an_id_that_comes_twice_is_refused(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> None:
-    row = json.dumps({"id": 1, "video": "a.mp4", "question": "What?"})
+    row = json.dumps({"id": 1, "video": "a.mp4", "questions": [{"kind": "one", "text": "What?"}]})
     (clips / "clips.jsonl").write_text(f"{row}\n{row}\n")
-    with pytest.raises(UsageError, match=r"^data: the ids of samples must differ, got '1' more than once"):
+    with pytest.raises(UsageError, match=r"^data: the ids of samples must differ, got '1-one' more than once"):
         app.run(configure(f"data.path={clips}"), tmp_path / "run")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from tests.video.clips import truncate, write_video
 from vsd.data.base import parse_shard, select
 from vsd.data.datamodule import VideoData
 from vsd.data.folder import Folder
-from vsd.data.moving_shapes import MovingShapes
 from vsd.types import Sample
 
 
@@ -38,55 +36,6 @@ def test_shards_are_a_partition() -> None:
 def test_a_bad_shard_is_refused(shard: str) -> None:
     with pytest.raises(ValueError, match=r"shard: must be i/n"):
         parse_shard(shard)
-
-
-def test_bundled_clips() -> None:
-    found = MovingShapes().samples()
-    assert len(found) == len({sample.id for sample in found}) == 64
-    assert all(Path(sample.video).is_file() and sample.question and sample.facts["count"] for sample in found)
-
-
-def test_another_folder_of_clips(tmp_path: Path) -> None:
-    row = {"id": 7, "video": "x.mp4", "question": "?"}
-    (tmp_path / "clips.jsonl").write_text(json.dumps(row) + "\n\n")
-    assert MovingShapes(path=str(tmp_path)).samples() == [
-        Sample(id="7", video=str(tmp_path / "x.mp4"), question="?"),
-    ]
-
-
-def test_short_questions_are_asked_one_by_one() -> None:
-    choices, opens = (MovingShapes(ask=ask).samples() for ask in ("choice", "open"))
-    assert len({sample.id for sample in [*choices, *opens]}) == len(choices) + len(opens) == 256
-    for sample in choices:
-        listed = " ".join(f"{letter}. {option}" for letter, option in zip("ABCD", sample.options, strict=False))
-        assert sample.question.endswith(f" {listed} Answer with the letter.")
-        assert sample.reference in "ABCD"[: len(sample.options)]
-    assert not any(sample.options or "letter" in sample.question for sample in opens)
-    assert len({sample.video for sample in [*choices, *opens]}) == 64
-
-
-def test_what_is_not_asked_there_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "clips.jsonl").write_text(json.dumps({"id": 7, "video": "x.mp4", "question": "?"}))
-    with pytest.raises(ValueError, match=r"data\.ask: must be something that .* asks, got 'choice'"):
-        MovingShapes(path=str(tmp_path), ask="choice").samples()
-    with pytest.raises(ValueError, match=r"data\.ask: must be one of description, open, choice, got 'all'"):
-        MovingShapes(ask="all")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "a folder with a clips.jsonl"),
-        ("", "at least one sample"),
-        ('{"id": 1}', "line 1"),
-        ("no json", "line 1"),
-    ],
-)
-def test_a_bad_listing_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "clips.jsonl").write_text(content)
-    with pytest.raises(ValueError, match=message):
-        MovingShapes(path=str(tmp_path)).samples()
 
 
 def test_folder_takes_every_video_by_name(tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ def test_text_is_the_decoded_answer(pair: Pair, video: Video) -> None:
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 def test_the_pieces_of_a_text_are_the_text(video: Video, cut: int) -> None:
     """Characters of several tokens count with the one that completes them, and an answer may end inside one."""
-    engine = Engine(
-        target=load("zoo:qwen2_5_vl/target", rope="library"), parallelism=Autoregressive(), max_new_tokens=2
-    )
+    engine = Engine(target=load("zoo:qwen2_5_vl/target"), parallelism=Autoregressive(), max_new_tokens=2)
     said = "In the 日本 é there is 🎬 a red \n\n circle 日"
     tokens = tuple(engine.target.processor.tokenizer(said)["input_ids"])
     trace = replace(engine.run(video, QUESTION), tokens=tokens[: len(tokens) - cut])

@@ -25,9 +25,11 @@ def test_folder_missing(tmp_path: Path) -> None:
         load(str(tmp_path / "nowhere"), field="draft")
 
 
-def test_unknown_bundled_checkpoint() -> None:
-    with pytest.raises(ValueError, match=r"target\.path: a bundled checkpoint must be one of .*got 'zoo:none/target'"):
-        inspect("zoo:none/target")
+@pytest.mark.parametrize("name", ["zoo:none/target", "zoo:qwen2_5_vl", "zoo:qwen2_5_vl/draft", "zoo:", "zoo:../zoo"])
+def test_unknown_bundled_checkpoint(name: str) -> None:
+    rule = r"a bundled checkpoint must be one of \[.*'zoo:qwen2_5_vl/near', 'zoo:qwen2_5_vl/other', .*\]"
+    with pytest.raises(ValueError, match=rf"^target\.path: {rule}, got '{name}'$"):
+        inspect(name)
 
 
 def test_tokenizers_must_agree(pair: Pair, tmp_path: Path) -> None:

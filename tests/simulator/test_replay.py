@@ -6,43 +6,53 @@ from dataclasses import fields, replace
 
 import pytest
 
-from vsd.data.moving_shapes import MovingShapes
+from tests.zoo_in_code import save_qwen
 from vsd.engine import Engine
-from vsd.models import load
-from vsd.parallelism import Parallelism, Sequential
+from vsd.models import VideoLM, load
+from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.parallelism.pearl import Pearl
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Replay, rates, right
 from vsd.simulator.rehearsal import Setting, simulate
 from vsd.simulator.times import Given
-from vsd.types import Round, Trace
-from vsd.video import read
+from vsd.types import Round, Trace, Video
 
-LIMIT = 90  # cuts some of the answers
+RATIO = 0.1
+LIMIT = 60  # cuts some of the answers
+QUESTIONS = ("What is it?", "Why?", "Who moves?", "Where?", "How many?")
 TIMES = Given(target=5.0, draft=1.0)
 
 
-def recorded(parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
-    engine = Engine(
-        target=load("zoo:qwen2_5_vl/target", rope="library"),
-        draft=load("zoo:qwen2_5_vl/draft", rope="library"),
-        pruner=Uniform(ratio=0.9),
-        parallelism=parallelism,
-        gamma=gamma,
-        max_new_tokens=LIMIT,
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, video: Video) -> tuple[VideoLM, VideoLM]:
+    """A target, and a draft that agrees with it on half of the tokens. The first answer ends with its 41st token."""
+    root = tmp_path_factory.mktemp("replay")
+    target, draft = (
+        load(str(save_qwen(root / name, noise=noise)), dtype="float64") for name, noise in (("a", 0), ("b", 0.003))
     )
-    samples = MovingShapes().samples()[:5]
-    return [engine.run(read(sample.video, 16), sample.question) for sample in samples]
+    target.eos = draft.eos = frozenset()
+    alone = Engine(target=target, parallelism=Autoregressive(), max_new_tokens=LIMIT)
+    target.eos = draft.eos = frozenset({alone.run(video, QUESTIONS[0]).tokens[40]})
+    return target, draft
+
+
+def recorded(models: tuple[VideoLM, VideoLM], video: Video, parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
+    target, draft = models
+    pruner = Uniform(ratio=RATIO)
+    engine = Engine(
+        target=target, draft=draft, pruner=pruner, parallelism=parallelism, gamma=gamma, max_new_tokens=LIMIT
+    )
+    return [engine.run(video, question) for question in QUESTIONS]
 
 
 @pytest.fixture(scope="module")
-def sequential() -> list[Trace]:
-    return recorded(Sequential())
+def sequential(models: tuple[VideoLM, VideoLM], video: Video) -> list[Trace]:
+    return recorded(models, video, Sequential())
 
 
 @pytest.fixture(scope="module")
-def parallel() -> list[Trace]:
-    return recorded(Pearl(executor="inline"))
+def parallel(models: tuple[VideoLM, VideoLM], video: Video) -> list[Trace]:
+    return recorded(models, video, Pearl(executor="inline"))
 
 
 def told(trace: Trace) -> list[Round]:
@@ -52,7 +62,8 @@ def told(trace: Trace) -> list[Round]:
 
 
 def replayed(traces: list[Trace], parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
-    setting = Setting(times=TIMES, acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, ratio=0.9, visual=1)
+    same = {"times": TIMES, "ratio": RATIO, "visual": 1}
+    setting = Setting(acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, **same)  # type: ignore[arg-type]
     return [record.trace for record in simulate(setting) if record.trace is not None]
 
 

@@ -21,12 +21,12 @@ def listing_of(path: str | None, bundled: Path) -> Path:
     return listing
 
 
-def rows_of(listing: Path, *, thing: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def rows_of(listing: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The JSON objects of its lines, each behind the words with which a message about it begins. Raises ValueError for
-    a line that is none, and if there is no line, which is a `thing`."""
+    a line that is none, and if there is no line."""
     lines = [(number, line) for number, line in enumerate(listing.read_bytes().split(b"\n"), 1) if line.strip()]
     if not lines:
-        raise ValueError(f"data.path: clips.jsonl must hold at least one {thing}, got {str(listing)!r}")
+        raise ValueError(f"data.path: clips.jsonl must hold at least one clip, got {str(listing)!r}")
     for number, line in lines:
         where = f"data.path: line {number} of {str(listing)!r}"
         try:

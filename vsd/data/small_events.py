@@ -57,7 +57,7 @@ class SmallEvents:
         it must be."""
         listing = listing_of(self.path, CLIPS)
         rows = []
-        for where, row in rows_of(listing, thing="clip"):
+        for where, row in rows_of(listing):
             _check_row(where, row)
             rows.append(row)
         lengths = {row["frames"] for row in rows if row.get("frames")}

@@ -7,20 +7,17 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import vsd.zoo
+from vsd.data.small_events import SmallEvents
 from vsd.memory import release
 from vsd.models import Checkpoint, VideoLM
-from vsd.types import Video
+from vsd.types import Sample, Video
 from vsd.video import read
-from vsd.zoo import texts
 
-FAMILIES = tuple(vsd.zoo.ROPES)
-QUESTION = texts.DESCRIBE  # what the bundled pairs were taught to answer at length
+SHORTEST = 32  # frames of the shortest bundled clips
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -64,18 +61,26 @@ class Machine:
         return min(found)
 
     def pair(self, family: str, dtype: str) -> tuple[VideoLM, VideoLM]:
-        """The bundled target and draft of a family."""
-        target, draft = (self.checkpoint(family, role, dtype).load() for role in ("target", "draft"))
-        return target, draft
+        """The bundled target of a family, and a draft of other wording, so that some of its words are refused."""
+        return self.checkpoint(family, "target", dtype).load(), self.draft(family, dtype).load()
+
+    def draft(self, family: str, dtype: str) -> Checkpoint:
+        """The draft of a pair, still to be loaded."""
+        return self.checkpoint(family, "other", dtype)
 
     def checkpoint(self, family: str, role: str, dtype: str) -> Checkpoint:
         """A bundled model that is still to be loaded."""
-        path = f"zoo:{family}/{role}"
-        return Checkpoint(path=path, device=str(self.device), dtype=dtype, rope=vsd.zoo.ROPES[family], field=role)
+        field = "target" if role == "target" else "draft"
+        return Checkpoint(path=f"zoo:{family}/{role}", device=str(self.device), dtype=dtype, field=field)
 
-    def video(self, number: int = 0) -> Video:
+    @property
+    def question(self) -> str:
+        """About the video; the bundled models were taught to answer it at length."""
+        return _sample().question
+
+    def video(self) -> Video:
         """A bundled clip."""
-        return _clip(number, 16 if self.full else 4)
+        return _clip(SHORTEST if self.full else 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,5 +134,10 @@ def milliseconds(values: Sequence[float]) -> str:
 
 
 @cache
-def _clip(number: int, frames: int) -> Video:
-    return read(str(Path(vsd.zoo.__file__).parent / "clips" / f"{number:03d}.mp4"), frames=frames)
+def _sample() -> Sample:
+    return SmallEvents(frames=SHORTEST).samples()[0]
+
+
+@cache
+def _clip(frames: int) -> Video:
+    return read(_sample().video, frames=frames)

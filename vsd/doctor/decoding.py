@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from vsd import memory
-from vsd.doctor.checks import FAMILIES, QUESTION, Finding, Machine, Skipped, require
+from vsd.doctor.checks import Finding, Machine, Skipped, require
 from vsd.doctor.kernels import cudnn
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
@@ -23,7 +23,7 @@ from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
-from vsd.types import Video
+from vsd.zoo import FAMILIES
 
 SCHEDULES: dict[str, Callable[..., Parallelism]] = {"pearl": Pearl, "hippo": Hippo, "parallelvlm": ParallelVLM}
 EXECUTORS = ("inline", "thread", "process")
@@ -41,15 +41,16 @@ class Tally:
     near: int = 0
     unexplained: list[str] = field(default_factory=list)
 
-    def add(self, engine: Engine, video: Video, name: str) -> None:
+    def add(self, engine: Engine, machine: Machine, name: str) -> None:
         """Decode once with and once without the draft."""
         self.answers += 1
-        trace = engine.run(video, QUESTION)
+        video, question = machine.video(), machine.question
+        trace = engine.run(video, question)
         self.rounds += len(trace.rounds)
         self.rejections += sum(each.rejected for each in trace.rounds)
-        ours, alone = trace.tokens, engine.baseline().run(video, QUESTION).tokens
+        ours, alone = trace.tokens, engine.baseline().run(video, question).tokens
         if ours != alone:
-            found = engine.audit(video, QUESTION, ours, alone)
+            found = engine.audit(video, question, ours, alone)
             self.near += found.explained
             self.unexplained += [] if found.explained else [f"{name} at token {found.place} (gap {found.gap})"]
 
@@ -71,7 +72,7 @@ def capacities(machine: Machine) -> Finding:
             with cudnn(on):
                 for drafter in (Chain(), Tree()):
                     for more in range(8):
-                        tally.add(_engine(target, draft, drafter, 8 + more), machine.video(), f"{family} {8 + more}")
+                        tally.add(_engine(target, draft, drafter, 8 + more), machine, f"{family} {8 + more}")
     said = "bfloat16, capacities 0 to 7 modulo 8, chains and trees"
     return tally.finding(f"{said}, cuDNN off and on" if machine.cuda else said)
 
@@ -83,19 +84,18 @@ def schedules(machine: Machine) -> Finding:
     wanted = [(name, executor) for name in SCHEDULES for executor in EXECUTORS] if machine.full else FEW
     for family in families:
         target, draft = machine.pair(family, "float32")
-        tally.add(_engine(target, draft, Chain(), 24), machine.video(), f"{family} sequential")
+        tally.add(_engine(target, draft, Chain(), 24), machine, f"{family} sequential")
         for name, executor in wanted:
-            checkpoint = machine.checkpoint(family, "draft", "float32")
             with closing(
                 Engine(
                     target=target,
-                    draft=checkpoint if executor == "process" else draft,
+                    draft=machine.draft(family, "float32") if executor == "process" else draft,
                     pruner=UVPrune(ratio=0.5),
                     parallelism=SCHEDULES[name](executor=executor),
                     max_new_tokens=24,
                 )
             ) as engine:
-                tally.add(engine, machine.video(), f"{family} {name} {executor}")
+                tally.add(engine, machine, f"{family} {name} {executor}")
     require(tally.rejections > 0, "some draft must be refused, or rolling back was not tried, got none")
     require(not tally.near, f"float32: no answer may differ, got {tally.near} near-ties in {tally.answers}")
     return tally.finding(f"float32, sequential and {len(wanted)} parallel settings")
@@ -109,13 +109,13 @@ def out_of_memory(machine: Machine) -> Finding:
         with closing(
             Engine(target=target, draft=draft, parallelism=Parallel(executor=executor), max_new_tokens=12)
         ) as engine:
-            expected = engine.run(machine.video(), QUESTION).tokens
+            expected = engine.run(machine.video(), machine.question).tokens
             memory.release()
             before = _allocated(machine)
             _run_out(engine, machine)
             left.append(_allocated(machine) - before)
             require(left[-1] <= 2**20, f"{executor}: at most 1 MiB may be left behind, got {left[-1] / 2**20:.1f} MiB")
-            again = engine.run(machine.video(), QUESTION).tokens
+            again = engine.run(machine.video(), machine.question).tokens
             require(again == expected, f"{executor}: the next sample must be answered alike, got {again}")
     said = (
         f"{max(left) / 2**20:.1f} MiB left behind" if machine.cuda else "raised by hand, as a CPU gives no such error"
@@ -131,9 +131,9 @@ def launches(machine: Machine) -> Finding:
 
     target, draft = machine.pair(FAMILIES[0], "bfloat16")
     engine = _engine(target, draft, Chain(), 6 * PROFILED)
-    engine.run(machine.video(), QUESTION)
+    engine.run(machine.video(), machine.question)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
-        trace = engine.run(machine.video(), QUESTION)
+        trace = engine.run(machine.video(), machine.question)
         machine.wait()
     kernels = [event for event in found.events() if event.device_type == DeviceType.CUDA]
     busy = sum(event.time_range.elapsed_us() for event in kernels) / 1e6
@@ -161,8 +161,8 @@ def large(machine: Machine) -> Finding:
         raise Skipped(f"needs {BYTES / 2**30:.0f} GiB of free memory, got {free / 2**30:.1f}")
     target, tally = random_3b(machine.device), Tally()
     engine = Engine(target=target, draft=target, pruner=SpecVLM(ratio=0.5), max_new_tokens=16)
-    tally.add(engine, machine.video(), "3B")
-    trace = engine.run(machine.video(), QUESTION)
+    tally.add(engine, machine, "3B")
+    trace = engine.run(machine.video(), machine.question)
     found = tally.finding(f"{trace.visual} visual tokens, encoded in {trace.seconds['encode']:.2f} s, 3B shape")
     return Finding(said=found.said, data={**found.data, "seconds": dict(trace.seconds)})
 
@@ -185,7 +185,7 @@ def _run_out(engine: Engine, machine: Machine) -> None:
 
     model.forward = forward
     try:
-        engine.run(machine.video(), QUESTION)
+        engine.run(machine.video(), machine.question)
     except torch.OutOfMemoryError as error:
         memory.release(error)
     else:

@@ -64,10 +64,11 @@ def resolve(path: str, *, field: str = "target") -> str:
     Raises ValueError if a folder is meant that does not exist.
     """
     if path.startswith("zoo:"):
-        folder = WEIGHTS / path.removeprefix("zoo:")
-        if not folder.is_dir():
-            known = sorted(f"zoo:{config.parent.relative_to(WEIGHTS)}" for config in WEIGHTS.glob("*/*/config.json"))
-            raise ValueError(f"{field}.path: a bundled checkpoint must be one of {known}, got {path!r}")
+        folders = [config.parent for config in WEIGHTS.glob("*/*/config.json")]
+        known = {f"zoo:{each.relative_to(WEIGHTS).as_posix()}": each for each in sorted(folders)}
+        if path not in known:
+            raise ValueError(f"{field}.path: a bundled checkpoint must be one of {[*known]}, got {path!r}")
+        folder = known[path]
     else:
         folder = Path(path).expanduser()
     if folder.is_file():

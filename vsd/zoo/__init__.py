@@ -1,9 +1,7 @@
-"""The bundled tiny target/draft pairs, the generated clips they were trained on, and the recipe that trained them."""
+"""The bundled tiny models, the generated clips they were trained on, and the recipe that trained them."""
 
 from pathlib import Path
 
-ROOT = Path(__file__).parent
-WEIGHTS = ROOT / "weights"
-CLIPS = ROOT / "clips"
-ROPES = {"qwen2_5_vl": "library", "llava_onevision": "trained"}
-"""Whose rotary positions each bundled pair was taught (see `vsd.models.base.ROPES`); their options say so too."""
+WEIGHTS = Path(__file__).parent / "weights"
+FAMILIES = ("qwen2_5_vl", "llava_onevision")
+"""Of the bundled models: each has a `target` and its drafts `near` and `other`."""

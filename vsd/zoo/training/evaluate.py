@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,23 +35,32 @@ Numbers = dict[str, float]
 
 
 class EvaluationError(ValueError):
-    """Clips or a checkpoint that cannot be read."""
+    """Clips, questions or a checkpoint that are not there or cannot be read."""
 
 
 def evaluate(
-    weights: Path, *, target: str = "target", clips: str | None = None, most: int | None = None
+    weights: Path,
+    *,
+    target: str = "target",
+    clips: str | None = None,
+    ask: str | Sequence[str] = "all",
+    most: int | None = None,
 ) -> dict[str, dict[str, Numbers]]:
     """Of each length of clip, of the models in the folder `weights`: the shares of facts right of each that is there
     ("target", "noise", "near", "other"), and by chance; and of each draft the share of tokens "foreseen", how many
     "misses" there are and the share of them that is "wording". `clips` is a folder of clips (None: the bundled ones),
-    `most` bounds the clips of a length. Raises EvaluationError for what cannot be read."""
+    `ask` the kinds of questions, `most` bounds the clips of a length. Raises EvaluationError for what is not there."""
     try:
-        asked = [SmallEvents(path=clips, ask="all", frames=frames) for frames in _lengths(clips)]
+        asked = [SmallEvents(path=clips, ask=ask, frames=frames) for frames in _lengths(clips)]
+        samples = [_first(data, most) for data in asked]
         models = {target: load(str(weights / target))}
         models |= {role: load(str(weights / role), field="draft") for role in DRAFTS if (weights / role).exists()}
     except ValueError as error:
         raise EvaluationError(str(error)) from error
-    return {str(data.frames): _Evaluation(data, _first(data, most), models, target).numbers() for data in asked}
+    return {
+        str(data.frames): _Evaluation(data, first, models, target).numbers()
+        for data, first in zip(asked, samples, strict=True)
+    }
 
 
 def _lengths(clips: str | None) -> list[int]:
