@@ -361,6 +361,7 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
             gamma=cfg.gamma,
             max_new_tokens=cfg.max_new_tokens,
             positions=cfg.positions,
+            share_vision=cfg.share_vision,
             relevance=instantiate(cfg.relevance),
             **methods,
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsd.types import Sample
 
 READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact"})
-READ_WITH_A_DRAFT = frozenset({"positions", "draft_words"})
+READ_WITH_A_DRAFT = frozenset({"positions", "draft_words", "share_vision"})
 
 
 def check_dials(cfg: DictConfig) -> None:
@@ -184,6 +184,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("top_k", "a whole number, at least 0", _at_least(0)),
     ("draft_words", "null or a file of token ids", lambda value: value is None or isinstance(value, str)),
     ("exact", "true or false", lambda value: isinstance(value, bool)),
+    ("share_vision", "true or false", lambda value: isinstance(value, bool)),
     ("positions", "original or compact", lambda value: value in ("original", "compact")),
     ("dtype", "float64, float32, bfloat16 or float16", lambda v: v in ("float64", "float32", "bfloat16", "float16")),
     ("baseline", "true, cache or false", lambda value: value is True or value is False or value == "cache"),

@@ -34,7 +34,7 @@ class Window:
 
 
 class DraftSide:
-    """Drafts for one sample at a time: `encode`, `prefill`, then `propose` once a round.
+    """Drafts for one sample at a time: `encode` or `adopt`, `prefill`, then `propose` once a round.
 
     `model` is None for a drafter that asks none. `clock` begins a clock of its seconds, by default the model's. `nodes`
     is the largest number of nodes behind the last token.
@@ -64,13 +64,24 @@ class DraftSide:
         self._rounds: list[Round] = []
         self._chance: Chance = Seeded(0)
 
-    @torch.inference_mode()
-    def encode(self, video: Video, question: str, prompt: Prompt | None = None) -> float:
-        """Begin a sample: read the video, or take over the target's own prompt of it. Returns seconds."""
+    def vision_key(self) -> str | None:
+        """The model's (see `VideoLM.vision_key`)."""
+        return self.model.vision_key if self.model is not None else None
+
+    def encode(self, video: Video, question: str) -> float:
+        """Begin a sample: read the video and the question. Returns seconds."""
+        return self._begin(lambda model: model.encode(video, question))
+
+    def adopt(self, prompt: Prompt) -> float:
+        """Begin a sample with the vision features of the target's prompt, where both models' would be the same. Returns
+        seconds."""
+        return self._begin(lambda model: model.adopt(prompt))
+
+    def _begin(self, read: Callable[[VideoLM], Prompt]) -> float:
         clock = self._clock()
         self._prompt = self._state = None
         if self.model is not None:
-            self._prompt = prompt or self.model.encode(video, question)
+            self._prompt = read(self.model)
         return clock.now() - clock.start
 
     @torch.inference_mode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,14 +50,16 @@ class Engine:
         gamma: int = 5,
         max_new_tokens: int = 128,
         positions: str = "original",
+        share_vision: bool = True,
     ) -> None:
         """Missing methods default to a chain drafter, greedy verification and the sequential schedule.
 
         `draft` may be the target itself (self-speculation on the pruned prompt), or a checkpoint that is loaded where
         it will run. `pruner` drops visual tokens from the draft's prompt only; `positions` says whether its tokens keep
         their positions ("original") or are re-indexed after pruning ("compact"). `relevance` says how visual relevance
-        is measured, for methods that need it and for the record. Raises ValueError for a value out of range and for a
-        missing draft.
+        is measured, for methods that need it and for the record. With `share_vision` a draft that would compute the
+        very vision features of the target takes those (`vision_shared`). Raises ValueError for a value out of range
+        and for a missing draft.
         """
         if gamma < 1:
             raise ValueError(f"gamma: at least one token must be drafted per round, got {gamma}")
@@ -73,7 +75,6 @@ class Engine:
         self.draft = draft if self.drafter is not None and self.drafter.needs_model else None
         if self.draft is not None:
             self.target, self.draft = _same_vocab(target, self.draft)
-        self._shares_prompt = self.draft is self.target  # self-speculation reads the target's own prompt, pruned
         self.pruner = pruner
         self._recent: deque[Round] = deque(maxlen=_RECENT)
         self._live = self._simulated() if self.parallelism.simulated else None
@@ -83,6 +84,7 @@ class Engine:
         self.gamma = gamma
         self.max_new_tokens = max_new_tokens
         self.positions = positions
+        self.share_vision = share_vision
 
     def _hire(self, **options: Any) -> Worker | None:
         """Who drafts: here, or where the schedule wants it."""
@@ -113,9 +115,20 @@ class Engine:
         self.target = live.target(self.target)
         return live
 
+    @cached_property
+    def vision_shared(self) -> bool:
+        """Whether the draft takes the target's vision features: if it may, and its own would be the same. Asked for
+        first, this reads all weights of both vision towers, and starts a worker that is a process."""
+        if self.draft is None or self.worker is None or not self.share_vision:
+            return False
+        draft = self.draft
+        theirs = self.worker.vision_key().result() if isinstance(draft, Checkpoint) else draft.vision_key
+        ours = self.target.vision_key
+        return ranks.decided(lambda: ours == theirs)
+
     def scaling(self) -> Scaling:
         """How the frames of a video may be scaled while they are decoded, so that its models see what they would."""
-        drafts = [] if self.draft is None or self._shares_prompt else [self.draft]
+        drafts = [] if self.draft is None else [self.draft]
         return Scaling(viewers=[model.viewer for model in (self.target, *drafts)])
 
     def baseline(self) -> Engine:
@@ -142,6 +155,7 @@ class Engine:
                 self.worker.forget()
 
     def _run(self, video: Video, question: str, seed: int) -> Trace:
+        shared = self.vision_shared  # what is done once a run comes before the clock
         clock = self.target.clock()
         chance = Seeded(seed)
 
@@ -192,6 +206,7 @@ class Engine:
             finish=answer.finish,
             devices=self._devices(),
             simulated=clock.simulated,
+            vision_shared=shared if kept else None,
         )
 
     def audit(self, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
@@ -225,7 +240,7 @@ class Engine:
         """What the draft has to do for this sample before it can draft; None if nobody drafts."""
         if self.worker is None:
             return None
-        shared = prompt if self._shares_prompt else None
+        adopt, encode = partial(self.worker.adopt, prompt), partial(self.worker.encode, video, question)
         return Opening(
             self.worker,
             self.pruner if self.draft is not None else None,
@@ -233,7 +248,7 @@ class Engine:
             prompt=prompt,
             seed=seed,
             window=min(self.parallelism.window(self.gamma, self._recent), self.max_new_tokens),
-            encode_draft=partial(self.worker.encode, video, question, shared),
+            encode_draft=adopt if self.vision_shared else encode,
         )
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class Opening:
     schedule wants it. `early` may take the second step, and ask for a first window, in the midst of the target's
     prefill.
 
-    `encode_draft` has the worker read the video; `pruner` is None if the draft's prompt is not pruned.
+    `encode_draft` has the worker begin the sample; `pruner` is None if the draft's prompt is not pruned.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Opening:
         return Early(needs=frozenset(self._pruner.needs) if self._pruner else frozenset(), call=self._draft_early)
 
     def encode(self) -> Future[float]:
-        """Let the draft read the video."""
+        """Let the draft read the video, or take the target's features of it."""
         self._encoding = self._encoding or self._encode_draft()
         return self._encoding
 

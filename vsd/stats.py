@@ -202,7 +202,13 @@ def wasted(s: Sums) -> float:
     return s["wasted"] / s["proposed"]
 
 
-# Pruning
+# What the draft reads
+
+
+@metric("encode/vision_shared")
+def vision_shared(s: Sums) -> float:
+    """Share of the samples in which the draft took the target's vision features, since its own would be the same."""
+    return s["vision_shared"] / s["vision_drafts"]
 
 
 @metric("prune/visual")
@@ -311,6 +317,7 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
     sums["run"] = _finished_runs(rounds)
     sums |= {"drafted": sum(r.drafted for r in rounds), "draft_s": sum(r.draft_s for r in rounds)}
     sums["device/decode"] = trace.devices * trace.seconds["decode"]
+    sums |= {"vision_drafts": trace.vision_shared is not None, "vision_shared": bool(trace.vision_shared)}
     ahead = [r for r in trace.rounds if r.ahead and r.wall_s]  # not the one that the prefill's logits tested
     sums |= {"proposed": sum(r.proposed for r in trace.rounds), "wasted": sum(r.wasted for r in trace.rounds)}
     sums |= {"steps": sums["proposed"] if ahead else sums["drafted"]}

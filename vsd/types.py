@@ -320,7 +320,8 @@ class Trace:
     decoded to frames). Those of draft and pruning lie within prefill where the schedule overlaps them. `finish` is
     "eos" or "length"; `target_forwards` counts decode-time forwards of the target; `devices` is how many devices the
     run held, a CPU once for each side that worked on it at the same time; `simulated` says that no second was measured
-    (see `vsd.simulator`).
+    (see `vsd.simulator`); `vision_shared` whether the draft took the target's vision features instead of computing the
+    same (None: no draft model read the video).
     """
 
     tokens: tuple[int, ...]
@@ -333,3 +334,4 @@ class Trace:
     finish: str
     devices: int = 1
     simulated: bool = False
+    vision_shared: bool | None = None

@@ -10,7 +10,8 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -31,6 +32,7 @@ from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
 from vsd.models.questions import check_question
 from vsd.models.scaling import Viewer
+from vsd.models.vision_key import vision_key
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
 
 _T = TypeVar("_T")
@@ -199,6 +201,28 @@ class VideoLM(ABC):
             grid=grid,
             suffix=int(placeholders[-1]) + 1,
             next_position=int(positions_PT[:, -1].max()) + 1,
+        )
+
+    @cached_property
+    def vision_key(self) -> str:
+        """Equal for two models exactly if `adopt` gives what the other's `encode` would (see `vsd.models.vision_key`).
+        Where processes share the model, all of them ask for it."""
+        return vision_key(self.model, self.processor, [self.model_type, self.rope, dict(self._frame_options)])
+
+    @torch.inference_mode()
+    def adopt(self, prompt: Prompt) -> Prompt:
+        """This model's prompt of what a model of the same `vision_key` has encoded: that one's vision features between
+        words of its own. The vision tower does not run."""
+        ids_T = prompt.ids_T.to(self.device)
+        embeds_TD = self._embed(ids_T)
+        placeholders = (ids_T == self._video_token).nonzero()[:, 0]
+        embeds_TD[placeholders] = prompt.embeds_TD.to(embeds_TD)[placeholders]
+        return replace(
+            prompt,
+            ids_T=ids_T,
+            embeds_TD=embeds_TD,
+            positions_PT=prompt.positions_PT.to(self.device),
+            visual_V=prompt.visual_V.to(self.device),
         )
 
     def _together(self, call: Callable[[], _T]) -> _T:

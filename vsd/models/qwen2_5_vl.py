@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vsd.fields import is_whole
+from vsd.models import qwen_tower
 from vsd.models.base import VideoLM
 from vsd.types import Grid
 
@@ -18,9 +19,15 @@ class Qwen25VL(VideoLM):
 
     model_type: ClassVar[str] = "qwen2_5_vl"
 
+    def __init__(self, model: Any, processor: Any, **options: Any) -> None:
+        super().__init__(model, processor, **options)
+        qwen_tower.prepare(model.model.visual)
+
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output = self.model.get_video_features(inputs["pixel_values_videos"], inputs["video_grid_thw"])
-        return torch.cat(tuple(output.pooler_output))
+        tower, grid_13 = self.model.model.visual, inputs["video_grid_thw"]
+        pixels = inputs["pixel_values_videos"].to(tower.dtype)
+        features_XD: Tensor = tower(pixels, grid_thw=grid_13, **qwen_tower.options(tower, grid_13)).pooler_output
+        return features_XD
 
     @classmethod
     def frame_options(cls, processor: Any, max_pixels: int | None, *, field: str = "model") -> Mapping[str, Any]:

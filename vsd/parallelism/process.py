@@ -1,7 +1,7 @@
 """A draft worker in a process of its own: its own Python, its own threads, its own device.
 
-Token ids, rounds and seconds cross a pipe, frames and kept indices once a sample; of probabilities only the rows that
-sampled drafts were drawn from.
+Token ids, rounds and seconds cross a pipe; kept indices and frames, or the target's prompt in place of frames, once a
+sample; of probabilities only the rows that sampled drafts were drawn from.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import fields
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -22,10 +23,11 @@ from tqdm import tqdm
 from vsd.child import ChildDied, ChildError, ChildProcess, ChildTimeout, comes
 from vsd.drafting import DraftSide, Window
 from vsd.parallelism.workers import Worker
-from vsd.types import Draft, SampleError
+from vsd.types import Draft, Prompt, SampleError
 
 START_S = 600.0  # to load the draft's weights, which are on this machine, and to warm its device up
 READY = -1
+_BEGINNINGS = frozenset({"vision_key", "encode", "adopt"})  # of a run or a sample: a worker that was lost is replaced
 
 
 class OtherProcess(Worker):
@@ -57,7 +59,7 @@ class OtherProcess(Worker):
             self._submit("forget")
 
     def _submit(self, method: str, *args: Any) -> Future[Any]:
-        if method == "encode":  # a sample begins: a worker that was lost is replaced
+        if method in _BEGINNINGS:
             self.start()
         self._asked += 1
         try:
@@ -122,9 +124,16 @@ def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> Non
 
 
 class _Array(NamedTuple):
-    """What was a tensor, which would be sent through shared memory."""
+    """What was a tensor, which would be sent through shared memory; `bits`: of bfloat16, which numpy does not have."""
 
     array: np.ndarray
+    bits: bool
+
+
+class _Prompt(NamedTuple):
+    """What was a prompt: its fields by name."""
+
+    fields: dict[str, Any]
 
 
 class _Window(NamedTuple):
@@ -139,7 +148,10 @@ class _Window(NamedTuple):
 def _sent(value: Any) -> Any:
     """The value in a form that is quickly sent."""
     if isinstance(value, Tensor):
-        return _Array(value.cpu().numpy())
+        bits = value.dtype is torch.bfloat16
+        return _Array((value.view(torch.int16) if bits else value).cpu().numpy(), bits)
+    if isinstance(value, Prompt):
+        return _Prompt({each.name: _sent(getattr(value, each.name)) for each in fields(value)})
     if not isinstance(value, Window):
         return value
     draft, probs_NW = value.draft, value.draft.probs_NW
@@ -150,7 +162,10 @@ def _sent(value: Any) -> Any:
 def _received(value: Any) -> Any:
     """What `_sent` was given."""
     if isinstance(value, _Array):
-        return torch.from_numpy(value.array)
+        tensor = torch.from_numpy(value.array)
+        return tensor.view(torch.bfloat16) if value.bits else tensor
+    if isinstance(value, _Prompt):
+        return Prompt(**{name: _received(each) for name, each in value.fields.items()})
     if not isinstance(value, _Window):
         return value
     draft = Draft(

@@ -21,9 +21,17 @@ from vsd.types import Grid, Prompt, Round, Video
 class Worker(ABC):
     """Does the draft's work, one piece after the other: the methods of `DraftSide`, each as a future."""
 
-    def encode(self, video: Video, question: str, prompt: Prompt | None) -> Future[float]:
+    def vision_key(self) -> Future[str | None]:
+        """See `DraftSide.vision_key`."""
+        return self._submit("vision_key")
+
+    def encode(self, video: Video, question: str) -> Future[float]:
         """See `DraftSide.encode`."""
-        return self._submit("encode", video, question, prompt)
+        return self._submit("encode", video, question)
+
+    def adopt(self, prompt: Prompt) -> Future[float]:
+        """See `DraftSide.adopt`."""
+        return self._submit("adopt", prompt)
 
     def prefill(self, kept_K: Tensor | None, grid: Grid, words: Sequence[int], seed: int) -> Future[tuple[int, float]]:
         """See `DraftSide.prefill`."""

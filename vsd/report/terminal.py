@@ -48,6 +48,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("quality/rouge_l", "ROUGE-L to target's", "{:.3f}"),
     ("quality/bleu", "BLEU to target's", "{:.3f}"),
     ("quality/retention", "quality kept, percent", "{:.1f}"),
+    ("encode/vision_shared", "target's features for draft", "{:.0%}"),
     ("prune/visual", "visual tokens, target", "{:.0f}"),
     ("prune/kept", "visual tokens, draft", "{:.0f}"),
     ("memory/peak_mb", "peak memory, MiB", "{:.0f}"),

@@ -111,6 +111,7 @@ class Rehearsal:
             parallelism=self._schedule,
             gamma=setting.gamma,
             max_new_tokens=script.limit,
+            share_vision=False,  # there are no weights; a draft that encodes in no time shares
         )
         if alone:
             engine = engine.baseline()

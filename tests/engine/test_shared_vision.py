@@ -1,0 +1,110 @@
+"""A draft with the target's vision tower takes the target's features: the same answer by the same drafts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import Pair
+from tests.kin import one_step, save_kin
+from vsd.engine import Engine
+from vsd.models import Checkpoint, VideoLM, load
+from vsd.parallelism import Parallelism, Sequential
+from vsd.parallelism.parallel import Parallel
+from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.parallelism.process import _received, _sent
+from vsd.pruners.specvlm import SpecVLM
+from vsd.types import Prompt, Trace, Video
+
+QUESTION = "What is seen?"
+TOKENS = 16
+SCHEDULES: dict[str, Parallelism] = {
+    "sequential": Sequential(),
+    "early": ParallelVLM(executor="inline", length="fixed"),
+    "thread": Parallel(executor="thread", overlap_prefill=True),
+    "process": Parallel(executor="process", threads=1),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_kin(pair.target_path, pair.draft_path, tmp_path_factory.mktemp(pair.family) / "kin")
+
+
+@pytest.fixture(scope="module")
+def kin(folder: Path) -> VideoLM:
+    return load(str(folder), dtype="float64", field="draft")
+
+
+def answer(pair: Pair, draft: VideoLM | Checkpoint, video: Video, **options: Any) -> Trace:
+    engine = Engine(
+        target=pair.target, draft=draft, pruner=SpecVLM(ratio=0.5), gamma=3, max_new_tokens=TOKENS, **options
+    )
+    try:
+        return engine.run(video, QUESTION)
+    finally:
+        engine.close()
+
+
+def drafts(trace: Trace) -> list[tuple[int, int, int, int]]:
+    return [(each.proposed, each.drafted, each.accepted, each.wasted) for each in trace.rounds]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_same_answer_by_the_same_drafts(pair: Pair, folder: Path, kin: VideoLM, video: Video, name: str) -> None:
+    draft = Checkpoint(path=str(folder), dtype="float64") if name == "process" else kin
+    shared = answer(pair, draft, video, parallelism=SCHEDULES[name])
+    here = replace(SCHEDULES[name], executor="inline")
+    apart = answer(pair, kin, video, parallelism=here, share_vision=False)
+    assert (shared.vision_shared, apart.vision_shared) == (True, False)
+    assert shared.tokens == apart.tokens == answer(pair, pair.draft, video).tokens
+    assert drafts(shared) == drafts(apart)
+    assert any(accepted for _, _, accepted, _ in drafts(shared))
+
+
+def test_the_drafts_tower_does_not_run(pair: Pair, folder: Path, video: Video, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = load(str(folder), dtype="float64", field="draft")
+    engine = Engine(target=pair.target, draft=draft, max_new_tokens=TOKENS)
+    expected = engine.run(video, QUESTION)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("its vision tower or its processor ran")
+
+    monkeypatch.setattr(draft, "features", never)
+    monkeypatch.setattr(draft, "_inputs", never)
+    assert engine.run(video, QUESTION).tokens == expected.tokens
+
+
+def test_a_model_that_drafts_for_itself(pair: Pair, video: Video) -> None:
+    shared = answer(pair, pair.target, video)
+    apart = answer(pair, pair.target, video, share_vision=False)
+    assert (shared.vision_shared, apart.vision_shared) == (True, False)
+    assert shared.tokens == apart.tokens
+    assert drafts(shared) == drafts(apart)
+
+
+def test_a_tower_that_differs_in_one_bit_is_not_shared(pair: Pair, video: Video, tmp_path: Path) -> None:
+    other = save_kin(pair.target_path, pair.draft_path, tmp_path / "kin", one_step)
+    trace = answer(pair, load(str(other), dtype="float64", field="draft"), video)
+    assert trace.vision_shared is False
+
+
+def test_nobody_reads_the_video_beside_the_target(pair: Pair, video: Video) -> None:
+    alone = Engine(target=pair.target, draft=pair.draft, max_new_tokens=4).baseline().run(video, QUESTION)
+    assert alone.vision_shared is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_prompt_crosses_to_another_process(pair: Pair, video: Video, dtype: torch.dtype) -> None:
+    prompt = pair.target.encode(video, QUESTION)
+    values = {**vars(prompt), "embeds_TD": prompt.embeds_TD.to(dtype)}
+    arrived = _received(_sent(Prompt(**values)))
+    assert arrived.embeds_TD.dtype is dtype
+    assert all(
+        torch.equal(getattr(arrived, name), each) if isinstance(each, torch.Tensor) else getattr(arrived, name) == each
+        for name, each in values.items()
+    )
