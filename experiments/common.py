@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +20,11 @@ from vsd.models import Checkpoint, VideoLM
 from vsd.provenance import provenance
 from vsd.record import Record
 from vsd.report.folder import last_run
-from vsd.types import Sample, Video
+from vsd.task import sample_seed
+from vsd.types import Evidence, Grid, Sample, Video
 from vsd.video import read
+from vsd.zoo.small_events.drawing import CELL, tokens_of
+from vsd.zoo.small_events.world import Shown
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TARGETS = {"qwen2_5_vl": "tiny_qwen", "llava_onevision": "tiny_llava"}
@@ -136,6 +139,18 @@ def side_by_side(
     return found
 
 
+def seen(target: VideoLM, sample: Sample, video: Video, needs: Iterable[str], seed: int = 0) -> Evidence:
+    """What a pruner that `needs` this was shown in a run with this seed."""
+    evidence = target.prefill(target.encode(video, sample.question), want=frozenset(needs))[2]
+    return replace(evidence, seed=sample_seed(seed, sample.id))
+
+
+def event_tokens(sample: Sample, grid: Grid, frames: int) -> list[int]:
+    """The visual tokens that show the events which the answer is about."""
+    shown = [Shown(*each) for each in sample.facts["shown"]]
+    return tokens_of(shown, frames // grid.t, side=CELL * grid.h)
+
+
 class Estimate(NamedTuple):
     """A number of a run, and the same number without each of its videos in turn."""
 
@@ -218,15 +233,9 @@ def pyplot() -> Any:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Writes a figure without the date. A raster picture gets a palette, which makes it a third as large."""
+    """Writes a figure, without the date."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    if path.suffix == ".png":
-        from PIL import Image
-
-        with Image.open(path) as picture:
-            small = picture.convert("RGB").quantize(128)
-        small.save(path, optimize=True)
 
 
 def runs(folder: Path) -> Iterator[tuple[DictConfig | ListConfig, str, list[Record]]]:
