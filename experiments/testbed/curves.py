@@ -42,7 +42,8 @@ def draw(work: Path, families: Sequence[str], path: Path) -> None:
         _speakers(spoken, work / family, plt.get_cmap("tab10").colors)
         spoken.set(title=f"{family}: facts right", xlabel="minutes of a core")
     axes[0][0].legend(fontsize=7, ncols=2)
-    axes[0][1].legend(fontsize=7)
+    if axes[0][1].get_legend_handles_labels()[0]:
+        axes[0][1].legend(fontsize=7)
     figure.tight_layout()
     save(figure, path)
 
