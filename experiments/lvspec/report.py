@@ -7,7 +7,7 @@ nothing but the seed are one setting.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,7 @@ DIALS = {
 }
 OURS, STRICT, AT_RANDOM = "LVSpec", "LVSpec, no shift", "RandomRelax"
 SWEPT = (OURS, STRICT, AT_RANDOM)  # drawn as lines, the others as points
+ENDS = ("looseness=0", "looseness=1")
 TOP_N = 10
 
 
@@ -85,6 +86,8 @@ def named(config: Any) -> tuple[str, str]:
     dials = [f"{dial}={shown(config.verifier[dial])}" for dial in DIALS[name]]
     if name != OURS:
         return name, " ".join(dials)
+    if config.verifier.threshold == "absolute":
+        return "tolerance alone", f"below={shown(config.verifier.below)}"
     if config.relevance.top_n != TOP_N:
         return f"{OURS}, N {config.relevance.top_n}", " ".join(dials)
     return (OURS if config.verifier.shift else STRICT), " ".join(dials)
@@ -95,10 +98,11 @@ def shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def curve(found: Iterable[Setting]) -> list[Setting]:
-    """The settings of relaxing at random. Its ends, nothing and everything relaxed, are LVSpec's without tolerance."""
-    ends = ("looseness=0", "looseness=1")
-    return [each for each in found if each.rule == AT_RANDOM or (each.rule == STRICT and each.dials in ends)]
+def curve(found: Sequence[Setting]) -> list[Setting]:
+    """The settings of relaxing at random. Its ends, nothing and everything relaxed, are LVSpec's, where the tolerance
+    has nothing to forgive."""
+    ends = {each.dials: each for each in found if each.rule in (OURS, STRICT) and each.dials in ENDS}
+    return [*(each for each in found if each.rule == AT_RANDOM), *ends.values()]
 
 
 def more_than_random(ours: Setting, line: Sequence[Setting]) -> tuple[float, float]:
@@ -214,7 +218,8 @@ def main() -> None:
         every = list(rows(mine))
         print(f"### {name}\n")
         print(table(HEAD, [row for row, each in zip(every, mine, strict=True) if each.rule in SWEPT]), "\n")
-        print(f"The position-shift tolerance, on against off:\n\n{table(shift, shift_rows(mine))}\n")
+        if shifted := list(shift_rows(mine)):
+            print(f"The position-shift tolerance, on against off:\n\n{table(shift, shifted)}\n")
         print(details("All rules", table(HEAD, every)))
 
 

@@ -165,11 +165,13 @@ def draw(found: Sequence[Job], path: Path) -> None:
         for axis, asked in zip(line, asks, strict=False):
             mine = [job for job in found if (job.pair, job.asked) == (name, asked)]
             _over_ratio(axis, mine, colours)
-            axis.set(title=f"{name}: asked for {asked}", xlabel="share of visual tokens removed")
+            axis.set(title=f"{name}, asked for {asked}", xlabel="share of visual tokens removed")
         points = [job for job in found if (job.pair, job.asked) == (name, asks[0]) and job.pruner != NONE]
         for job in points:
             line[-1].plot(job.kept, job.accepted.value, "o", ms=4, color=colours[job.pruner])
-        line[-1].set(title=f"{name}: asked for {asks[0]}", xlabel="share kept of the tokens that show it")
+        line[-1].set(
+            title="by what was kept of it", xlabel=f"share kept of the tokens that show it (asked for {asks[0]})"
+        )
         line[0].set_ylabel("draft tokens accepted per round")
     axes[0][0].legend(fontsize=7)
     figure.tight_layout()
