@@ -39,6 +39,7 @@ def arguments(doc: str | None, *, draft: str = "near") -> argparse.ArgumentParse
     """The options that all measurements on the bundled pairs have; `draft` is the one taken by default."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
+    parser.add_argument("--target", default="target", help="its ROLE (target-plain: one trained without heads)")
     parser.add_argument("--draft", choices=DRAFTS, default=draft, help=f"default: {draft}")
     parser.add_argument("--frames", type=int, default=64, help="of the clips (default: 64)")
     parser.add_argument("--ask", nargs="+", default=["one"], help="kinds of question, as of data.ask (default: one)")
@@ -52,14 +53,14 @@ def arguments(doc: str | None, *, draft: str = "near") -> argparse.ArgumentParse
 def pairs(args: argparse.Namespace, **options: Any) -> Iterator[tuple[str, VideoLM, Checkpoint]]:
     """Each family asked for, its target, and its draft, which is still to be loaded."""
     for name in args.family or FAMILIES:
-        target, draft = (bundled(name, role, args.weights, **options) for role in ("target", args.draft))
+        target, draft = (bundled(name, role, args.weights, **options) for role in (args.target, args.draft))
         yield name, target.load(), draft
 
 
 def bundled(family: str, role: str, weights: str | None = None, **options: Any) -> Checkpoint:
     """A bundled model, or the one of that family and role in the folder `weights`."""
     path = f"{weights}/{family}/{role}" if weights else f"zoo:{family}/{role}"
-    return Checkpoint(path=path, field="target" if role == "target" else "draft", **options)
+    return Checkpoint(path=path, field="draft" if role in DRAFTS else "target", **options)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def pair_dials(family: str, args: argparse.Namespace) -> list[str]:
     dials = [f"target={TARGETS[family]}", f"draft={option}", f"frames={args.frames}"]
     dials += [f"data.frames={args.frames}", f"data.ask=[{','.join(args.ask)}]"]
     dials += [f"data.path={args.clips}"] if args.clips else []
-    roles = {"target": "target", "draft": args.draft} if args.weights else {}
+    roles = {"target": args.target, "draft": args.draft} if args.weights else {}
     return dials + [f"{group}.path={args.weights}/{family}/{role}" for group, role in roles.items()]
 
 
@@ -246,9 +247,10 @@ def runs(folder: Path) -> Iterator[tuple[DictConfig | ListConfig, str, list[Reco
 
 
 def pair(config: Any) -> str:
-    """The family and the draft of a run, by the folders that its models are in."""
-    family, draft = Path(config.target.path.removeprefix("zoo:")).parent.name, Path(config.draft.path).name
-    return f"{family}, {draft}"
+    """The family and the draft of a run, and the target if it is another than the usual one, by their folders."""
+    target, draft = Path(config.target.path.removeprefix("zoo:")), Path(config.draft.path).name
+    role = "" if target.name == "target" else f" ({target.name})"
+    return f"{target.parent.name}{role}, {draft}"
 
 
 def setting() -> str:

@@ -75,7 +75,7 @@ class Generate:
 
 def speed(family: str, args: argparse.Namespace) -> list[object]:
     """A row of the first comparison."""
-    target = bundled(family, "target", args.weights).load()
+    target = bundled(family, args.target, args.weights).load()
     engine = Engine(target=target, parallelism=Autoregressive(), max_new_tokens=args.max_new_tokens)
     stock = Generate(target, args.max_new_tokens)
     seconds, tokens, mismatched, clips = [0.0, 0.0], [0, 0], 0, Clips.of(args)

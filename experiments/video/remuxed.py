@@ -67,7 +67,7 @@ def main() -> None:
     torch.set_num_threads(1)
     clips = Clips.of(args)
     samples = clips.samples
-    targets = {name: bundled(name, "target", args.weights).load() for name in args.family or FAMILIES}
+    targets = {name: bundled(name, args.target, args.weights).load() for name in args.family or FAMILIES}
     engines = {name: Engine(target=target, parallelism=Autoregressive()) for name, target in targets.items()}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
