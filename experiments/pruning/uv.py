@@ -29,6 +29,7 @@ from vsd.zoo.small_events.asking import FACT_WORDS
 
 Scores = dict[tuple[str, int], Tensor]
 """By what it is and the layer, counted from 1: of all visual tokens."""
+Change = Callable[[Hidden], tuple[Tensor, Tensor]]
 ALL = 0  # in a layer's place: the mean over the layers
 
 
@@ -94,9 +95,7 @@ def scores(read: Read) -> Scores:
     for layer in range(1, len(read.states)):
         late = read.states[layer]
 
-        def growth(
-            places: list[int], change: Callable[[Tensor], Tensor] = unit, late: Hidden = late, *, most: bool = False
-        ) -> Tensor:
+        def growth(places: list[int], change: Change = plain, late: Hidden = late, *, most: bool = False) -> Tensor:
             return _like(late, late, places, change, most) - _like(first, first, places, change, most)
 
         ours = {
@@ -106,14 +105,14 @@ def scores(read: Read) -> Scores:
             "growth, the last token": growth(last),
             "growth, of the closest text token": growth(every, most=True),
             "loss: the same with the sign turned round": -growth(every),
-            "similarity after the layer, nothing taken off": _like(late, late, every, unit),
-            "similarity after the layer, the words that name it": _like(late, late, read.names, unit),
-            "growth, states less their mean": growth(every, centred),
-            "growth, states less their mean, naming words": growth(read.names, centred),
-            "similarity, states less their mean, naming words": _like(late, late, read.names, centred),
+            "similarity after the layer, nothing taken off": _like(late, late, every, plain),
+            "similarity after the layer, the words that name it": _like(late, late, read.names, plain),
+            "growth, states less the mean": growth(every, centred),
+            "growth, states less the mean, naming words": growth(read.names, centred),
+            "similarity, states less the mean, naming words": _like(late, late, read.names, centred),
             "text after the layer, video before the first": _like(first, late, every, centred),
             "text before the first layer, video after": _like(late, first, every, centred),
-            "dot product after the layer": _like(late, late, every, Tensor.float),
+            "dot product after the layer": _like(late, late, every, raw),
             "how far the token itself has moved": 1 - (unit(late.visual_VD) * unit(first.visual_VD)).sum(-1),
         }
         found |= {(name, layer): score for name, score in ours.items()}
@@ -123,17 +122,25 @@ def scores(read: Read) -> Scores:
     return found
 
 
-def _like(
-    video: Hidden, text: Hidden, places: list[int], change: Callable[[Tensor], Tensor], most: bool = False
-) -> Tensor:
+def _like(video: Hidden, text: Hidden, places: list[int], change: Change, most: bool = False) -> Tensor:
     """Each visual token's similarity to these text tokens: the sum, or that to the closest."""
-    found_VS = change(video.visual_VD) @ change(text.text_SD)[places].T
+    found_VS = change(video)[0] @ change(text)[1][places].T
     return found_VS.max(-1).values if most else found_VS.sum(-1)
 
 
-def centred(states_XD: Tensor) -> Tensor:
-    """Unit vectors of the states less their mean: without the direction that all of them have in common."""
-    return unit(states_XD - states_XD.mean(0))
+def plain(states: Hidden) -> tuple[Tensor, Tensor]:
+    """The states of the visual tokens and of the text as unit vectors: products are cosines."""
+    return unit(states.visual_VD), unit(states.text_SD)
+
+
+def centred(states: Hidden) -> tuple[Tensor, Tensor]:
+    """The same of the states less the mean of the visual ones: without the direction that all have in common."""
+    mean_D = states.visual_VD.mean(0)
+    return unit(states.visual_VD - mean_D), unit(states.text_SD - mean_D)
+
+
+def raw(states: Hidden) -> tuple[Tensor, Tensor]:
+    return states.visual_VD.float(), states.text_SD.float()
 
 
 def judge(target: VideoLM, sample: Sample, video: Video, ratio: float) -> Iterator[tuple[str, int, float, float]]:
