@@ -26,8 +26,8 @@ DRAFTED = ("foreseen", "misses", "wording")
 def facts_table(reports: Mapping[str, Report]) -> str:
     """Facts right by kind of question; a row a family, length and model."""
     kinds = [f"facts_{kind}" for kind in DESCRIPTIONS]
-    head = ["family", "frames", "who answers", "all", *DESCRIPTIONS, "A to D", "short"]
-    names = ("facts", *kinds, "choice")
+    head = ["family", "frames", "who answers", "all", *DESCRIPTIONS, "short", "A to D"]
+    names = ("facts", *kinds, "facts_short", "choice")
     return table(head, (_row(place, numbers, names) for place, numbers in _each(reports)))
 
 
