@@ -45,13 +45,13 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Job:
-    """A run: a pruner at a ratio, on one pair, asked one kind of question. `events` is the share kept of the visual
-    tokens that show what was asked."""
+    """A run: a pruner at a ratio, on one pair, asked one kind of question. `events` is, by question, the share kept
+    of the visual tokens that show what was asked."""
 
     config: Any
     setting: str
     records: list[Record]
-    events: list[float] = field(default_factory=list)
+    events: dict[str, float] = field(default_factory=dict)
 
     @property
     def pair(self) -> str:
@@ -81,7 +81,7 @@ class Job:
     @property
     def kept(self) -> float:
         """The share of all events' tokens."""
-        return sum(self.events) / len(self.events) if self.events else float("nan")
+        return sum(self.events.values()) / len(self.events) if self.events else float("nan")
 
 
 def jobs(folder: Path) -> list[Job]:
@@ -106,7 +106,8 @@ def watch(alike: Sequence[Job]) -> None:
         event = set(event_tokens(record.sample, evidence.grid, frames))
         if event:  # a shot may be empty
             for job, pruner in zip(alike, pruners, strict=True):
-                job.events.append(len(event.intersection(pruner.keep(evidence).tolist())) / len(event))
+                kept = event.intersection(pruner.keep(evidence).tolist())
+                job.events[record.sample.id] = len(kept) / len(event)
 
 
 def rows(found: Sequence[Job]) -> Iterator[list[object]]:
@@ -150,7 +151,22 @@ def tables(found: Sequence[Job], draft: str, asked: str) -> Iterator[str]:
             every = list(rows(mine))
             first = [row for job, row in zip(mine, every, strict=True) if job.ratio in (0.0, *SHOWN)]
             yield table(HEAD, first) + "\n"
+            yield seen_or_not(mine) + "\n"
             yield details("All ratios", table(HEAD, every))
+
+
+def seen_or_not(found: Sequence[Job]) -> str:
+    """What is accepted where the draft saw anything of what was asked, and where it saw nothing, over all pruners."""
+    answers = [
+        (job.events[record.sample.id] > 0, record)
+        for job in found
+        if job.ratio >= SHOWN[0]
+        for record in job.records
+        if record.sample.id in job.events
+    ]
+    sides = [[record for saw, record in answers if saw is wanted] for wanted in (True, False)]
+    told = [f"{accepted(side):.2f} accepted in {len(side)} answers" if side else "no answers" for side in sides]
+    return f"From {SHOWN[0]} on: {told[0]} where the draft saw anything of what was asked for, {told[1]} where nothing."
 
 
 def draw(found: Sequence[Job], path: Path) -> None:
