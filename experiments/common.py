@@ -1,72 +1,126 @@
-"""What the experiments share: the bundled clips as frames, and a table in Markdown."""
+"""What the experiments share: the held-out clips as frames, engines side by side, errors over clips, and tables."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vsd.data.moving_shapes import MovingShapes
+from vsd import app, stats
 from vsd.data.scoring import scored
+from vsd.data.small_events import SmallEvents
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM
 from vsd.provenance import provenance
 from vsd.record import Record
 from vsd.report.folder import last_run
-from vsd.types import Sample, Video
+from vsd.task import sample_seed
+from vsd.types import Evidence, Grid, Sample, Video
 from vsd.video import read
-from vsd.zoo import ROPES
+from vsd.zoo.small_events.drawing import CELL, tokens_of
+from vsd.zoo.small_events.world import Shown
 
-FAMILIES = tuple(ROPES)
+CONF = Path(__file__).resolve().parents[1] / "conf"
+TARGETS = {"qwen2_5_vl": "tiny_qwen", "llava_onevision": "tiny_llava"}
+"""The bundled families, and the options that name their pairs."""
+FAMILIES = tuple(TARGETS)
+DRAFTS = ("near", "other")
+
+Measure = Callable[[Sequence[Record]], float]
 
 
-def arguments(doc: str | None) -> argparse.ArgumentParser:
-    """The options that all measurements on the bundled pairs have."""
+def arguments(doc: str | None, *, draft: str = "near") -> argparse.ArgumentParser:
+    """The options that all measurements on the bundled pairs have; `draft` is the one taken by default."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
-    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--target", default="target", help="its ROLE (target-plain: one trained without heads)")
+    parser.add_argument("--draft", choices=DRAFTS, default=draft, help=f"default: {draft}")
+    parser.add_argument("--frames", type=int, default=64, help="of the clips (default: 64)")
+    parser.add_argument("--ask", nargs="+", default=["one"], help="kinds of question, as of data.ask (default: one)")
     parser.add_argument("--ratio", type=float, default=0.9)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--drafts", metavar="FOLDER", help="holds FAMILY for each pair; default: the bundled ones")
+    parser.add_argument("--limit", type=int, help="questions; default: all")
+    parser.add_argument("--weights", metavar="FOLDER", help="holds FAMILY/ROLE; default: the bundled models")
+    parser.add_argument("--clips", metavar="FOLDER", help="holds a clips.jsonl; default: the bundled clips")
     return parser
 
 
-def pairs(args: argparse.Namespace) -> Iterator[tuple[str, VideoLM, Checkpoint]]:
+def pairs(args: argparse.Namespace, **options: Any) -> Iterator[tuple[str, VideoLM, Checkpoint]]:
     """Each family asked for, its target, and its draft, which is still to be loaded."""
     for name in args.family or FAMILIES:
-        yield name, bundled(name, "target").load(), bundled(name, "draft", args.drafts and f"{args.drafts}/{name}")
+        target, draft = (bundled(name, role, args.weights, **options) for role in (args.target, args.draft))
+        yield name, target.load(), draft
 
 
-def bundled(family: str, role: str, path: str | None = None, **options: Any) -> Checkpoint:
-    """A bundled model, or another one of its kind at `path`, with the positions that it was taught."""
-    return Checkpoint(path=path or f"zoo:{family}/{role}", field=role, rope=ROPES[family], **options)
+def bundled(family: str, role: str, weights: str | None = None, **options: Any) -> Checkpoint:
+    """A bundled model, or the one of that family and role in the folder `weights`."""
+    path = f"{weights}/{family}/{role}" if weights else f"zoo:{family}/{role}"
+    return Checkpoint(path=path, field="draft" if role in DRAFTS else "target", **options)
 
 
-def clips(frames: int, limit: int | None = None) -> list[tuple[Sample, Video]]:
-    """The held-out clips, read like any user's video."""
-    return [(sample, read(sample.video, frames)) for sample in MovingShapes().samples()[:limit]]
+@dataclass(frozen=True)
+class Clips:
+    """Held-out clips with their questions and their scorer. To go through them is to read them like any user's."""
+
+    data: SmallEvents
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Clips:
+        return cls(SmallEvents(path=args.clips, ask=args.ask, frames=args.frames), args.limit)
+
+    @property
+    def samples(self) -> list[Sample]:
+        return self.data.samples()[: self.limit]
+
+    def __iter__(self) -> Iterator[tuple[Sample, Video]]:
+        videos: dict[str, Video] = {}
+        for sample in self.samples:
+            if sample.video not in videos:
+                videos = {sample.video: read(sample.video, self.data.frames or 0)}
+            yield sample, videos[sample.video]
+
+    def __str__(self) -> str:
+        samples = self.samples
+        count, asked = len({sample.video for sample in samples}), ", ".join(self.data.kinds)
+        return f"{count} clips of {self.data.frames} frames, {len(samples)} questions ({asked})."
+
+
+def configured(*dials: str) -> Engine:
+    """The engine that the command line runs with these dials."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=list(dials))
+    methods, *_ = app.prepare(cfg, [])
+    return app.build_engine(cfg, methods)
+
+
+def pair_dials(family: str, args: argparse.Namespace) -> list[str]:
+    """The dials that choose the pair, its weights and the clips for `configured`."""
+    option = TARGETS[family] + ("" if args.draft == "near" else f"_{args.draft}")
+    dials = [f"target={TARGETS[family]}", f"draft={option}", f"frames={args.frames}"]
+    dials += [f"data.frames={args.frames}", f"data.ask=[{','.join(args.ask)}]"]
+    dials += [f"data.path={args.clips}"] if args.clips else []
+    roles = {"target": args.target, "draft": args.draft} if args.weights else {}
+    return dials + [f"{group}.path={args.weights}/{family}/{role}" for group, role in roles.items()]
 
 
 def side_by_side(
-    engines: Sequence[Engine],
-    frames: int,
-    limit: int | None = None,
-    *,
-    also: Callable[[Sample, Video], None] | None = None,
+    engines: Sequence[Engine], clips: Clips, *, also: Callable[[Sample, Video], None] | None = None
 ) -> list[list[Record]]:
     """The records of every engine on the clips, with the first one's target alone beside them.
 
-    All decode a clip before the next one comes, in an order that is turned round from clip to clip: their speeds are of
-    the same minutes. `also` is called on each clip behind them.
+    All answer a question before the next one comes, in an order that is turned round from one to the next: their speeds
+    are of the same minutes. `also` is called on each question behind them.
     """
-    alone, scorer = engines[0].baseline(), MovingShapes().score
+    alone = engines[0].baseline()
     found: list[list[Record]] = [[] for _ in engines]
     everyone = [alone, *engines]
-    for number, (sample, video) in enumerate(clips(frames, limit)):
+    for number, (sample, video) in enumerate(clips):
         if not number:
             for engine in everyone:
                 engine.run(video, sample.question)  # warms up
@@ -77,13 +131,76 @@ def side_by_side(
             trace = traces[id(engine)]
             texts = {"text": engine.text(trace), "baseline_text": alone.text(baseline)}
             scores = {
-                "scores": scored(scorer, sample, texts["text"]),
-                "baseline_scores": scored(scorer, sample, texts["baseline_text"]),
+                "scores": scored(clips.data.score, sample, texts["text"]),
+                "baseline_scores": scored(clips.data.score, sample, texts["baseline_text"]),
             }
             records.append(Record(sample=sample, trace=trace, baseline=baseline, **texts, **scores))
         if also:
             also(sample, video)
     return found
+
+
+def seen(target: VideoLM, sample: Sample, video: Video, needs: Iterable[str], seed: int = 0) -> Evidence:
+    """What a pruner that `needs` this was shown in a run with this seed."""
+    evidence = target.prefill(target.encode(video, sample.question), want=frozenset(needs))[2]
+    return replace(evidence, seed=sample_seed(seed, sample.id))
+
+
+def event_tokens(sample: Sample, grid: Grid, frames: int) -> list[int]:
+    """The visual tokens that show the events which the answer is about."""
+    shown = [Shown(*each) for each in sample.facts["shown"]]
+    return tokens_of(shown, frames // grid.t, side=CELL * grid.h)
+
+
+class Estimate(NamedTuple):
+    """A number of a run, and the same number without each of its videos in turn."""
+
+    value: float
+    without: Mapping[str, float]
+
+
+def estimate(records: Sequence[Record], measure: Measure) -> Estimate:
+    videos = dict.fromkeys(record.sample.video for record in records if record.done)
+    without = {name: measure([each for each in records if each.sample.video != name]) for name in videos}
+    return Estimate(measure(records), without if len(videos) > 1 else {})
+
+
+def combined(function: Callable[..., float], *parts: Estimate) -> tuple[float, float]:
+    """A function of several runs' numbers and its standard error: a video is left out of all of them at once
+    (delete-one jackknife), so that what the runs have in common cancels. The error is NaN for fewer than two videos."""
+    videos = set.intersection(*(set(part.without) for part in parts))
+    value, count = function(*(part.value for part in parts)), len(videos)
+    if count < 2:
+        return value, float("nan")
+    found = [function(*(part.without[video] for part in parts)) for video in videos]
+    mean = sum(found) / count
+    return value, ((count - 1) / count * sum((each - mean) ** 2 for each in found)) ** 0.5
+
+
+def difference(ours: Estimate, theirs: Estimate) -> tuple[float, float]:
+    """Ours less theirs, with its standard error."""
+    return combined(lambda a, b: a - b, ours, theirs)
+
+
+def accepted(records: Sequence[Record]) -> float:
+    """Draft tokens accepted per round; 0 where there was no round with a draft."""
+    return stats.summary(records).get("accept/draft_length", 0.0)
+
+
+def facts_kept(records: Sequence[Record]) -> float:
+    """Facts right, of 100 that the target alone has right; NaN where it has none."""
+    pairs = [(each.scores["facts"].right, each.baseline_scores["facts"].right) for each in records if each.done]
+    ours, theirs = (sum(side) for side in zip(*pairs, strict=True))
+    return 100 * ours / theirs if theirs else float("nan")
+
+
+def plus_minus(value: float, error: float, digits: int = 2, sign: str = "") -> str:
+    return f"{value:{sign}.{digits}f} ± {error:.{digits}f}"
+
+
+def in_errors(value: float, error: float) -> str:
+    """A difference in its standard errors."""
+    return f"{value / error:+.1f}" if error > 0 else "–"
 
 
 def shown(values: Mapping[str, float], errors: Mapping[str, float], name: str) -> str:
@@ -100,6 +217,28 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def details(title: str, text: str) -> str:
+    """Markdown that is folded under its title."""
+    return f"<details>\n<summary>{title}</summary>\n\n{text}\n\n</details>\n"
+
+
+def pyplot() -> Any:
+    """matplotlib's, set so that the same numbers give the same file."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    mpl.rcParams["svg.hashsalt"] = "vsd"
+    from matplotlib import pyplot as plt
+
+    return plt
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure, without the date."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
 def runs(folder: Path) -> Iterator[tuple[DictConfig | ListConfig, str, list[Record]]]:
     """The config, the setting (see `described`) and the samples of every run below a multirun's folder."""
     for file in sorted(folder.glob("**/samples.jsonl")):
@@ -107,9 +246,11 @@ def runs(folder: Path) -> Iterator[tuple[DictConfig | ListConfig, str, list[Reco
         yield OmegaConf.load(file.parent / "config.yaml"), described(source), last_run(file.parent)[1]
 
 
-def family(config: Any) -> str:
-    """The bundled pair that a run's target is of."""
-    return str(config.target.path.removeprefix("zoo:").split("/")[0])
+def pair(config: Any) -> str:
+    """The family and the draft of a run, and the target if it is another than the usual one, by their folders."""
+    target, draft = Path(config.target.path.removeprefix("zoo:")), Path(config.draft.path).name
+    role = "" if target.name == "target" else f" ({target.name})"
+    return f"{target.parent.name}{role}, {draft}"
 
 
 def setting() -> str:

@@ -1,7 +1,7 @@
 """Schedules side by side on the bundled pairs, one thread a model, with what the simulator expects of each.
 
-The simulator takes the step times and the draft's luck from the sequential schedule's rounds of the same clips, and
-plays them again under the other schedules: nothing of a parallel run is put into what is expected of it.
+The simulator takes the step times and the draft's acceptance from the sequential schedule's rounds of the same clips,
+and plays them again under the other schedules: nothing of a parallel run is put into what is expected of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from time import perf_counter
 
 import torch
 
-from experiments.common import arguments, pairs, setting, shown, side_by_side, table
+from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
 from vsd import stats
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM
@@ -32,7 +32,7 @@ COLUMNS = {
     "first token": "speed/ttft",
     "worked at once": "parallel/overlap",
     "target waited": "parallel/target_wait",
-    "drafted for nothing": "parallel/wasted",
+    "wasted drafts": "parallel/wasted",
     "as many devices": "speed/equal_devices",
 }
 STEPS = 8  # that are measured apart and in turn on each clip
@@ -162,15 +162,13 @@ def gain(ours: Sequence[Record], turns: Sequence[Record]) -> list[Record]:
     return [replace(mine, baseline=theirs.trace) for mine, theirs in zip(ours, turns, strict=True)]
 
 
-def measure(
-    cases: Sequence[Case], target: VideoLM, draft: Checkpoint, frames: int, limit: int | None
-) -> list[list[object]]:
+def measure(cases: Sequence[Case], target: VideoLM, draft: Checkpoint, clips: Clips) -> list[list[object]]:
     """A row a case."""
     loaded = draft.load()
     engines = [case.engine(target, loaded, draft) for case in cases]
     steps = Steps(engines[0], next(each for each in engines if each.parallelism.remote))
     try:
-        records = side_by_side(engines, frames, limit, also=steps.measure)
+        records = side_by_side(engines, clips, also=steps.measure)
     finally:
         for engine in engines:
             engine.close()
@@ -200,9 +198,10 @@ def main(doc: str | None, cases: Sequence[Case]) -> None:
     """Prints a table for each pair."""
     args = arguments(doc).parse_args()
     torch.set_num_threads(1)
-    print(setting(), f"{args.frames} frames, {args.limit or 'all'} clips.\n")
+    clips = Clips.of(args)
+    print(setting(), clips, "\n")
     head = ["schedule", *COLUMNS, "gain over turns", "expected", "mismatched"]
     for family, target, draft in pairs(args):
-        print(f"### {family}\n")
-        rows = measure(cases, target, draft, args.frames, args.limit)
+        print(f"### {family}, {args.draft}\n")
+        rows = measure(cases, target, draft, clips)
         print(table(head, rows), "\n", flush=True)

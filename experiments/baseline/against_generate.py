@@ -2,7 +2,7 @@
 
 Three comparisons with transformers' own greedy `generate`, on the same frames and the same chat turn:
 
-1. speed, in float32: the 64 held-out clips, in turn, each side timed from frames to the last token, processor included;
+1. speed, in float32: the held-out clips, in turn, each side timed from frames to the last token, processor included;
 2. tokens, in float64, of videos of 2 seconds to 10 minutes: the clips with stretched timestamps, and frames of a
    generated file that is 10 minutes long; for each family as its models were trained and as the library has it;
 3. tokens, in float64, of random tiny models on random videos (1 to 17 frames, 0.1 to 60 a second, with gaps), decoded
@@ -18,13 +18,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from experiments.common import FAMILIES, bundled, clips, setting, table
+from experiments.common import FAMILIES, Clips, arguments, bundled, setting, table
 from tests.zoo_in_code import save_llava, save_qwen
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
@@ -34,10 +34,12 @@ from vsd.parallelism import Autoregressive
 from vsd.pruners.random import Random
 from vsd.types import Sample, Video
 from vsd.video import read
-from vsd.zoo import shapes, texts
-from vsd.zoo.clips import write_video
+from vsd.zoo.small_events.drawing import render
+from vsd.zoo.small_events.world import SHOT, scene
+from vsd.zoo.small_events.write import write_video
 
 LENGTHS_S = (2, 15, 60, 600)
+LONG_SHOTS = 150  # of 16 frames, 4 a second: 10 minutes
 
 
 class Generate:
@@ -71,16 +73,16 @@ class Generate:
         return tuple(output[0, inputs["input_ids"].shape[1] :].tolist())
 
 
-def speed(family: str, frames: int, max_new_tokens: int, limit: int | None) -> list[object]:
+def speed(family: str, args: argparse.Namespace) -> list[object]:
     """A row of the first comparison."""
-    target = bundled(family, "target").load()
-    engine = Engine(target=target, parallelism=Autoregressive(), max_new_tokens=max_new_tokens)
-    stock = Generate(target, max_new_tokens)
-    seconds, tokens, mismatched = [0.0, 0.0], [0, 0], 0
-    samples = clips(frames, limit)
-    stock.run(samples[0][1], samples[0][0].question)  # warm both
-    engine.run(samples[0][1], samples[0][0].question)
-    for number, (sample, video) in enumerate(samples):
+    target = bundled(family, args.target, args.weights).load()
+    engine = Engine(target=target, parallelism=Autoregressive(), max_new_tokens=args.max_new_tokens)
+    stock = Generate(target, args.max_new_tokens)
+    seconds, tokens, mismatched, clips = [0.0, 0.0], [0, 0], 0, Clips.of(args)
+    for number, (sample, video) in enumerate(clips):
+        if not number:  # warm both
+            stock.run(video, sample.question)
+            engine.run(video, sample.question)
         found: list[tuple[int, ...]] = [(), ()]
         for side in (0, 1) if number % 2 else (1, 0):  # in turn, so that neither always runs on warmer hardware
             start = time.perf_counter()
@@ -89,16 +91,18 @@ def speed(family: str, frames: int, max_new_tokens: int, limit: int | None) -> l
             tokens[side] += len(found[side])
         mismatched += found[0] != found[1]
     ours, theirs = (count / spent for count, spent in zip(tokens, seconds, strict=True))
-    return [family, len(samples), mismatched, ours, theirs, ours / theirs]
+    return [family, number + 1, mismatched, ours, theirs, ours / theirs]
 
 
-def lengths(family: str, rope: str, samples: list[tuple[Sample, Video]], long: Video) -> Iterator[list[object]]:
+def lengths(
+    family: str, rope: str, weights: str | None, samples: list[tuple[Sample, Video]], long: Video
+) -> Iterator[list[object]]:
     """The rows of the second comparison."""
-    target = replace(bundled(family, "target"), rope=rope, dtype="float64").load()
+    target = bundled(family, "target", weights, rope=rope, dtype="float64").load()
     engine, stock = Engine(target=target, parallelism=Autoregressive()), Generate(target, 128)
     for length_s in LENGTHS_S:
         cases = [(sample.question, stretched(video, length_s)) for sample, video in samples]
-        cases += [(texts.DESCRIBE, long)] if length_s == LENGTHS_S[-1] else []
+        cases += [(samples[0][0].question, long)] if length_s == LENGTHS_S[-1] else []
         mismatched = sum(engine.run(video, asked).tokens != stock.run(video, asked) for asked, video in cases)
         yield [family, rope, f"{length_s} s", len(cases), mismatched]
 
@@ -109,9 +113,9 @@ def stretched(video: Video, length_s: float) -> Video:
 
 
 def long_video(folder: Path, frames: int) -> Video:
-    """Frames of a file that is ten minutes long, a frame a second."""
-    file = folder / "long.mp4"
-    write_video(file, shapes.render(shapes.scene(0), np.linspace(0, 1, LENGTHS_S[-1])), Fraction(1))
+    """Frames of a file that is ten minutes long."""
+    file, long = folder / "long.mp4", scene(0, LONG_SHOTS)
+    write_video(file, render(long, range(LONG_SHOTS * SHOT)))
     return read(file, frames)
 
 
@@ -140,23 +144,23 @@ def random_video(rng: np.random.Generator) -> Video:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=16)
+    parser = arguments(__doc__)
     parser.add_argument("--max-new-tokens", type=int, default=128)
-    parser.add_argument("--limit", type=int, help="clips of the first comparison; default: all 64")
-    parser.add_argument("--clips", type=int, default=16, help="clips of each length in the second (default: 16)")
+    parser.add_argument("--stretched", type=int, default=16, help="clips of each length in the second (default: 16)")
     parser.add_argument("--models", type=int, default=200, help="random models in the third (default: 200)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(setting(), f"One thread, {args.frames} frames.\n")
-    rows = [speed(family, args.frames, args.max_new_tokens, args.limit) for family in FAMILIES]
-    head = ["target", "clips", "mismatched", "vsd tokens/s", "generate tokens/s", "vsd / generate"]
+    clips = Clips.of(args)
+    print(setting(), f"One thread, {clips}\n")
+    families = args.family or FAMILIES
+    rows = [speed(family, args) for family in families]
+    head = ["target", "questions", "mismatched", "vsd tokens/s", "generate tokens/s", "vsd / generate"]
     print(table(head, rows), "\n", flush=True)
-    ways = [(family, rope) for family in FAMILIES for rope in ROPES]
+    ways = [(family, rope) for family in families for rope in ROPES]
     with tempfile.TemporaryDirectory() as name:
-        folder, samples = Path(name), clips(args.frames, args.clips)
+        folder, samples = Path(name), list(islice(clips, args.stretched))
         long = long_video(folder, args.frames)
-        rows = [row for way in ways for row in lengths(*way, samples, long)]
+        rows = [row for way in ways for row in lengths(*way, args.weights, samples, long)]
         print(table(["target", "positions", "length", "videos", "mismatched"], rows), "\n", flush=True)
         rows = [random_models(*way, folder, args.models // len(ways)) for way in ways]
         print(table(["family", "positions", "random models", "mismatched"], rows))

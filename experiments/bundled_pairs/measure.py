@@ -1,75 +1,75 @@
 """How good are the bundled pairs? ``python -m experiments.bundled_pairs.measure``
 
-For both pairs, on the 64 held-out clips: the share of facts right in the target's greedy descriptions, by kind; the
-same with the frames replaced by noise (what can be guessed without seeing); the same of the draft's own descriptions;
-and how often the draft, reading the full prompt and the target's own answer, has the target's next token as its most
-likely one.
+Both families are evaluated as the recipe does it (`vsd.zoo.training.evaluate`): from the mp4 files, with whole prompts,
+on all questions of the held-out clips of each length.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-import numpy as np
 import torch
 
-from experiments.common import FAMILIES, bundled, clips, setting, table
-from vsd.engine import Engine
-from vsd.models import VideoLM
-from vsd.parallelism import Autoregressive
-from vsd.types import Video
-from vsd.zoo import score
+from experiments.common import FAMILIES, setting, table
+from vsd.data.small_events import DESCRIPTIONS
+from vsd.zoo import WEIGHTS
+from vsd.zoo.training.evaluate import evaluate
+
+Report = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Numbers by length of clip and by model, as the evaluation has them."""
+DRAFTED = ("foreseen", "misses", "wording")
 
 
-def noise(video: Video, seed: int) -> Video:
-    pixels = np.random.default_rng(seed).integers(0, 256, video.frames.shape, dtype=np.uint8)
-    return replace(video, frames=pixels)
+def facts_table(reports: Mapping[str, Report]) -> str:
+    """Facts right by kind of question; a row a family, length and model."""
+    kinds = [f"facts_{kind}" for kind in DESCRIPTIONS]
+    head = ["family", "frames", "who answers", "all", *DESCRIPTIONS, "short", "A to D"]
+    names = ("facts", *kinds, "facts_short", "choice")
+    return table(head, (_row(place, numbers, names) for place, numbers in _each(reports)))
 
 
-@torch.inference_mode()
-def agreement(draft: VideoLM, video: Video, question: str, tokens: tuple[int, ...]) -> tuple[int, int]:
-    """How many of the target's tokens are the draft's argmax given the target's tokens before them, and of how many."""
-    prompt = draft.encode(video, question)
-    state, logits_W, _ = draft.prefill(prompt, capacity=prompt.length + len(tokens) + 1)
-    output = draft.forward(torch.tensor(tokens[:-1]), list(range(-1, len(tokens) - 2)), state)
-    guesses = [int(logits_W.argmax()), *output.logits_MW.argmax(-1).tolist()]
-    return sum(guess == token for guess, token in zip(guesses, tokens, strict=True)), len(tokens)
+def drafts_table(reports: Mapping[str, Report]) -> str:
+    """How much of its target's answers a draft foresees, and what it misses."""
+    rows = [_row(place, numbers, DRAFTED) for place, numbers in _each(reports) if "foreseen" in numbers]
+    return table(["family", "frames", "draft", "tokens foreseen", "misses", "of them wording"], rows)
 
 
-def measure(family: str, weights: str | None, frames: int, limit: int | None) -> dict[str, dict[str, float]]:
-    paths = {role: weights and f"{weights}/{family}/{role}" for role in ("target", "draft")}
-    target, draft = (bundled(family, role, path).load() for role, path in paths.items())
-    engine, alone = (Engine(target=model, parallelism=Autoregressive()) for model in (target, draft))
-    seen, blind, drafted, agreed, tokens = [], [], [], 0, 0
-    for number, (sample, video) in enumerate(clips(frames, limit)):
-        trace = engine.run(video, sample.question)
-        seen.append(score.score(engine.text(trace), sample.facts))
-        unseen = engine.run(noise(video, number), sample.question)
-        blind.append(score.score(engine.text(unseen), sample.facts))
-        drafted.append(score.score(alone.text(alone.run(video, sample.question)), sample.facts))
-        right, asked = agreement(draft, video, sample.question, trace.tokens)
-        agreed, tokens = agreed + right, tokens + asked
-    facts = {"target": seen, "target, noise": blind, "draft": drafted}
-    return {name: score.total(found) for name, found in facts.items()} | {"agreement": {"all": agreed / tokens}}
+def _each(reports: Mapping[str, Report]) -> Iterator[tuple[tuple[str, str, str], Mapping[str, float]]]:
+    for family, report in reports.items():
+        for frames, models in report.items():
+            for model, numbers in models.items():
+                yield (family, frames, model), numbers
+
+
+def _row(place: tuple[str, ...], numbers: Mapping[str, float], names: tuple[str, ...]) -> list[object]:
+    return [*place, *(_shown(numbers, name) for name in names)]
+
+
+def _shown(numbers: Mapping[str, float], name: str) -> str:
+    if name not in numbers:
+        return "–"
+    return f"{numbers[name]:.0f}" if name == "misses" else f"{numbers[name]:.3f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", metavar="FOLDER", help="holds FAMILY/ROLE; default: the bundled models")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="holds FAMILY/ROLE; default: the bundled models")
+    parser.add_argument("--limit", type=int, help="clips of each length; default: all")
+    written = "folder in which the recipe has written its evaluations (FAMILY/evaluation-target.json): print these"
+    parser.add_argument("--reports", type=Path, help=written)
     args = parser.parse_args()
-    found = {family: measure(family, args.weights, args.frames, args.limit) for family in FAMILIES}
-    rows = [
-        [family, what, *(float(shares[what][kind]) for kind in (*score.KINDS, "all"))]
-        for family, shares in found.items()
-        for what in ("target", "target, noise", "draft")
-    ]
-    print(setting(), f"{args.frames} frames.\n")
-    print(table(["pair", "who describes", *score.KINDS, "all"], rows))
-    print()
-    print(table(["pair", "draft agrees with target"], [[f, shares["agreement"]["all"]] for f, shares in found.items()]))
+    torch.set_num_threads(1)
+    if args.reports:
+        files = {family: args.reports / family / "evaluation-target.json" for family in FAMILIES}
+        reports = {family: json.loads(file.read_text()) for family, file in files.items() if file.exists()}
+    else:
+        reports = {family: evaluate(args.weights / family, most=args.limit) for family in FAMILIES}
+    print(setting(), "\n")
+    print(facts_table(reports), "\n")
+    print(drafts_table(reports))
 
 
 if __name__ == "__main__":

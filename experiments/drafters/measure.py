@@ -1,6 +1,6 @@
-"""Which way of drafting pays? ``python -m experiments.drafters.measure``
+"""Which way of drafting pays? ``python -m experiments.drafters.measure [--draft other]``
 
-On the 64 held-out clips, greedy verification, HIPPO's pruning at 90%: every way of drafting decodes each clip in turn,
+On the held-out clips, greedy verification, HIPPO's pruning at 90%: every way of drafting decodes each clip in turn,
 beside the target alone, so that all speeds are of the same minutes of the same machine.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.common import arguments, pairs, setting, shown, side_by_side, table
+import torch
+
+from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
 from vsd import stats
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import Adaptive
@@ -41,23 +43,25 @@ def ways() -> Iterator[tuple[str, Drafter, int]]:
     yield "prompt look-up", PromptLookup(), 5
 
 
-def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: int | None) -> Iterator[list[object]]:
+def measure(target: VideoLM, draft: VideoLM, clips: Clips, ratio: float) -> Iterator[list[object]]:
     """A row a way of drafting."""
     engines = [
         Engine(target=target, draft=draft, pruner=Hippo(ratio=ratio), drafter=drafter, gamma=gamma)
         for _, drafter, gamma in ways()
     ]
-    for (name, _, gamma), records in zip(ways(), side_by_side(engines, frames, limit), strict=True):
+    for (name, _, gamma), records in zip(ways(), side_by_side(engines, clips), strict=True):
         values, errors = stats.summary(records), stats.standard_errors(records)
         yield [name, gamma, *(shown(values, errors, each) for each in NAMES), int(values["exact/mismatched"])]
 
 
 def main() -> None:
     args = arguments(__doc__).parse_args()
-    print(setting(), f"{args.frames} frames, ratio {args.ratio:g}.\n")
+    torch.set_num_threads(1)
+    clips = Clips.of(args)
+    print(setting(), clips, f"Ratio {args.ratio:g}, drafts {args.draft}.\n")
     for family, target, draft in pairs(args):
-        rows = list(measure(target, draft.load(), args.frames, args.ratio, args.limit))
-        print(f"### {family}\n")
+        print(f"### {family}, {args.draft}\n")
+        rows = list(measure(target, draft.load(), clips, args.ratio))
         print(table(["drafter", "gamma", *NAMES, "mismatched"], rows), "\n", flush=True)
 
 

@@ -43,9 +43,9 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def build(layers: int, width: int) -> VideoLM:
+def build(layers: int, width: int, weights: str | None) -> VideoLM:
     """A random-weight model of a real one's proportions (16 heads on 2 key/value heads) with the bundled processor."""
-    like = bundled("qwen2_5_vl", "draft").load()
+    like = bundled("qwen2_5_vl", "near", weights).load()
     config: dict[str, Any] = like.model.config.to_dict()
     config["text_config"] |= {
         "num_hidden_layers": layers,
@@ -86,9 +86,10 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--weights", metavar="FOLDER", help="holds FAMILY/ROLE; default: the bundled models")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model = build(args.layers, args.width)
+    model = build(args.layers, args.width, args.weights)
     prompt = prompt_of(model, args.visual, args.suffix)
     seconds: dict[str, list[float]] = {name: [] for name in WANTS}
     largest = {}

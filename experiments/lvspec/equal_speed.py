@@ -1,7 +1,7 @@
 """Which loose rule is worth its speed? ``python -m experiments.lvspec.equal_speed``
 
-The rules decode each of the 64 held-out clips in turn, beside the target alone and in LVSpec's setting (chains of 10 on
-prompts pruned uniformly at 0.9), so that their speeds can be compared. What relaxing at random keeps at a rule's speed
+The rules answer each question in turn, beside the target alone and in LVSpec's setting (chains of 10 on prompts pruned
+uniformly at 0.9), so that their speeds can be compared. What relaxing at random keeps at a rule's speed
 lies on a straight line between its two nearest settings.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
-from experiments.common import arguments, pairs, setting, side_by_side, table
+from experiments.common import Clips, arguments, pairs, setting, side_by_side, table
 from vsd import quality, stats
 from vsd.engine import Engine
 from vsd.models import VideoLM
@@ -34,13 +35,14 @@ RULES: tuple[tuple[str, Verifier], ...] = (
 GAMMA = 10
 
 
-def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: int | None) -> Iterator[list[object]]:
+def measure(target: VideoLM, draft: VideoLM, clips: Clips, ratio: float) -> Iterator[list[object]]:
     """A row a rule."""
     engines = [
         Engine(target=target, draft=draft, pruner=Uniform(ratio=ratio), verifier=verifier, gamma=GAMMA)
         for _, verifier in RULES
     ]
-    found = [stats.summary(each) | quality.summary(each) for each in side_by_side(engines, frames, limit)]
+    found = [stats.summary(each) | quality.summary(each) for each in side_by_side(engines, clips)]
+    found = [{"quality/retention": float("nan"), **values} for values in found]
     points = sorted((values["speed/decode"], values["quality/retention"]) for values in found[: len(AT_RANDOM)])
     speeds, kept = zip(*points, strict=True)
     for (name, _), values in zip(RULES, found, strict=True):
@@ -53,12 +55,14 @@ def measure(target: VideoLM, draft: VideoLM, frames: int, ratio: float, limit: i
 
 
 def main() -> None:
-    args = arguments(__doc__).parse_args()
-    print(setting(), f"{args.frames} frames, ratio {args.ratio:g}.\n")
+    args = arguments(__doc__, draft="other").parse_args()
+    torch.set_num_threads(1)
+    clips = Clips.of(args)
+    print(setting(), clips, f"Ratio {args.ratio:g}, drafts {args.draft}.\n")
     for family, target, draft in pairs(args):
-        rows = list(measure(target, draft.load(), args.frames, args.ratio, args.limit))
-        print(f"### {family}\n")
-        head = ["rule", "accept/draft_length", "speed/decode", "quality kept %", "at random, as fast"]
+        rows = list(measure(target, draft.load(), clips, args.ratio))
+        print(f"### {family}, {args.draft}\n")
+        head = ["rule", "accept/draft_length", "speed/decode", "quality kept, %", "at random, as fast"]
         print(table(head, rows), "\n", flush=True)
 
 

@@ -1,6 +1,7 @@
 """What does looseness buy, and what does it cost? Reads the folders of multiruns, prints the tables, draws the fronts.
 
-``python -m experiments.lvspec.report outputs/lvspec`` after the commands in this folder's README.
+``python -m experiments.lvspec.report outputs/lvspec`` after the commands in this folder's README. Runs that differ in
+nothing but the seed are one setting.
 """
 
 from __future__ import annotations
@@ -8,12 +9,30 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments.common import family, runs, table
+from experiments.common import (
+    Estimate,
+    accepted,
+    combined,
+    details,
+    difference,
+    estimate,
+    facts_kept,
+    in_errors,
+    pair,
+    plus_minus,
+    pyplot,
+    runs,
+    save,
+    table,
+)
 from vsd import quality, stats
+from vsd.record import Record
 
 # The paper's own sweep without position-shift tolerance, and its setting with it (arXiv 2604.05650, Qwen2.5-VL 32B/7B):
 # looseness, accepted per round, speed-up, quality kept in percent.
@@ -26,44 +45,52 @@ DIALS = {
     "Typical": ("epsilon", "delta"),
     "TopK": ("k", "gap"),
 }
-SWEPT = ("LVSpec", "RandomRelax")  # drawn as lines, the others as points
+OURS, STRICT, AT_RANDOM = "LVSpec", "LVSpec, no shift", "RandomRelax"
+SWEPT = (OURS, STRICT, AT_RANDOM)  # drawn as lines, the others as points
+ENDS = ("looseness=0", "looseness=1")
+TOP_N = 10
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run: a rule at a setting on one pair, pooled over the clips."""
+class Setting:
+    """A rule at a setting on one pair, pooled over the questions and the seeds."""
 
     pair: str
     rule: str
     dials: str
-    accepted: float
-    error: float
-    retention: float
-    interval: tuple[float, float]
-    agreement: float
-    relaxed: float
-    gap: float
-    setting: str
+    records: list[Record]
+
+    @cached_property
+    def accepted(self) -> Estimate:
+        return estimate(self.records, accepted)
+
+    @cached_property
+    def kept(self) -> Estimate:
+        return estimate(self.records, facts_kept)
 
 
-def jobs(folder: Path) -> Iterator[Job]:
-    for config, setting, records in runs(folder):
-        values, errors = stats.summary(records) | quality.summary(records), stats.standard_errors(records)
-        name = config.verifier._target_.split(".")[-1]
-        rule = f"{name}, no shift" if name == "LVSpec" and not config.verifier.shift else name
-        yield Job(
-            pair=family(config) + ("" if config.draft.path.startswith("zoo:") else ", a draft of other wording"),
-            rule=rule,
-            dials=" ".join(f"{dial}={shown(config.verifier[dial])}" for dial in DIALS[name]),
-            accepted=values["accept/draft_length"],
-            error=errors["accept/draft_length"],
-            retention=values["quality/retention"],
-            interval=(values["quality/retention_low"], values["quality/retention_high"]),
-            agreement=values["quality/agreement"],
-            relaxed=values["relax/share"],
-            gap=values.get("relax/gap", 0.0),
-            setting=setting,
-        )
+def settings(folder: Path) -> tuple[list[Setting], list[str]]:
+    """All settings, and what the runs say of where they were made."""
+    pooled: dict[tuple[str, str, str], list[Record]] = {}
+    made = set()
+    for config, source, records in runs(folder):
+        made.add(source)
+        pooled.setdefault((pair(config), *named(config)), []).extend(records)
+    found = [Setting(*key, records) for key, records in pooled.items()]
+    return sorted(found, key=lambda each: (each.pair, each.rule, each.accepted.value)), sorted(made)
+
+
+def named(config: Any) -> tuple[str, str]:
+    """The rule and its dials."""
+    name = config.verifier._target_.split(".")[-1]
+    dials = [f"{dial}={shown(config.verifier[dial])}" for dial in DIALS[name]]
+    if name != OURS:
+        return name, " ".join(dials)
+    if config.verifier.threshold == "absolute":
+        return "tolerance alone", f"below={shown(config.verifier.below)}"
+    if config.relevance.top_n != TOP_N:
+        return f"{OURS}, N {config.relevance.top_n}", " ".join(dials)
+    return (OURS if config.verifier.shift else STRICT), " ".join(dials)
 
 
 def shown(value: float | str) -> str:
@@ -71,80 +98,129 @@ def shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def kept_at_random(found: Sequence[Job], accepted: float) -> float:
-    """The quality that relaxing at random keeps where it accepts so many tokens: between its two nearest settings,
-    straight. Its ends, nothing and everything relaxed, are LVSpec's."""
-    ends = [job for job in found if job.rule == "LVSpec" and job.dials in ("looseness=0", "looseness=1")]
-    line = [job for job in found if job.rule == "RandomRelax"] + ends
-    points = sorted((job.accepted, job.retention) for job in line)
-    if not points:
-        return float("nan")
-    places, values = zip(*points, strict=True)
-    return float(np.interp(accepted, places, values, left=np.nan, right=np.nan))
+def curve(found: Sequence[Setting]) -> list[Setting]:
+    """The settings of relaxing at random. Its ends, nothing and everything relaxed, are LVSpec's, where the tolerance
+    has nothing to forgive."""
+    ends = {each.dials: each for each in found if each.rule in (OURS, STRICT) and each.dials in ENDS}
+    return [*(each for each in found if each.rule == AT_RANDOM), *ends.values()]
 
 
-def draw(found: list[Job], path: Path) -> None:
+def more_than_random(ours: Setting, line: Sequence[Setting]) -> tuple[float, float]:
+    """How much more quality is kept than by relaxing at random where that accepts as many tokens, on a straight line
+    between its two nearest settings; and the standard error, over videos, of all settings together."""
+
+    def gain(place: float, value: float, *points: float) -> float:
+        pairs = sorted(zip(points[::2], points[1::2], strict=True))
+        places, values = zip(*pairs, strict=True)
+        return value - float(np.interp(place, places, values))
+
+    return combined(gain, *(part for each in (ours, *line) for part in (each.accepted, each.kept)))
+
+
+def rows(found: Sequence[Setting]) -> Iterator[list[object]]:
+    """A row a setting, of one pair."""
+    line = curve(found)
+    for each in found:
+        values = stats.summary(each.records) | quality.summary(each.records)
+        gain = more_than_random(each, line) if len(line) > 1 and each not in line else None
+        yield [
+            each.rule,
+            each.dials,
+            plus_minus(*combined(float, each.accepted)),
+            plus_minus(*combined(float, each.kept), digits=1),
+            plus_minus(*gain, digits=1, sign="+") if gain else "–",
+            in_errors(*gain) if gain else "–",
+            values.get("relax/share", 0.0),
+            values.get("relax/gap", 0.0),
+            values["quality/agreement"],
+        ]
+
+
+HEAD = ["rule", "setting", "accepted per round", "quality kept, %", "more than at random", "in standard errors"]
+HEAD += ["relaxed", "gap", "agreement"]
+
+
+def shift_rows(found: Sequence[Setting]) -> Iterator[list[object]]:
+    """What the position-shift tolerance changes at each looseness, of one pair."""
+    by_name = {(each.rule, each.dials): each for each in found}
+    for each in found:
+        off = by_name.get((STRICT, each.dials))
+        if each.rule == OURS and off:
+            longer, better = difference(each.accepted, off.accepted), difference(each.kept, off.kept)
+            cells = [plus_minus(*longer, sign="+"), in_errors(*longer), plus_minus(*better, digits=1, sign="+")]
+            other = sum(_tokens(a) != _tokens(b) for a, b in _matched(each, off))
+            yield [each.dials, *cells, in_errors(*better), f"{other} of {len(off.records)}"]
+
+
+def _matched(ours: Setting, theirs: Setting) -> list[tuple[Record, Record]]:
+    by_id = {record.sample.id: record for record in theirs.records}
+    return [(record, by_id[record.sample.id]) for record in ours.records if record.sample.id in by_id]
+
+
+def _tokens(record: Record) -> tuple[int, ...]:
+    return record.trace.tokens if record.trace else ()
+
+
+def draw(found: Sequence[Setting], path: Path) -> None:
     """Quality kept over accepted tokens, a line a rule, a panel a pair, the paper's points beside them."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "vsd"  # the same file from the same numbers
-    from matplotlib import pyplot as plt
-
-    pairs = sorted({job.pair for job in found}, key=lambda pair: ("other" in pair, pair))
+    plt = pyplot()
+    pairs = sorted({each.pair for each in found}, key=lambda name: (name.endswith("near"), name))
+    rules = sorted({each.rule for each in found})
+    colours = dict(zip(rules, plt.get_cmap("tab10").colors, strict=False))
     columns = -(-(len(pairs) + 1) // 2)
     figure, grid = plt.subplots(2, columns, figsize=(4.6 * columns, 8), squeeze=False)
     axes = grid.flatten().tolist()
-    for axis, pair in zip(axes, pairs, strict=False):
-        for rule in sorted({job.rule for job in found}):
-            line = sorted((job for job in found if (job.pair, job.rule) == (pair, rule)), key=lambda job: job.accepted)
-            low = [job.retention - job.interval[0] for job in line]
-            high = [job.interval[1] - job.retention for job in line]
-            places, values = [job.accepted for job in line], [job.retention for job in line]
-            form = "o-" if rule in SWEPT else "s"
-            axis.errorbar(places, values, [low, high], fmt=form, ms=3, capsize=2, lw=1, label=rule)
-        axis.set(title=pair)
+    for axis, name in zip(axes, pairs, strict=False):
+        for rule in rules:
+            line = [each for each in found if (each.pair, each.rule) == (name, rule)]
+            sides, tops = ([combined(float, part) for part in parts] for parts in _parts(line))
+            axis.errorbar(
+                [value for value, _ in sides],
+                [value for value, _ in tops],
+                [error for _, error in tops],
+                [error for _, error in sides],
+                fmt="o-" if rule in SWEPT else "s",
+                ms=3,
+                capsize=2,
+                lw=1,
+                color=colours[rule],
+                label=rule,
+            )
+        axis.set(title=name)
     paper = axes[len(pairs)]
     paper.plot([point[1] for point in PAPER], [point[3] for point in PAPER], "o-", label="LVSpec, no shift (paper)")
     paper.plot(PAPER_SHIFT[1], PAPER_SHIFT[3], "s", label="LVSpec (paper)")
     paper.set(title="published: Qwen2.5-VL 32B/7B")
     for axis in axes:
-        axis.set(xlabel="draft tokens accepted per round", ylabel="quality kept, percent", xlim=(3, 10), ylim=(45, 102))
+        axis.set(xlabel="draft tokens accepted per round", ylabel="quality kept, percent")
         axis.set_visible(axis in axes[: len(pairs) + 1])
     for axis in (axes[0], paper):
         axis.legend(fontsize=8)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
+
+
+def _parts(line: Sequence[Setting]) -> tuple[list[Estimate], list[Estimate]]:
+    return [each.accepted for each in line], [each.kept for each in line]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--figure", type=Path, default=Path(__file__).parent / "front.svg")
+    parser.add_argument("--figure", type=Path, help="default: front.svg in the folder")
     args = parser.parse_args()
-    found = sorted(jobs(args.folder), key=lambda job: (job.pair, job.rule, job.accepted))
-    draw(found, args.figure)
-    print(*sorted({job.setting for job in found}), f"{len(found)} jobs.\n")
-    for pair in sorted({job.pair for job in found}):
-        mine = [job for job in found if job.pair == pair]
-        print(f"### {pair}\n")
-        rows = [
-            [
-                job.rule,
-                job.dials,
-                f"{job.accepted:.2f} ± {job.error:.2f}",
-                f"{job.retention:.1f} [{job.interval[0]:.1f}, {job.interval[1]:.1f}]",
-                f"{at_random:.1f}",
-                f"{job.retention - at_random:+.1f}",
-                job.relaxed,
-                job.gap,
-                job.agreement,
-            ]
-            for job in mine
-            for at_random in [kept_at_random(mine, job.accepted)]
-        ]
-        head = ["rule", "setting", "accept/draft_length", "quality kept %", "at random", "more", "relaxed", "gap"]
-        print(table([*head, "agreement"], rows), "\n")
+    found, made = settings(args.folder)
+    draw(found, args.figure or args.folder / "front.svg")
+    print(*made, f"{len(found)} settings.\n")
+    shift = ["setting", "accepted, on - off", "in errors", "quality, on - off", "in errors", "other answers"]
+    for name in sorted({each.pair for each in found}):
+        mine = [each for each in found if each.pair == name]
+        every = list(rows(mine))
+        print(f"### {name}\n")
+        print(table(HEAD, [row for row, each in zip(every, mine, strict=True) if each.rule in SWEPT]), "\n")
+        if shifted := list(shift_rows(mine)):
+            print(f"The position-shift tolerance, on against off:\n\n{table(shift, shifted)}\n")
+        print(details("All rules", table(HEAD, every)))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from experiments.common import FAMILIES, bundled, clips, setting, table
+from experiments.common import Clips, arguments, pairs, setting, table
 from tests.zoo_in_code import save_llava, save_qwen
 from vsd.audit import Audit
 from vsd.drafters import Chain, Drafter
@@ -55,13 +54,13 @@ def row(name: str, dtype: str, drafter: str, count: int, found: list[Audit]) -> 
     return [name, dtype, drafter, count, len(found), near, len(found) - near, worst]
 
 
-def on_clips(dtype: str, frames: int, limit: int | None) -> Iterator[list[object]]:
+def on_clips(dtype: str, args: argparse.Namespace) -> Iterator[list[object]]:
     """The rows of the bundled pairs."""
-    cases = [(video, sample.question) for sample, video in clips(frames, limit)]
-    for family in FAMILIES:
-        target, draft = (replace(bundled(family, role), dtype=dtype).load() for role in ("target", "draft"))
+    cases = [(video, sample.question) for sample, video in Clips.of(args)]
+    for family, target, draft in pairs(args, dtype=dtype):
+        loaded = draft.load()
         for name, drafter in DRAFTERS.items():
-            yield row(f"{family}, bundled", dtype, name, *audited(target, draft, drafter, cases))
+            yield row(f"{family}, {args.draft}", dtype, name, *audited(target, loaded, drafter, cases))
 
 
 def on_random_pairs(dtype: str, folder: Path, pairs: int) -> Iterator[list[object]]:
@@ -84,18 +83,16 @@ def on_random_pairs(dtype: str, folder: Path, pairs: int) -> Iterator[list[objec
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--limit", type=int, help="clips; default: all 64")
+    parser = arguments(__doc__)
     parser.add_argument("--pairs", type=int, default=4, help="random pairs of each family (default: 4)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(setting(), f"{args.frames} frames, HIPPO's pruning at 0.9.\n")
+    print(setting(), Clips.of(args), "HIPPO's pruning at 0.9.\n")
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             each
             for dtype in DTYPES
-            for part in (on_clips(dtype, args.frames, args.limit), on_random_pairs(dtype, Path(folder), args.pairs))
+            for part in (on_clips(dtype, args), on_random_pairs(dtype, Path(folder), args.pairs))
             for each in part
         ]
     print(table(["pair", "dtype", "drafts", "answers", "differ", "near-ties", "unexplained", "widest, steps"], rows))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.common import table
+from experiments.common import pyplot, save, table
 from vsd import stats
 from vsd.drafters.tree import SPECVLM
 from vsd.parallelism import Parallelism, Sequential
@@ -200,12 +200,7 @@ def _share(name: str, theirs: float, ours: float) -> list[object]:
 
 def draw(bars: list[tuple[str, float, float]], path: Path) -> None:
     """Predicted and published speed-up of each setting, side by side."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "vsd"  # the same file from the same numbers
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     figure, axis = plt.subplots(figsize=(8, 0.42 * len(bars) + 1))
     places = [-place for place in range(len(bars))]
     for shift, index, label in ((0.2, 1, "published"), (-0.2, 2, "simulated from the published step times")):
@@ -215,12 +210,12 @@ def draw(bars: list[tuple[str, float, float]], path: Path) -> None:
     axis.axvline(1, color="grey", lw=0.5)
     axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, frameon=False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--figure", type=Path, default=Path(__file__).parent / "published.svg")
+    parser.add_argument("--figure", type=Path, default=Path("outputs/published.svg"))
     args = parser.parse_args()
     lines, bars, worst = list[list[object]](), list[tuple[str, float, float]](), 0.0
     for each in SETTINGS:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 
-from experiments.common import arguments, pairs, setting, shown, side_by_side, table
+from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
 from experiments.schedules import Steps
 from vsd import stats
 from vsd.engine import Engine
@@ -35,7 +35,7 @@ WAYS: tuple[tuple[str, Parallelism, int], ...] = (
 NAMES = ("speed/decode", "speed/end_to_end")
 
 
-def measure(target: VideoLM, draft: Checkpoint, frames: int, ratio: float, limit: int | None) -> list[list[object]]:
+def measure(target: VideoLM, draft: Checkpoint, clips: Clips, ratio: float) -> list[list[object]]:
     """A row a way: measured, simulated, and by how much the latter is off."""
     loaded = draft.load()
     engines = [
@@ -50,7 +50,7 @@ def measure(target: VideoLM, draft: Checkpoint, frames: int, ratio: float, limit
     ]
     steps = Steps(engines[0], engines[-1])
     try:
-        found = side_by_side(engines, frames, limit, also=steps.measure)
+        found = side_by_side(engines, clips, also=steps.measure)
     finally:
         for engine in engines:
             engine.close()
@@ -77,12 +77,13 @@ def row(name: str, records: list[Record], simulated: Setting) -> list[object]:
 def main() -> None:
     args = arguments(__doc__).parse_args()
     torch.set_num_threads(1)
-    print(setting(), f"{args.frames} frames, ratio {args.ratio:g}, {args.limit or 'all'} clips.\n")
+    clips = Clips.of(args)
+    print(setting(), clips, f"Ratio {args.ratio:g}.\n")
     head = ["schedule", "gamma"]
     head += [f"{metric}{part}" for metric in NAMES for part in ("", ", simulated", ", off by")]
     for family, target, draft in pairs(args):
-        print(f"### {family}\n")
-        rows = measure(target, draft, args.frames, args.ratio, args.limit)
+        print(f"### {family}, {args.draft}\n")
+        rows = measure(target, draft, clips, args.ratio)
         print(table([*head, "accept/rate", "simulated"], rows), "\n", flush=True)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from transformers import Qwen2VLVideoProcessor
 
-from experiments.common import FAMILIES, bundled, setting, table
+from experiments.common import FAMILIES, TARGETS, bundled, setting, table
 from experiments.video.ffmpeg import versions
 from experiments.video.made import film
 from vsd.models import VideoLM
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 BEFORE = "440bac4"  # the last commit whose frames are kept at full size until the processor
 HEIGHT, SECONDS, FRAMES = 720, 60, 512
 REAL = "Qwen2.5-VL"
-TARGETS = {"qwen2_5_vl": "tiny_qwen", "llava_onevision": "tiny_llava"}
+MOST = {"qwen2_5_vl": FRAMES, "llava_onevision": 128}  # frames of a run: of more the context has no room
 SIZES = ((360, 640), (720, 1280), (1080, 1920), (639, 357), (131, 300), (500, 500), (1001, 333), (72, 2000))
 COUNTS = (1, 2, 5, 16)
 MAX_PIXELS = (None, 20 * 784)
@@ -166,8 +166,12 @@ def main() -> None:
         (before := folder / "before").mkdir()
         archive = subprocess.run(["git", "archive", args.before], cwd=ROOT, capture_output=True, check=True)
         subprocess.run(["tar", "-x", "-C", str(before)], input=archive.stdout, check=True)
-        cases = [(args.before, before, args.frames), ("now", ROOT, args.frames), ("now", ROOT, _FEW)]
-        rows = [run_row(tree, label, family, file, frames) for family in FAMILIES for label, tree, frames in cases]
+        cases = [(args.before, before, None), ("now", ROOT, None), ("now", ROOT, _FEW)]
+        rows = [
+            run_row(tree, label, family, file, frames or min(args.frames, MOST[family]))
+            for family in FAMILIES
+            for label, tree, frames in cases
+        ]
         print(table(["code", "target", "frames", "answers", "peak of all processes, MB"], rows), "\n", flush=True)
     print(table(["processor", "max_pixels", "videos", "scaled", "other pixels"], pixel_rows()))
 

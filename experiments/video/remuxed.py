@@ -1,13 +1,12 @@
 """Does the container matter? ``python -m experiments.video.remuxed``
 
-The 64 held-out clips are put into other containers, their packets untouched (webm takes no H.264: there they are
+The held-out clips are put into other containers, their packets untouched (webm takes no H.264: there they are
 encoded again, in VP9 at high quality). Of each container: the frames and seconds beside the .mp4's, and the share of
 facts right in the target's descriptions.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from experiments.common import FAMILIES, bundled, setting, table
+from experiments.common import FAMILIES, Clips, arguments, bundled, setting, table
 from experiments.video.ffmpeg import encode, versions
-from vsd.data.moving_shapes import MovingShapes
+from vsd.data.small_events import SmallEvents
 from vsd.engine import Engine
 from vsd.parallelism import Autoregressive
 from vsd.types import Sample
@@ -53,32 +52,31 @@ def against_mp4(there: list[Sample], here: list[Sample], frames: int) -> list[ob
     return [counts, firsts, seconds, pixels]
 
 
-def facts(engine: Engine, samples: list[Sample], frames: int) -> tuple[int, int]:
-    """How many facts the descriptions have right, and how many were asked for."""
+def facts(engine: Engine, data: SmallEvents, samples: list[Sample]) -> tuple[int, int]:
+    """How many facts the answers have right, and how many were asked for."""
     right = asked = 0.0
     for sample in samples:
-        text = engine.text(engine.run(read(sample.video, frames), sample.question))
-        score = MovingShapes().score(sample, text)["facts"]
+        text = engine.text(engine.run(read(sample.video, data.frames or 0), sample.question))
+        score = data.score(sample, text)["facts"]
         right, asked = right + score.right, asked + score.asked
     return int(right), int(asked)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--limit", type=int, help="clips; default: all 64")
-    args = parser.parse_args()
+    args = arguments(__doc__).parse_args()
     torch.set_num_threads(1)
-    samples = MovingShapes().samples()[: args.limit]
-    engines = {name: Engine(target=bundled(name, "target").load(), parallelism=Autoregressive()) for name in FAMILIES}
+    clips = Clips.of(args)
+    samples = clips.samples
+    targets = {name: bundled(name, args.target, args.weights).load() for name in args.family or FAMILIES}
+    engines = {name: Engine(target=target, parallelism=Autoregressive()) for name, target in targets.items()}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for container in CONTAINERS:
             files = list(remuxed(samples, container, Path(folder)))
-            found = [facts(engine, files, args.frames) for engine in engines.values()]
+            found = [facts(engine, clips.data, files) for engine in engines.values()]
             shares = [f"{right}/{asked} = {right / asked:.1%}" for right, asked in found]
             rows.append([container, len(files), *against_mp4(samples, files, args.frames), *shares])
-    print(setting(), versions(), f"{args.frames} frames.\n")
+    print(setting(), versions(), clips, "\n")
     head = ["container", "clips", "other counts", "first second", "seconds off", "pixels off"]
     print(table([*head, *(f"facts right, {name}" for name in engines)], rows))
 

@@ -26,7 +26,7 @@ from vsd.zoo.training.batches import Batches, Row, choose
 from vsd.zoo.training.evaluate import FACT, RIGHT, WORDING, compare, evaluate, table
 from vsd.zoo.training.export import export
 from vsd.zoo.training.family import CELLS, Size
-from vsd.zoo.training.lessons import LESSONS, lesson_at
+from vsd.zoo.training.lessons import AT_ONCE, LESSONS, lesson_at
 from vsd.zoo.training.mimic import MimicStage
 from vsd.zoo.training.models import ROLES, SIZES, build, processor_of, stored_bytes
 from vsd.zoo.training.prompts import IGNORED, Prompter
@@ -256,6 +256,11 @@ def test_lessons_follow_each_other_and_end_with_all():
     drawn = [LESSONS[-1].draw_kept(rng) for _ in range(2000)]
     assert abs(np.mean([kept is None for kept in drawn]) - 0.25) < 0.03
     assert LESSONS[-1].draw_kind(("everything", "short"), rng) in ("everything", "short")
+
+
+def test_without_a_schedule_the_last_lesson_is_the_only_one():
+    assert {lesson_at(spent, AT_ONCE).kept for spent in (0.0, 0.3, 1.0, 1.2)} == {(16, 32, 64, 160)}
+    assert lesson_at(0.0, AT_ONCE).full == 0.25
 
 
 def test_the_rate_rises_and_falls():

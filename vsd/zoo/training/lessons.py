@@ -50,6 +50,9 @@ LESSONS = (
     Lesson(1.00, KEPT, unseen=_UNSEEN, full=_FULL),
 )
 
+AT_ONCE = LESSONS[-1:]
+"""No schedule: the last lesson from the beginning."""
 
-def lesson_at(spent: float) -> Lesson:
-    return next((lesson for lesson in LESSONS if spent < lesson.until), LESSONS[-1])
+
+def lesson_at(spent: float, lessons: tuple[Lesson, ...] = LESSONS) -> Lesson:
+    return next((lesson for lesson in lessons if spent < lesson.until), lessons[-1])

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from vsd.zoo.small_events.habits import TARGET, Habit
 from vsd.zoo.training.batches import Batch, Batches
 from vsd.zoo.training.family import Family
-from vsd.zoo.training.lessons import lesson_at
+from vsd.zoo.training.lessons import LESSONS, Lesson, lesson_at
 from vsd.zoo.training.models import processor_of
 from vsd.zoo.training.prompts import IGNORED, Prompter
 from vsd.zoo.training.run import Shares
@@ -37,11 +37,12 @@ class SpeakingStage:
         peak: float,
         heads: Sequence[int],
         habit: Habit = TARGET,
+        lessons: tuple[Lesson, ...] = LESSONS,
         seed: int = 0,
         store: Store | None = None,
         rows: int = 32,
     ) -> None:
-        self.peak = peak
+        self.peak, self._lessons = peak, lessons
         self._family, self._model, self._seed = family, model, seed
         family.tower(model).requires_grad_(False)
         processor: Any = processor_of(family)
@@ -60,7 +61,7 @@ class SpeakingStage:
     def loss(self, step: int, spent: float) -> tuple[Tensor, Shares]:
         self._store.advance(step)
         rng = np.random.default_rng([self._seed, step, 5])
-        return self.loss_on(self._batches.draw(lesson_at(spent), rng))
+        return self.loss_on(self._batches.draw(lesson_at(spent, self._lessons), rng))
 
     def loss_on(self, batch: Batch) -> tuple[Tensor, Shares]:
         """The answers' mean cross-entropy, facts weighted, and that of the heads; and which facts are right."""

@@ -10,6 +10,7 @@ from vsd.zoo.small_events.habits import OTHER, TARGET, Habit
 from vsd.zoo.training import tower
 from vsd.zoo.training.export import export
 from vsd.zoo.training.family import Family
+from vsd.zoo.training.lessons import LESSONS, Lesson
 from vsd.zoo.training.mimic import MimicStage
 from vsd.zoo.training.models import SIZES, build
 from vsd.zoo.training.run import Budget, Run, Stage
@@ -24,7 +25,7 @@ _MIMIC = 0.3  # of the budget of `near`, for its tower
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How and where a family is trained: state, curves and towers in `work`, checkpoints in `out`. `peaks` are learning
-    rates by role; without `heads` on its layers, a target is named `target-plain`."""
+    rates by role, `lessons` say what is learnt when; without `heads` on its layers a target is named `target-plain`."""
 
     family: Family
     budget: Budget
@@ -34,6 +35,7 @@ class Training:
     heads: bool = True
     device: str = "cpu"
     peaks: dict[str, float] = field(default_factory=lambda: dict(PEAKS))
+    lessons: tuple[Lesson, ...] = LESSONS
 
     @property
     def folder(self) -> Path:
@@ -83,7 +85,9 @@ class Training:
         plain = role == "target" and not self.heads
         heads = () if plain else HEADS[role]
         peak, habit = self.peaks[role], HABITS[role]
-        stage = SpeakingStage(self.family, model, peak=peak, heads=heads, habit=habit, seed=self.seed)
+        stage = SpeakingStage(
+            self.family, model, peak=peak, heads=heads, habit=habit, lessons=self.lessons, seed=self.seed
+        )
         name = f"{role}-plain" if plain else role
         done = self._train(stage, budget, name, stop)
         if done:
