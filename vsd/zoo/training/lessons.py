@@ -44,9 +44,10 @@ class Lesson(NamedTuple):
 
 LESSONS = (
     Lesson(0.12, KEPT[:1], _SINGLE),
-    Lesson(0.25, KEPT[:2]),
-    Lesson(0.40, KEPT[:3], unseen=_UNSEEN),
-    Lesson(0.50, KEPT, unseen=_UNSEEN),
+    Lesson(0.22, KEPT[:2], _SINGLE),
+    Lesson(0.32, KEPT[:3], _SINGLE, unseen=_UNSEEN),
+    Lesson(0.42, KEPT[1:3], unseen=_UNSEEN),
+    Lesson(0.50, KEPT[1:], unseen=_UNSEEN),
     Lesson(1.00, KEPT, unseen=_UNSEEN, full=_FULL),
 )
 

@@ -21,6 +21,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
+from torch.optim import Muon
 
 Shares = dict[str, float]
 """Numbers of a step, by name."""
@@ -30,6 +31,9 @@ _LOG = 25  # steps
 _RECENT = 50  # steps that a line is a mean of
 _WARM, _LAST = 0.03, 0.02  # share of the budget in which the rate rises; what is left of it at the end
 _DECAY = 0.05
+INNER_PEAK = 5e-3
+"""The learning rate's peak of the matrices between embeddings and heads."""
+_OUTER = ("heads.", "embed", "lm_head")  # in the names of the other matrices
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,14 @@ def rate(spent: float) -> float:
 
 
 class Run:
-    """A stage in training. State is read from `file` if it is there; `curve` gets a JSON line every few steps."""
+    """A stage in training. State is read from `file` if it is there; `curve` gets a JSON line every few steps. With
+    `inner_peak` the inner matrices learn by Muon, at a rate of their own; without, by AdamW as all other weights."""
 
-    def __init__(self, stage: Stage, budget: Budget, file: Path) -> None:
+    def __init__(self, stage: Stage, budget: Budget, file: Path, inner_peak: float | None = INNER_PEAK) -> None:
         self.stage, self.budget, self.file = stage, budget, file
         self.step, self.seconds = 0, 0.0
         self._weights = [weight for weight in stage.parts.parameters() if weight.requires_grad]
-        self._optimizer = _optimizer(self._weights)
+        self._optimizers = _optimizers(stage, inner_peak)
         self._recent: deque[Shares] = deque(maxlen=_RECENT)
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists():
@@ -115,7 +120,7 @@ class Run:
         """Writes the state; a file is there at any time."""
         state = {
             "parts": self.stage.parts.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -140,13 +145,15 @@ class Run:
                 saved = now
 
     def _learn(self) -> float:
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.stage.peak * rate(self.spent)
         loss, shares = self.stage.loss(self.step, self.spent)
-        self._optimizer.zero_grad(set_to_none=True)
+        for weight in self._weights:
+            weight.grad = None
         loss.backward()
         nn.utils.clip_grad_norm_(self._weights, 1.0)
-        self._optimizer.step()
+        for optimizer, peak in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate(self.spent)
+            optimizer.step()
         self.step += 1
         self._recent.append({"loss": loss.item(), **shares})
         return loss.item()
@@ -162,7 +169,8 @@ class Run:
     def _restore(self) -> None:
         saved = torch.load(self.file, map_location=self._weights[0].device, weights_only=True)
         self.stage.parts.load_state_dict(saved["parts"])
-        self._optimizer.load_state_dict(saved["optimizer"])
+        for (optimizer, _), state in zip(self._optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         self.step, self.seconds = saved["step"], saved["seconds"]
 
     def _forget_later_lines(self) -> None:
@@ -177,9 +185,21 @@ def _mean(values: Iterable[float]) -> float:
     return round(float(np.mean(list(values))), 4)
 
 
-def _optimizer(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimizers(stage: Stage, inner_peak: float | None) -> list[tuple[torch.optim.Optimizer, float]]:
+    """With their rates' peaks: AdamW, and Muon (arXiv 2502.16982) for the matrices between embeddings and heads."""
+    named = [(name, weight) for name, weight in stage.parts.named_parameters() if weight.requires_grad]
+    inner = {name for name, weight in named if inner_peak and weight.ndim == 2 and not _is_outer(name)}
+    others = [weight for name, weight in named if name not in inner]
     groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": _DECAY},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+        {"params": [weight for weight in others if weight.ndim > 1], "weight_decay": _DECAY},
+        {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=True)
+    adamw = torch.optim.AdamW(groups, lr=stage.peak, betas=(0.9, 0.98), fused=True)
+    if inner_peak is None:
+        return [(adamw, stage.peak)]
+    matrices = [weight for name, weight in named if name in inner]
+    return [(adamw, stage.peak), (Muon(matrices, weight_decay=_DECAY, adjust_lr_fn="match_rms_adamw"), inner_peak)]
+
+
+def _is_outer(name: str) -> bool:
+    return any(part in name for part in _OUTER)

@@ -1,8 +1,8 @@
 """What a language model must state in its inner layers, at the question's end and in the answer: the facts themselves.
 
-An answer holds one word about a motion, hundreds of tokens behind what was seen. Throw-away linear heads ask for all
-facts of two events at once at every token: of those asked for, or, where the answer lists events, of the one that is
-told and of the next.
+An answer holds one word about a motion, hundreds of tokens behind what was seen. Throw-away linear heads ask at every
+token for all facts of the event that the answer's sentence is about, and for the number of events. To ask for two
+events at once is more than a state of this width can hold beside the next word.
 """
 
 from __future__ import annotations
@@ -19,33 +19,29 @@ from vsd.zoo.small_events.questions import NUMBERS, ORDINALS, Question
 from vsd.zoo.small_events.world import BACKGROUNDS, COLOURS, LOOKS, SHAPES, SIZES, Event, Scene
 from vsd.zoo.training.prompts import IGNORED
 
-_EVENTS = 2
 _FACTS: dict[str, Sequence[str]] = {**LOOKS, "shot": ORDINALS, **BACKGROUNDS}
-_LISTS = ("order", "shot", "everything")
 _INTRODUCES = re.compile(
     rf"\ban? (?:(?:{'|'.join([*SIZES, *COLOURS])}) )*(?:{'|'.join(SHAPES)})\b[^.]*\.", re.IGNORECASE
 )
-OPTIONS = (*(len(values) for _ in range(_EVENTS) for values in _FACTS.values()), len(NUMBERS))
-"""How many values each of the heads' F facts has: those of two events, and how many events there are."""
+OPTIONS = (*(len(values) for values in _FACTS.values()), len(NUMBERS))
+"""How many values each of the heads' F facts has: those of an event, and how many events there are."""
 
 
 def statements(scene: Scene, question: Question, answer: str, told: Sequence[int]) -> np.ndarray:
     """(S, F) indices of what is right at each token, IGNORED where nothing is; `told` as `Text` has it."""
     events = [next(event for event in scene.events if event.shown == shown) for shown in question.shown]
-    rows = [_row(scene, events[first:], question) for first in range(len(events) + 1)]
-    ends = [found.end() for found in _INTRODUCES.finditer(answer)] if question.kind in _LISTS else []
-    done_S = np.searchsorted(ends, told, side="right") if ends else np.zeros(len(told), int)
-    stated_SF = np.array(rows)[np.minimum(done_S, len(events))]
+    count = _count(question)
+    rows = [[*_facts(scene, event), count] for event in events] or [[IGNORED] * len(_FACTS) + [count]]
+    begins = [answer.rfind(". ", 0, found.start()) + 2 for found in _INTRODUCES.finditer(answer)]
+    about_S = np.searchsorted(begins[1:], told, side="right") if begins else np.zeros(len(told), int)
+    stated_SF = np.array(rows)[np.minimum(about_S, len(rows) - 1)]
     stated_SF[np.array(told) < 0] = IGNORED
     return stated_SF
 
 
-def _row(scene: Scene, events: Sequence[Event], question: Question) -> list[int]:
-    found: list[int] = []
-    for place in range(_EVENTS):
-        found += _facts(scene, events[place]) if place < len(events) else [IGNORED] * len(_FACTS)
+def _count(question: Question) -> int:
     counts = {section.facts["count"] for section in question.sections if "count" in section.facts}
-    return [*found, NUMBERS.index(min(counts)) if len(counts) == 1 and counts <= set(NUMBERS) else IGNORED]
+    return NUMBERS.index(min(counts)) if len(counts) == 1 and counts <= set(NUMBERS) else IGNORED
 
 
 def _facts(scene: Scene, event: Event) -> list[int]:
@@ -62,9 +58,9 @@ class StatementHeads(nn.Linear):
         super().__init__(width, sum(OPTIONS))
 
     def loss(self, states_XD: Tensor, right_XF: Tensor) -> Tensor:
-        """The facts' mean cross-entropies, summed over the facts of an event."""
+        """The facts' mean cross-entropies, summed."""
         losses = [
             cross_entropy(said_XO, right_X, ignore_index=IGNORED, reduction="sum") / (right_X != IGNORED).sum().clamp(1)
             for said_XO, right_X in zip(self(states_XD).split(OPTIONS, -1), right_XF.unbind(-1), strict=True)
         ]
-        return torch.stack(losses).sum() / _EVENTS
+        return torch.stack(losses).sum()
