@@ -39,7 +39,8 @@ def vision_key(model: Any, processor: Any, options: Any) -> str:
 
 def _weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """The weights and buffers beside the text model's, by name."""
-    held = {**dict(model.named_buffers()), **model.state_dict()}
+    # Not its state dict, which cannot be had of shared weights that were loaded without gradients.
+    held = {**dict(model.named_buffers()), **dict(model.named_parameters(remove_duplicate=False))}
     yield from ((name, held[name]) for name in sorted(held) if not name.startswith(TEXT))
 
 
