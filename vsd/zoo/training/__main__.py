@@ -18,7 +18,7 @@ from vsd.zoo.training.models import ROLES
 from vsd.zoo.training.run import Budget
 from vsd.zoo.training.stages import PEAKS, Training
 
-MINUTES = {"tower": 20.0, "target": 50.0, "near": 20.0, "other": 15.0}
+MINUTES = {"tower": 20.0, "target": 30.0, "near": 10.0, "other": 8.0}
 """Of one core, for each family."""
 STAGES = ("tower", *ROLES, "evaluate")
 
