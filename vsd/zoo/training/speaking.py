@@ -64,14 +64,16 @@ class SpeakingStage:
         return self.loss_on(self._batches.draw(lesson_at(spent, self._lessons), rng))
 
     def loss_on(self, batch: Batch) -> tuple[Tensor, Shares]:
-        """The answers' mean cross-entropy, facts weighted, and that of the heads; and which facts are right."""
+        """The answers' mean cross-entropy, facts weighted, and that of the heads; and which facts are right. Tokens of
+        short answers count more, else the few words of "green" or "D" would be lost among descriptions."""
         batch = batch.to(self._model.device)
         heads: Any = self.parts["heads"]
         states = self.states(batch)
         told = batch.labels_BS != IGNORED
         logits = self._model.lm_head(states[-1][told])
         labels = batch.labels_BS[told]
-        said = cross_entropy(logits, labels, weight=self._weight_W)
+        weight_X = self._weight_W[labels] * (told.sum(-1, keepdim=True) ** -0.5).expand_as(told)[told]
+        said = (weight_X * cross_entropy(logits, labels, reduction="none")).sum() / weight_X.sum()
         shares = self._right(batch, logits.argmax(-1)) | {"said": said.item()}
         if not len(heads):
             return said, shares
