@@ -34,7 +34,6 @@ from experiments.common import (
     seen,
     table,
 )
-from vsd import stats
 from vsd.record import Record
 from vsd.video import read
 
@@ -115,9 +114,7 @@ def rows(found: Sequence[Job]) -> Iterator[list[object]]:
     by_name = {(job.pruner, job.ratio): job for job in found}
     whole = by_name.get((NONE, 0.0))
     for job in found:
-        values, errors = stats.summary(job.records), stats.standard_errors(job.records)
-        name = "accept/draft_length"
-        own = plus_minus(values[name], errors[name]) if name in errors else f"{job.accepted.value:.2f}"
+        own = plus_minus(*combined(float, job.accepted))
         cells: list[object] = [f"{job.ratio:g}", job.pruner, f"{job.kept:.2f}", own]
         cells.append(of_whole(job, whole) if whole and whole.accepted.value else "–")
         for control in (by_name.get((name, job.ratio)) for name in CONTROLS):

@@ -187,9 +187,12 @@ def _mean(values: Iterable[float]) -> float:
 
 def _optimizers(stage: Stage, inner_peak: float | None) -> list[tuple[torch.optim.Optimizer, float]]:
     """With their rates' peaks: AdamW, and Muon (arXiv 2502.16982) for the matrices between embeddings and heads."""
-    named = [(name, weight) for name, weight in stage.parts.named_parameters() if weight.requires_grad]
-    inner = {name for name, weight in named if inner_peak and weight.ndim == 2 and not _is_outer(name)}
-    others = [weight for name, weight in named if name not in inner]
+    inner: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, weight in stage.parts.named_parameters():
+        if weight.requires_grad:
+            matrix = weight.ndim == 2 and not any(part in name for part in _OUTER)
+            (inner if matrix and inner_peak is not None else others).append(weight)
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in others if weight.ndim > 1], "weight_decay": _DECAY},
         {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
@@ -197,9 +200,4 @@ def _optimizers(stage: Stage, inner_peak: float | None) -> list[tuple[torch.opti
     adamw = torch.optim.AdamW(groups, lr=stage.peak, betas=(0.9, 0.98), fused=True)
     if inner_peak is None:
         return [(adamw, stage.peak)]
-    matrices = [weight for name, weight in named if name in inner]
-    return [(adamw, stage.peak), (Muon(matrices, weight_decay=_DECAY, adjust_lr_fn="match_rms_adamw"), inner_peak)]
-
-
-def _is_outer(name: str) -> bool:
-    return any(part in name for part in _OUTER)
+    return [(adamw, stage.peak), (Muon(inner, weight_decay=_DECAY, adjust_lr_fn="match_rms_adamw"), inner_peak)]
