@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import (
     PreTrainedModel,
     ProcessorMixin,
@@ -18,6 +17,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from vsd.models import qwen_tower
 from vsd.models.qwen2_5_vl import mrope_positions
 from vsd.types import Grid
 from vsd.zoo.small_events.drawing import SIDE
@@ -76,20 +76,13 @@ class Qwen(Family):
         )
 
     def see(self, model: Any, frames_PFHWC: Tensor) -> Tensor:
-        """The library runs its attention window by window; patches of one size go through it at once."""
         visual = model.model.visual
+        qwen_tower.prepare(visual)
         count = len(frames_PFHWC)
-        weight = visual.patch_embed.proj.weight
-        states = _patches(frames_PFHWC) @ weight.view(len(weight), -1).T
-        cos, sin = _rotary(visual.blocks[0].attn.head_dim, states.device)
-        for block in visual.blocks:
-            attn = block.attn
-            parts = attn.qkv(block.norm1(states)).view(count, CELLS * _MERGE**2, 3, attn.num_heads, -1)
-            query, key, value = (part.transpose(1, 2) for part in parts.unbind(2))
-            mixed = scaled_dot_product_attention(_turned(query, cos, sin), _turned(key, cos, sin), value)
-            states = states + attn.proj(mixed.transpose(1, 2).flatten(2))
-            states = states + block.mlp(block.norm2(states))
-        return visual.merger(states.flatten(0, 1)).view(count, CELLS, -1)
+        grid_13 = torch.tensor([[count, GRID * _MERGE, GRID * _MERGE]], device=frames_PFHWC.device)
+        pixels = _patches(frames_PFHWC).flatten(0, 1)
+        features_XD = visual(pixels, grid_thw=grid_13, **qwen_tower.options(visual, grid_13)).pooler_output
+        return features_XD.view(count, CELLS, -1)
 
     def tower(self, model: Any) -> nn.ModuleDict:
         return nn.ModuleDict({"visual": model.model.visual})
@@ -107,20 +100,3 @@ def _patches(frames_PFHWC: Tensor) -> Tensor:
     count, frames = frames_PFHWC.shape[:2]
     split = normalised(frames_PFHWC).view(count, frames, GRID, _MERGE, PATCH, GRID, _MERGE, PATCH, 3)
     return split.permute(0, 2, 5, 3, 6, 8, 1, 4, 7).reshape(count, CELLS * _MERGE**2, -1)
-
-
-def _rotary(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (patches, width) of the vision tower's positions: the row and the column of each patch."""
-    side = torch.arange(GRID * _MERGE, device=device).view(GRID, _MERGE)
-    shape = (GRID, GRID, _MERGE, _MERGE)
-    rows, columns = side[:, None, :, None].expand(shape), side[None, :, None, :].expand(shape)
-    place = torch.stack((rows.flatten(), columns.flatten()), -1)
-    steps = torch.arange(0, width // 2, 2, device=device, dtype=torch.float) / (width // 2)
-    angles = (place[..., None] * _THETA**-steps).flatten(1)
-    angles = torch.cat((angles, angles), -1)
-    return angles.cos(), angles.sin()
-
-
-def _turned(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    left, right = states.chunk(2, -1)
-    return states * cos + torch.cat((-right, left), -1) * sin
