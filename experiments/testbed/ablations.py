@@ -1,15 +1,16 @@
 """What decides whether a target learns? ``python -m experiments.testbed.ablations --minutes 12``
 
 Trains the target again from its family's finished tower, for some minutes, with one part of the recipe changed at a
-time: no heads on the tail, all numbers of kept tokens from the beginning, other learning rates. All follow the same
-schedule in shorter time. Each is then asked about held-out clips: facts right in its own answers, with whole prompts.
-The same command goes on where it was stopped, and prints the table in the end.
+time: no heads on the tail, all numbers of kept tokens from the beginning, no Muon, other learning rates. All follow the
+same schedule in shorter time. Each is then asked about held-out clips: facts right in its own answers, with whole
+prompts. The same command goes on where it was stopped, and prints the table in the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from vsd.data.small_events import DESCRIPTIONS
 from vsd.zoo.training import FAMILIES as TRAINED
 from vsd.zoo.training.evaluate import evaluate, write
 from vsd.zoo.training.lessons import AT_ONCE, LESSONS, Lesson
-from vsd.zoo.training.run import Budget
+from vsd.zoo.training.run import INNER_PEAK, Budget
 from vsd.zoo.training.stages import PEAKS, Training
 
 TOWER = "tower-done.pt"
@@ -36,6 +37,7 @@ class Change:
     heads: bool = True
     lessons: tuple[Lesson, ...] = LESSONS
     peak: float = PEAKS["target"]
+    inner_peak: float | None = INNER_PEAK
 
     @property
     def role(self) -> str:
@@ -47,15 +49,21 @@ CHANGES = {
     "as it is": Change(),
     "no heads": Change(heads=False),
     "no schedule of kept tokens": Change(lessons=AT_ONCE),
-    "peak 6e-4": Change(peak=6e-4),
-    "peak 2e-3": Change(peak=2e-3),
-    "peak 3e-3": Change(peak=3e-3),
+    "AdamW alone": Change(inner_peak=None),
+    "Muon's peak 2.5e-3": Change(inner_peak=INNER_PEAK / 2),
+    "Muon's peak 1e-2": Change(inner_peak=INNER_PEAK * 2),
+    "AdamW's peak 6e-4": Change(peak=PEAKS["target"] / 2),
+    "AdamW's peak 2.4e-3": Change(peak=PEAKS["target"] * 2),
 }
+
+
+def folder_of(name: str) -> str:
+    return re.sub(r"\W+", "_", name)
 
 
 def run(name: str, family: str, budget: Budget, args: argparse.Namespace) -> Mapping[str, Mapping[str, float]]:
     """Trains and asks, or goes on with it; the numbers of each length of clip, of the target and by chance."""
-    change, work = CHANGES[name], args.out / name.replace(" ", "_")
+    change, work = CHANGES[name], args.out / folder_of(name)
     file = work / family / "evaluation.json"
     if not file.exists():
         (work / family).mkdir(parents=True, exist_ok=True)
@@ -69,6 +77,7 @@ def run(name: str, family: str, budget: Budget, args: argparse.Namespace) -> Map
             device=args.device,
             peaks=PEAKS | {"target": change.peak},
             lessons=change.lessons,
+            inner_peak=change.inner_peak,
         ).stage("target")
         report = evaluate(work / "weights" / family, target=change.role, most=args.clips)
         write(report, file)
@@ -77,7 +86,7 @@ def run(name: str, family: str, budget: Budget, args: argparse.Namespace) -> Map
 
 def row(name: str, family: str, numbers: Mapping[str, Mapping[str, float]], out: Path) -> list[object]:
     """Facts right: of each length, and of each kind of question about clips of 64 frames."""
-    last = curve(out / name.replace(" ", "_") / family, CHANGES[name].role)[-1]
+    last = curve(out / folder_of(name) / family, CHANGES[name].role)[-1]
     kinds = [f"{numbers['64'].get(f'facts_{kind}', float('nan')):.3f}" for kind in DESCRIPTIONS]
     return [name, last["step"], *(f"{each['facts']:.3f}" for each in numbers.values()), *kinds]
 

@@ -15,7 +15,7 @@ import torch
 from vsd.zoo.training import FAMILIES
 from vsd.zoo.training.evaluate import EvaluationError, evaluate, table, write
 from vsd.zoo.training.models import ROLES
-from vsd.zoo.training.run import Budget
+from vsd.zoo.training.run import Budget, StateError
 from vsd.zoo.training.stages import PEAKS, Training
 
 MINUTES = {"tower": 20.0, "target": 30.0, "near": 10.0, "other": 8.0}
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         for stage in stages:
             try:
                 _evaluate(args, family) if stage == "evaluate" else _train(args, family, stage, budgets[stage])
-            except (FileNotFoundError, EvaluationError) as error:
+            except (FileNotFoundError, EvaluationError, StateError) as error:
                 parser.error(str(error))
 
 

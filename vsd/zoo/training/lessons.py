@@ -13,7 +13,7 @@ import numpy as np
 
 KEPT = (16, 32, 64, 160)
 _SHARES = {
-    "one": 0.28, "two": 0.20, "order": 0.13, "shot": 0.15, "everything": 0.10, "short": 0.07, "choice": 0.07
+    "one": 0.20, "two": 0.18, "order": 0.20, "shot": 0.12, "everything": 0.12, "short": 0.09, "choice": 0.09
 }  # fmt: skip
 _SINGLE = {kind: _SHARES[kind] for kind in ("one", "shot", "short", "choice")}
 _UNSEEN, _FULL = 0.15, 0.25
@@ -43,11 +43,11 @@ class Lesson(NamedTuple):
 
 
 LESSONS = (
-    Lesson(0.12, KEPT[:1], _SINGLE),
-    Lesson(0.22, KEPT[:2], _SINGLE),
-    Lesson(0.32, KEPT[:3], _SINGLE, unseen=_UNSEEN),
-    Lesson(0.42, KEPT[1:3], unseen=_UNSEEN),
-    Lesson(0.50, KEPT[1:], unseen=_UNSEEN),
+    Lesson(0.08, KEPT[:1], _SINGLE),
+    Lesson(0.15, KEPT[:2], _SINGLE),
+    Lesson(0.22, KEPT[:3], _SINGLE, unseen=_UNSEEN),
+    Lesson(0.32, KEPT[1:3], unseen=_UNSEEN),
+    Lesson(0.40, KEPT[1:], unseen=_UNSEEN),
     Lesson(1.00, KEPT, unseen=_UNSEEN, full=_FULL),
 )
 

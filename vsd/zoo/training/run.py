@@ -61,6 +61,10 @@ class Budget:
         return Budget(minutes=(self.minutes or 0) * part)
 
 
+class StateError(ValueError):
+    """A kept state that this stage cannot go on from."""
+
+
 class Stage(Protocol):
     """What is learnt. `parts` are all modules whose weights change, or are needed to go on."""
 
@@ -79,7 +83,8 @@ def rate(spent: float) -> float:
 
 class Run:
     """A stage in training. State is read from `file` if it is there; `curve` gets a JSON line every few steps. With
-    `inner_peak` the inner matrices learn by Muon, at a rate of their own; without, by AdamW as all other weights."""
+    `inner_peak` the inner matrices learn by Muon, at a rate of their own; without, by AdamW as all other weights. Raises
+    StateError for the state of another recipe."""
 
     def __init__(self, stage: Stage, budget: Budget, file: Path, inner_peak: float | None = INNER_PEAK) -> None:
         self.stage, self.budget, self.file = stage, budget, file
@@ -168,10 +173,13 @@ class Run:
 
     def _restore(self) -> None:
         saved = torch.load(self.file, map_location=self._weights[0].device, weights_only=True)
-        self.stage.parts.load_state_dict(saved["parts"])
-        for (optimizer, _), state in zip(self._optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.step, self.seconds = saved["step"], saved["seconds"]
+        try:
+            self.stage.parts.load_state_dict(saved["parts"])
+            for (optimizer, _), state in zip(self._optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+            self.step, self.seconds = saved["step"], saved["seconds"]
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise StateError(f"{self.file}: must be the state of this recipe, move it away to begin anew") from error
 
     def _forget_later_lines(self) -> None:
         """Of steps that were lost, since their state was not kept."""
