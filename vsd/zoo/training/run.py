@@ -83,8 +83,8 @@ def rate(spent: float) -> float:
 
 class Run:
     """A stage in training. State is read from `file` if it is there; `curve` gets a JSON line every few steps. With
-    `inner_peak` the inner matrices learn by Muon, at a rate of their own; without, by AdamW as all other weights. Raises
-    StateError for the state of another recipe."""
+    `inner_peak` the inner matrices learn by Muon, at a rate of their own; without, by AdamW as all other weights.
+    Raises StateError for the state of another recipe."""
 
     def __init__(self, stage: Stage, budget: Budget, file: Path, inner_peak: float | None = INNER_PEAK) -> None:
         self.stage, self.budget, self.file = stage, budget, file
