@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from vsd import app
+from vsd.run import app
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vsd import app, stats
 from vsd.data.scoring import scored
 from vsd.data.small_events import SmallEvents
 from vsd.engine import Engine
+from vsd.metrics import stats
+from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
-from vsd.provenance import provenance
-from vsd.record import Record
-from vsd.report.folder import last_run
-from vsd.task import sample_seed
+from vsd.run import app
+from vsd.run.provenance import provenance
+from vsd.run.report.folder import last_run
+from vsd.run.task import sample_seed
 from vsd.types import Evidence, Grid, Sample, Video
 from vsd.video import read
 from vsd.zoo.small_events.drawing import CELL, tokens_of

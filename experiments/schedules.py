@@ -14,13 +14,13 @@ from time import perf_counter
 import torch
 
 from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
-from vsd import stats
 from vsd.engine import Engine
+from vsd.metrics import stats
+from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
 from vsd.models.tree import chain
 from vsd.parallelism import Parallelism
 from vsd.pruners.base import Pruner
-from vsd.record import Record
 from vsd.simulator.acceptance import Replay
 from vsd.simulator.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate

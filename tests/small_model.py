@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.branches import Branches, law_of
-from vsd.law import Law
+from vsd.utils.probabilities import Law
 
 
 class SmallModel:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vsd.catalogue import CLOSE, GROUPS, ROOT, CatalogueError, describe, entries, main
+from vsd.commands.catalogue import CLOSE, GROUPS, ROOT, CatalogueError, describe, entries, main
 
 DOCSTRING = """Keeps the best 3.5 of 4 | or so. More is said here.
 
@@ -90,7 +90,7 @@ def test_missing_markers_are_named(
         ("ratio: 1", "has no _target_"),
         ("_target_: vsd.nowhere.Pruner", "cannot be imported"),
         ("_target_: vsd.pruners.base.Nothing", "cannot be imported"),
-        ("_target_: vsd.catalogue.CatalogueError.missing", "cannot be imported"),
+        ("_target_: vsd.commands.catalogue.CatalogueError.missing", "cannot be imported"),
     ],
 )
 def test_bad_yaml_is_named(conf: Path, yaml: str, message: str):

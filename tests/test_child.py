@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsd.child import ChildDied, ChildProcess, ChildTimeout, comes, send_stream
+from vsd.utils.child_process import ChildDied, ChildProcess, ChildTimeout, comes, send_stream
 
 LARGE = np.arange(8_000_000, dtype=np.uint8).reshape(8, 1000, 1000)  # no pipe holds it
 LIMIT_S = 0.5
@@ -145,7 +145,7 @@ def test_an_interrupted_message_ends_the_process(child: ChildProcess) -> None:
 PROGRAM = """
 import sys, time
 from tests.test_child import serve
-from vsd.child import ChildProcess
+from vsd.utils.child_process import ChildProcess
 child = ChildProcess(serve)
 child.start()
 child.send("one", 30)
@@ -181,18 +181,19 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_what_comes_from_a_program_without_a_main_guard_is_a_clear_error(tmp_path: Path) -> None:
-    head = "from vsd.child import ChildProcess\ndef serve(pipe):\n    pipe.send(1)\n"
+    head = "from vsd.utils.child_process import ChildProcess\ndef serve(pipe):\n    pipe.send(1)\n"
     lines = ["child = ChildProcess(serve)", "child.start()", "print(child.receive(30))", "child.close()"]
     with program(tmp_path / "bare.py", head + "\n".join(lines)) as bare:
         error = bare.communicate(timeout=30)[1]
     assert bare.returncode == 1
     assert "if __name__ == '__main__':" in error
-    assert error.endswith("vsd.child.ChildDied: exit code 1\n")
+    assert error.endswith("vsd.utils.child_process.ChildDied: exit code 1\n")
     guard = "if __name__ == '__main__':\n    "
     with program(tmp_path / "guarded.py", head + guard + "\n    ".join(lines)) as guarded:
         assert guarded.communicate(timeout=30) == ("1\n", "")
 
 
 def test_it_is_light() -> None:
-    code = "import sys, vsd.child; print([name for name in ('torch', 'numpy', 'hydra') if name in sys.modules])"
+    names = "('torch', 'numpy', 'hydra')"
+    code = f"import sys, vsd.utils.child_process; print([name for name in {names} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

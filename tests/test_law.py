@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import TemperatureLogitsWarper
 
-from vsd.chance import Seeded
-from vsd.law import Law
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
+from vsd.utils.probabilities import Law
+from vsd.utils.random_source import Seeded
 from vsd.verifiers import Greedy
 from vsd.verifiers.sampling import Sampling
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from vsd import quality, stats
 from vsd.data.scoring import scored
 from vsd.data.small_events import SmallEvents
-from vsd.record import Record
-from vsd.report.numbers import numbers
+from vsd.metrics import quality, stats
+from vsd.metrics.record import Record
+from vsd.run.report.numbers import numbers
 from vsd.types import Sample, SampleError, Score, Trace
 
 LETTERS = {"reference": "B", "options": ("red", "blue")}

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from vsd.audit import Audit
-from vsd.record import Record, from_dict, to_dict
-from vsd.stats import METRICS, accepted_per_round, position_curve, standard_errors, summary
+from vsd.metrics.audit import Audit
+from vsd.metrics.record import Record, from_dict, to_dict
+from vsd.metrics.stats import METRICS, accepted_per_round, position_curve, standard_errors, summary
 from vsd.types import Round, Sample, Trace
 
 

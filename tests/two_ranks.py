@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from vsd import ranks
 from vsd.drafters.adaptive import Adaptive, Pace
 from vsd.drafters.chain import Chain
 from vsd.drafters.viskip import ViSkip
@@ -24,6 +23,7 @@ from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
 from vsd.types import SampleError, Video
+from vsd.utils import distributed
 from vsd.verifiers.sampling import Sampling
 
 WANTED = frozenset({"attention", "video_attention", "features", "visual_mass", "hidden:2"})
@@ -33,7 +33,7 @@ class Wayward(Adaptive):
     """Drafts of another length on every rank."""
 
     def length(self, pace: Pace, largest: int) -> int:
-        return 1 + ranks.rank()
+        return 1 + distributed.rank()
 
 
 def compare(folder: Path, video: Video) -> None:
@@ -71,7 +71,7 @@ def refuse_together(shared: VideoLM, video: Video) -> None:
     """What one process alone cannot read, none goes on with; and the next sample is read by all."""
     for step, name in (("processor", "_inputs"), ("vision tower", "features")):
         with pytest.MonkeyPatch.context() as patch:
-            if ranks.rank() == 1:
+            if distributed.rank() == 1:
                 patch.setattr(shared, name, _not_here)
             with pytest.raises(SampleError, match=f"{step}: not here"):
                 shared.encode(video, "Why?")
@@ -95,10 +95,10 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    ranks.join()
+    distributed.join()
     random = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
     for family in sorted(Path(sys.argv[1]).iterdir()):
         compare(family, Video(frames=random, seconds=np.arange(6) / 2.0))
-    assert ranks.decided(ranks.rank) == 0
-    if ranks.rank() == 0:
+    assert distributed.decided(distributed.rank) == 0
+    if distributed.rank() == 0:
         print("the same")

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vsd import ranks
-from vsd.audit import Audit, audit
-from vsd.chance import Seeded
-from vsd.clock import Clock
+from vsd.draft import DraftSide, check_context, load_side
 from vsd.drafters import Chain, Drafter
-from vsd.drafting import DraftSide, check_context, load_side
+from vsd.executors.simulated import Live
+from vsd.executors.workers import SameThread, Worker
+from vsd.metrics.audit import Audit, audit
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.scaling import Scaling
 from vsd.opening import Opening
 from vsd.parallelism import Answer, Autoregressive, Parallelism, Sequential, Session
 from vsd.parallelism.base import check_form
-from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
-from vsd.simulator.live import Live
 from vsd.types import Prompt, Round, Trace, Video
+from vsd.utils import distributed
+from vsd.utils.clock import Clock
+from vsd.utils.random_source import Seeded
 from vsd.verifiers import Greedy, Verifier
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Engine:
         draft = self.draft
         theirs = self.worker.vision_key().result() if isinstance(draft, Checkpoint) else draft.vision_key
         ours = self.target.vision_key
-        return ranks.decided(lambda: ours == theirs)
+        return distributed.decided(lambda: ours == theirs)
 
     def scaling(self) -> Scaling:
         """How the frames of a video may be scaled while they are decoded, so that its models see what they would."""
@@ -210,7 +210,7 @@ class Engine:
         )
 
     def audit(self, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
-        """Why an answer differs from the target's own: see `vsd.audit`."""
+        """Why an answer differs from the target's own: see `vsd.metrics.audit`."""
         return audit(self.target, video, question, ours, baseline)
 
     def capacity(self, prompt: int) -> int:
@@ -278,7 +278,7 @@ class Engine:
         if self.draft is not None:
             apart = self.parallelism.at_once
             places |= {f"{place}, draft" if apart and place == "cpu" else place for place in self.draft.places}
-        return len(places) * (1 if self.target.clock().simulated else ranks.count())
+        return len(places) * (1 if self.target.clock().simulated else distributed.count())
 
 
 def _same_vocab(target: VideoLM, draft: VideoLM | Checkpoint) -> tuple[VideoLM, VideoLM | Checkpoint]:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vsd import ranks
-from vsd.clock import Clock
-from vsd.drafting import Window
+from vsd.draft import Window
+from vsd.executors.broadcast import agreed
+from vsd.executors.workers import Worker
 from vsd.models.base import Early
-from vsd.parallelism.agreed import agreed
-from vsd.parallelism.workers import Worker
 from vsd.types import Evidence, Prompt
+from vsd.utils import distributed
+from vsd.utils.clock import Clock
 
 if TYPE_CHECKING:
     from vsd.pruners.base import Pruner
@@ -63,7 +63,7 @@ class Opening:
             kept_K = None
             if self._pruner is not None:
                 with self._clock.span("prune"):
-                    kept_K = ranks.decided(partial(self._pruner.keep, replace(evidence, seed=self._seed)))
+                    kept_K = distributed.decided(partial(self._pruner.keep, replace(evidence, seed=self._seed)))
             self._prefilling = self._worker.prefill(kept_K, self._prompt.grid, self._prompt.text_ids, self._seed)
         return self._prefilling
 

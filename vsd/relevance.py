@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsd.fields import require, require_whole
 from vsd.types import Evidence
+from vsd.utils.validation import require, require_whole
 
 
 def unit(states_XD: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import torch
 
 from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
-from vsd import stats
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import Adaptive
 from vsd.drafters.dynamic_tree import DynamicTree
@@ -20,6 +19,7 @@ from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.tree import Tree
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
+from vsd.metrics import stats
 from vsd.models import VideoLM
 from vsd.pruners.hippo import Hippo
 

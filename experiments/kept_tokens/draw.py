@@ -18,6 +18,7 @@ import torch
 
 from experiments.common import Clips, accepted, arguments, event_tokens, pairs, pyplot, save, seen
 from vsd.engine import Engine
+from vsd.metrics.record import Record
 from vsd.models import VideoLM
 from vsd.pruners import Pruner
 from vsd.pruners.attention import Attention
@@ -29,8 +30,7 @@ from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uniform import Uniform
 from vsd.pruners.uv_prune import UVPrune
 from vsd.pruners.window import Window
-from vsd.record import Record
-from vsd.task import sample_seed
+from vsd.run.task import sample_seed
 from vsd.types import Grid, Sample, Video
 
 KINDS: tuple[type[Pruner], ...] = (Attention, SpecVLM, Hippo, UVPrune, Random, Uniform, Frame, Window)

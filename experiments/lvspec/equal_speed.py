@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from experiments.common import Clips, arguments, pairs, setting, side_by_side, table
-from vsd import quality, stats
 from vsd.engine import Engine
+from vsd.metrics import quality, stats
 from vsd.models import VideoLM
 from vsd.pruners.uniform import Uniform
 from vsd.verifiers import Verifier

@@ -31,8 +31,8 @@ from experiments.common import (
     save,
     table,
 )
-from vsd import quality, stats
-from vsd.record import Record
+from vsd.metrics import quality, stats
+from vsd.metrics.record import Record
 
 # The paper's own sweep without position-shift tolerance, and its setting with it (arXiv 2604.05650, Qwen2.5-VL 32B/7B):
 # looseness, accepted per round, speed-up, quality kept in percent.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 
 from experiments.common import FAMILIES, Clips, arguments, configured, pair_dials, setting, shown, side_by_side, table
-from vsd import quality, stats
-from vsd.record import Record
-from vsd.report.numbers import numbers
+from vsd.metrics import quality, stats
+from vsd.metrics.record import Record
+from vsd.run.report.numbers import numbers
 
 METHODS = ("naive", "specvlm", "lvspec", "hippo", "parallelvlm")
 COLUMNS = {

@@ -1,7 +1,7 @@
 """Is below float64 every difference a near-tie? ``python -m experiments.near_ties.measure``
 
 In each dtype, on the held-out clips with both bundled pairs and on random tiny pairs: how many lossless answers differ
-from the target's own, and what the audit says of each (see `vsd.audit`).
+from the target's own, and what the audit says of each (see `vsd.metrics.audit`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 
 from experiments.common import Clips, arguments, pairs, setting, table
 from tests.zoo_in_code import save_llava, save_qwen
-from vsd.audit import Audit
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.metrics.audit import Audit
 from vsd.models import VideoLM, load
 from vsd.pruners.hippo import Hippo
 from vsd.types import Video

@@ -34,7 +34,7 @@ from experiments.common import (
     seen,
     table,
 )
-from vsd.record import Record
+from vsd.metrics.record import Record
 from vsd.video import read
 
 CONTROLS = ("random", "uniform")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.common import pyplot, save, table
-from vsd import stats
 from vsd.drafters.tree import SPECVLM
+from vsd.metrics import stats
 from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM

@@ -15,13 +15,13 @@ import torch
 
 from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
 from experiments.schedules import Steps
-from vsd import stats
 from vsd.engine import Engine
+from vsd.metrics import stats
+from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
 from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo as Schedule
 from vsd.pruners.hippo import Hippo
-from vsd.record import Record
 from vsd.simulator.acceptance import Replay
 from vsd.simulator.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate

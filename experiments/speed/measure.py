@@ -26,8 +26,8 @@ from experiments.common import (
     side_by_side,
     table,
 )
-from vsd import stats
-from vsd.record import Record
+from vsd.metrics import stats
+from vsd.metrics.record import Record
 
 MAIN, NAIVE = "README's command: hippo, 0.9", "naive: nothing pruned"
 WAYS = {MAIN: ("pruner=hippo", "ratio=0.9"), NAIVE: ("experiment=naive",)}

@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 
 from tests.video.clips import write_video
 from tests.zoo_in_code import save_qwen
-from vsd import app
-from vsd.audit import Audit, first_difference
+from vsd.metrics.audit import Audit, first_difference
 from vsd.parallelism import Parallelism, Sequential
+from vsd.run import app
 from vsd.types import Round, Trace, Video
 from vsd.verifiers import Greedy
 

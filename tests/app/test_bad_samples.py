@@ -18,12 +18,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from tests.app.conftest import ROOT, FakeEngine
-from vsd import app
-from vsd.app import UsageError
-from vsd.callbacks.wandb_report import table_row
+from vsd.commands.report import main
 from vsd.data.folder import Folder
-from vsd.report.__main__ import main
-from vsd.report.folder import last_run
+from vsd.run import app
+from vsd.run.app import UsageError
+from vsd.run.callbacks.wandb_report import table_row
+from vsd.run.report.folder import last_run
 from vsd.types import Sample, Score
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.write import write_video

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.app.conftest import Compose
-from vsd import app
-from vsd.app import UsageError
-from vsd.check import check_dials, shared_gpus, unused_dials
+from vsd.run import app
+from vsd.run.app import UsageError
+from vsd.run.check import check_dials, shared_gpus, unused_dials
 
 
 @pytest.mark.parametrize(

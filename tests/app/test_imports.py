@@ -12,7 +12,7 @@ def test_the_engine_imports_nothing_of_the_rim() -> None:
     code = f"""
 import importlib, pkgutil, sys
 import vsd.engine
-for package in ("models", "pruners", "drafters", "verifiers", "parallelism", "simulator"):
+for package in ("models", "pruners", "drafters", "verifiers", "parallelism", "executors", "simulator", "utils"):
     module = importlib.import_module(f"vsd.{{package}}")
     for each in pkgutil.iter_modules(module.__path__):
         importlib.import_module(f"vsd.{{package}}.{{each.name}}")

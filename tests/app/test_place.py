@@ -11,9 +11,9 @@ import torch
 from hydra.utils import instantiate
 
 from tests.app.conftest import Compose
-from vsd import app
-from vsd.app import UsageError
 from vsd.models import room
+from vsd.run import app
+from vsd.run.app import UsageError
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_the_draft_takes_the_second_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     cfg = configure("device=cuda", *overrides)
-    with caplog.at_level(logging.INFO, logger="vsd.app"):
+    with caplog.at_level(logging.INFO, logger="vsd.run.app"):
         app._place_draft(cfg, instantiate(cfg.parallelism))
     assert cfg.draft.device == place
     said = ["draft.device: cuda:1, a GPU of its own, since target and draft work at once"]

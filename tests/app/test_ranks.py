@@ -14,8 +14,8 @@ import pytest
 
 from tests.app.conftest import ROOT, Compose
 from tests.conftest import FAMILIES
-from vsd import app
-from vsd.app import UsageError
+from vsd.run import app
+from vsd.run.app import UsageError
 
 
 def torchrun(*arguments: str) -> tuple[int, str, str]:
@@ -37,7 +37,7 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As torchrun starts rank 0; nobody is waited for."""
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(app.ranks, "join", lambda: None)
+    monkeypatch.setattr(app.distributed, "join", lambda: None)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
 
 

@@ -20,12 +20,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from tests.app.conftest import Compose, FakeEngine
-from vsd import app, disk
-from vsd.baselines import BaselineCache
-from vsd.callbacks.multirun import Summary
-from vsd.callbacks.out import OutFolder
-from vsd.report.folder import RunFolder
-from vsd.report.wandb_run import has_login, wandb_logger
+from vsd.run import app, disk
+from vsd.run.baselines import BaselineCache
+from vsd.run.callbacks.multirun import Summary
+from vsd.run.callbacks.out import OutFolder
+from vsd.run.report.folder import RunFolder
+from vsd.run.report.wandb_run import has_login, wandb_logger
 
 ROOM_FOR = 2
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -19,11 +19,11 @@ from omegaconf import OmegaConf
 from tests.app.conftest import Compose, FakeEngine
 from tests.video.clips import truncate, write_video
 from tests.video.test_apart import serve
-from vsd import app, provenance
-from vsd.app import NothingDone, UsageError
 from vsd.models import VideoLM
-from vsd.report.folder import RunFolder
-from vsd.task import sample_seed
+from vsd.run import app, provenance
+from vsd.run.app import NothingDone, UsageError
+from vsd.run.report.folder import RunFolder
+from vsd.run.task import sample_seed
 from vsd.types import Trace
 from vsd.verifiers.topk import TopK
 from vsd.video import apart
@@ -397,7 +397,7 @@ def test_wandb_offline_finds_its_run_again_and_is_finished(
 ) -> None:
     import wandb
 
-    from vsd.report import wandb_run
+    from vsd.run.report import wandb_run
 
     finish = wandb_run.finish
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

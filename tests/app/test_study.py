@@ -1,4 +1,4 @@
-"""`python -m vsd.study`: what is searched, what it leaves, how it goes on, what it refuses. Decoding is faked."""
+"""`python -m vsd.commands.study`: what is searched, what it leaves, how it goes on, refusals. Decoding is faked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.app.conftest import ROOT, FakeEngine
-from vsd import study
+from vsd.commands import study
 
 optuna = pytest.importorskip("optuna", reason="comes with vsd[study]")
 

@@ -10,7 +10,7 @@ import torch
 
 from tests.app.conftest import FakeEngine
 from vsd.data.datamodule import Item
-from vsd.task import DecodeTask
+from vsd.run.task import DecodeTask
 from vsd.types import Sample, Trace, Video
 
 LENGTHS = (100, 110, 300, 120, 310, 5_000)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vsd.doctor import __main__ as doctor
-from vsd.doctor import kernels
-from vsd.doctor.checks import Finding, Machine, Skipped
-from vsd.doctor.shapes import TEXT_3B, random_3b
+from vsd.commands.doctor import __main__ as doctor
+from vsd.commands.doctor import kernels
+from vsd.commands.doctor.checks import Finding, Machine, Skipped
+from vsd.commands.doctor.shapes import TEXT_3B, random_3b
 
 
 def test_a_cpu_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.chance import Seeded
 from vsd.drafters import Chain
 from vsd.types import Context, Video
+from vsd.utils.random_source import Seeded
 
 
 def continuation(pair: Pair, video: Video, context: list[int], count: int) -> list[int]:

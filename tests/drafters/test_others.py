@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.chance import Chance, Seeded
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import PROBES, Adaptive, Pace, best_gamma
 from vsd.drafters.prompt_lookup import PromptLookup, continuation
@@ -19,6 +18,7 @@ from vsd.engine import Engine
 from vsd.models import State, VideoLM
 from vsd.parallelism import Parallel, Parallelism, Sequential
 from vsd.types import Context, Draft, Round, Video
+from vsd.utils.random_source import Chance, Seeded
 
 
 @dataclass(frozen=True, kw_only=True)

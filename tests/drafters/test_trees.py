@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.chance import Seeded
 from vsd.drafters.dynamic_tree import DynamicTree
 from vsd.drafters.tree import SPECVLM, Tree, form
 from vsd.models import State
 from vsd.models.tree import children, depths
 from vsd.types import Context, Draft, Video
+from vsd.utils.random_source import Seeded
 
 CONTEXT = Context(prompt=(), tokens=[9, 31, 7])
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.audit import STEPS, audit, first_difference
-from vsd.chance import Chance
 from vsd.data.datamodule import Item
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.metrics.audit import STEPS, audit, first_difference
 from vsd.models import State, load
-from vsd.task import DecodeTask
+from vsd.run.task import DecodeTask
 from vsd.types import Draft, Evidence, Output, Sample, Verdict, Video
+from vsd.utils.random_source import Chance
 from vsd.verifiers.greedy import Greedy
 
 QUESTION = "Where is it?"

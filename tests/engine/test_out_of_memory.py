@@ -13,12 +13,12 @@ import torch
 from tests.conftest import Pair
 from vsd.data.datamodule import Item
 from vsd.engine import Engine
+from vsd.executors.workers import OtherThread, SameThread
 from vsd.models import State, VideoLM
 from vsd.parallelism import Parallel, Parallelism
 from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.workers import OtherThread, SameThread
 from vsd.pruners.uniform import Uniform
-from vsd.task import DecodeTask
+from vsd.run.task import DecodeTask
 from vsd.types import Prompt, Sample, Video
 
 SCHEDULES = {

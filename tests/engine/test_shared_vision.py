@@ -12,11 +12,11 @@ import torch
 from tests.conftest import Pair
 from tests.kin import one_step, save_kin
 from vsd.engine import Engine
+from vsd.executors.process import _received, _sent
 from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.parallel import Parallel
 from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.process import _received, _sent
 from vsd.pruners.specvlm import SpecVLM
 from vsd.types import Prompt, Trace, Video
 

@@ -11,10 +11,10 @@ import pytest
 from tests.conftest import Pair
 from tests.exactness.test_combinations import CONF, PRUNERS, QUESTION, STRICT, TOKENS, method
 from vsd.engine import Engine
+from vsd.executors.process import OtherProcess
 from vsd.models import Checkpoint
 from vsd.parallelism import Parallel, parallel
 from vsd.parallelism.parallel import EXECUTORS
-from vsd.parallelism.process import OtherProcess
 from vsd.types import Trace, Video
 
 IN_TURN = {"autoregressive", "sequential"}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.parallelism.process import _told
+from vsd.executors.process import _told
 from vsd.types import Grid, Prompt, SampleError, Video
 
 QUESTION = "Where is it?"

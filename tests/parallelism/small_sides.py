@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
-from vsd.clock import Clock
-from vsd.drafting import Window
-from vsd.law import Law
+from vsd.draft import Window
 from vsd.models.tree import chain
 from vsd.parallelism import Answer, Session
 from vsd.types import Draft, Evidence, Grid, Output
+from vsd.utils.clock import Clock
+from vsd.utils.probabilities import Law
+from vsd.utils.random_source import Chance
 from vsd.verifiers import Verifier
 
 Model = Callable[[tuple[int, ...]], Tensor]

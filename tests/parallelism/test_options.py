@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from tests.exactness.test_combinations import CONF
-from vsd import app
+from vsd.run import app
 
 
 def test_trees_are_refused_before_any_weight_is_loaded(tmp_path: Path) -> None:

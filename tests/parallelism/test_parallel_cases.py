@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.parallelism.small_sides import a_session
-from vsd.chance import Seeded
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.types import Round
+from vsd.utils.random_source import Seeded
 from vsd.verifiers import Greedy
 
 WORDS = 6

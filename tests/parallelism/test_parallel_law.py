@@ -9,8 +9,8 @@ import pytest
 from tests.branches import Branches, law_of
 from tests.parallelism.small_sides import a_session
 from tests.small_model import SmallModel, distance, law_of_target
-from vsd.law import Law
 from vsd.parallelism import Parallel
+from vsd.utils.probabilities import Law
 from vsd.verifiers import sampling
 from vsd.verifiers.sampling import Sampling
 

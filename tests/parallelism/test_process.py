@@ -15,16 +15,17 @@ import torch
 
 from tests.conftest import Pair
 from vsd import engine as engine_module
-from vsd.chance import Chance
+from vsd.draft import load_side
 from vsd.drafters import Chain, Drafter
-from vsd.drafting import load_side
 from vsd.engine import Engine
+from vsd.executors import process
+from vsd.executors.process import OtherProcess
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.cache import State
-from vsd.parallelism import Parallel, process
-from vsd.parallelism.process import OtherProcess
+from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
+from vsd.utils.random_source import Chance
 from vsd.verifiers import Greedy, Verifier
 from vsd.verifiers.sampling import Sampling
 

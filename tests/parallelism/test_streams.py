@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsd.drafting import Window
-from vsd.parallelism import workers
-from vsd.parallelism.streams import Streams, tensors
-from vsd.parallelism.workers import OtherThread
+from vsd.draft import Window
+from vsd.executors import workers
+from vsd.executors.streams import Streams, tensors
+from vsd.executors.workers import OtherThread
 from vsd.types import Draft, Grid
 
 ONE, TWO, THREE = (torch.device("cuda", number) for number in range(3))

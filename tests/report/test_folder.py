@@ -8,8 +8,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from vsd.record import Record
-from vsd.report.folder import RunFolder, config_hash
+from vsd.metrics.record import Record
+from vsd.run.report.folder import RunFolder, config_hash
 from vsd.types import Sample, Trace
 
 

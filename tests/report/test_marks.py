@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsd.report.marks import Mark, heat_line, marked, marks
+from vsd.run.report.marks import Mark, heat_line, marked, marks
 from vsd.types import Round, Trace
 
 ROUNDS = (

@@ -1,4 +1,4 @@
-"""`python -m vsd.report` and `python -m vsd.calibrate` work from a finished run's files."""
+"""`python -m vsd.commands.report` and `python -m vsd.commands.calibrate` work from a finished run's files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 from tests.app.conftest import *  # noqa: F403 - its fixtures
 from tests.app.conftest import Compose, FakeEngine
-from vsd import app, calibrate
-from vsd.report.__main__ import main
+from vsd.commands import calibrate
+from vsd.commands.report import main
+from vsd.run import app
 
 
 @pytest.fixture

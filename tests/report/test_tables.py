@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vsd import stats
-from vsd.audit import Audit
-from vsd.record import Record
-from vsd.report import sweep, terminal
-from vsd.report.numbers import numbers
+from vsd.metrics import stats
+from vsd.metrics.audit import Audit
+from vsd.metrics.record import Record
+from vsd.run.report import sweep, terminal
+from vsd.run.report.numbers import numbers
 from vsd.types import Round, Sample, Trace
 from vsd.verifiers import Greedy
 from vsd.verifiers.random_relax import RandomRelax

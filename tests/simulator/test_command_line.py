@@ -1,4 +1,4 @@
-"""``python -m vsd.simulate``: its table, its best setting, and what it refuses."""
+"""``python -m vsd.commands.simulate``: its table, its best setting, and what it refuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulator.test_times import ROUNDS, a_record
-from vsd.simulate import main
+from vsd.commands.simulate import main
 from vsd.simulator.profile import Profile
 
 TIMES = ["--times", "target_s=0.42,draft_s=0.0466"]

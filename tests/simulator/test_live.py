@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Pair
 from vsd.engine import Engine
+from vsd.executors.simulated import read
 from vsd.models.hidden import layer_number
 from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
@@ -15,7 +16,6 @@ from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.pruners.uniform import Uniform
 from vsd.pruners.uv_prune import UVPrune
-from vsd.simulator.live import read
 from vsd.simulator.profile import Profile
 from vsd.types import Trace, Video
 

@@ -7,7 +7,7 @@ from statistics import NormalDist, fmean
 
 import pytest
 
-from vsd import stats
+from vsd.metrics import stats
 from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vsd.record import Record
+from vsd.metrics.record import Record
 from vsd.simulator.devices import DEVICES
 from vsd.simulator.profile import Profile
 from vsd.simulator.roofline import Machine, Roofline

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.parallelism.small_sides import Reader, between
-from vsd.chance import Seeded
-from vsd.drafting import Window
+from vsd.draft import Window
 from vsd.models.tree import chain
 from vsd.parallelism import Answer, Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
+from vsd.utils.random_source import Seeded
 from vsd.verifiers import Greedy, Verifier
 from vsd.verifiers.base import check_final
 from vsd.verifiers.exact_prefix import ExactPrefix

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from vsd.chance import Seeded
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, Verdict, VerifierContext
+from vsd.utils.random_source import Seeded
 from vsd.verifiers.exact_prefix import ExactPrefix
 from vsd.verifiers.fly import FLy, entropies, gated
 

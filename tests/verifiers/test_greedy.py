@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsd.chance import Seeded
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
+from vsd.utils.random_source import Seeded
 from vsd.verifiers import Greedy
 from vsd.verifiers.greedy import greedy_path
 

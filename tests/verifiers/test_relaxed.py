@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from vsd.chance import Seeded
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, Round, Verdict, VerifierContext
+from vsd.utils.random_source import Seeded
 from vsd.verifiers import Verifier
 from vsd.verifiers.lvspec import LVSpec, loose_by_quantile, loose_by_rank, shifted
 from vsd.verifiers.random_relax import RandomRelax

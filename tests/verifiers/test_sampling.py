@@ -8,10 +8,10 @@ from torch import Tensor
 
 from tests.branches import Branches, law_of
 from tests.small_model import SmallModel, distance, law_of_target
-from vsd.chance import Chance, Seeded
-from vsd.law import Law
 from vsd.models.tree import chain, children, depths
 from vsd.types import Draft, Evidence, Grid, Output, Verdict, VerifierContext
+from vsd.utils.probabilities import Law
+from vsd.utils.random_source import Chance, Seeded
 from vsd.verifiers import sampling
 from vsd.verifiers.sampling import Sampling
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from vsd.data.choices import LETTERS
-from vsd.fields import require, shortened
 from vsd.types import Sample
+from vsd.utils.validation import require, shortened
 
 
 class Source(Protocol):

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vsd import quality
 from vsd.data.choices import chosen
-from vsd.faults import of_sample
-from vsd.fields import is_number, require
+from vsd.metrics import quality
 from vsd.types import Sample, Score
+from vsd.utils.faults import of_sample
+from vsd.utils.validation import is_number, require
 
 Scorer = Callable[[Sample, str], Mapping[str, Score | float]]
 """Scores one text as the answer to a sample. A number alone, or a truth value, is of 1 asked."""

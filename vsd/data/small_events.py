@@ -11,8 +11,8 @@ from typing import Any
 from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts
 from vsd.data.listing import check_named, listing_of, rows_of
 from vsd.data.scoring import plain
-from vsd.fields import is_whole, require, require_one_of, require_whole
 from vsd.types import Sample, Score
+from vsd.utils.validation import is_whole, require, require_one_of, require_whole
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.questions import DESCRIPTIONS, KINDS
 from vsd.zoo.small_events.reading import PATTERNS, score

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, ClassVar
 
-from vsd.chance import Chance
 from vsd.drafters.around import Around
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft, Round
+from vsd.utils.random_source import Chance
 
 MEMORY = 512  # tested tokens that the acceptance remembers
 TIMES = 32  # rounds of one length whose time is remembered

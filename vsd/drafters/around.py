@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsd.drafters.base import Drafter
-from vsd.fields import require
 from vsd.types import Round
+from vsd.utils.validation import require
 
 
 @dataclass(frozen=True, kw_only=True)

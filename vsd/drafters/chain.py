@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-from vsd.chance import Chance
 from vsd.drafters.base import Drafter, asked
-from vsd.fields import require_share
-from vsd.law import Law
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain
 from vsd.types import Context, Draft
+from vsd.utils.probabilities import Law
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require_share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
 from vsd.drafters.base import Drafter, asked
 from vsd.drafters.growth import Growth
-from vsd.fields import require_whole
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require_whole
 
 
 @dataclass(frozen=True, kw_only=True)

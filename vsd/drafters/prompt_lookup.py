@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import torch
 
-from vsd.chance import Chance
 from vsd.drafters.base import Drafter
-from vsd.fields import require_whole
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain
 from vsd.types import Context, Draft
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require_whole
 
 
 def continuation(tokens: Sequence[int], largest: int, smallest: int, count: int) -> list[int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.chance import Chance
 from vsd.drafters.around import Around
-from vsd.fields import require_share
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require_share
 
 
 @dataclass(frozen=True, kw_only=True)

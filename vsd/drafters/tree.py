@@ -10,15 +10,15 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
 from vsd.drafters.base import Drafter, asked
 from vsd.drafters.growth import Growth
-from vsd.fields import require
-from vsd.law import Law
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import children, depths
 from vsd.types import Context, Draft
+from vsd.utils.probabilities import Law
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require
 
 SPECVLM = (
     "0 1 2 3 0,0 0,1 0,2 1,0 1,1 2,0 2,1 3,0 0,0,0 0,0,1 0,0,2 0,1,0 0,1,1 0,2,0 0,2,1 1,0,0 "

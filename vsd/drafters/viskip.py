@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from vsd.chance import Chance
 from vsd.drafters.around import Around
-from vsd.fields import require_number
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require_number
 
 
 @dataclass(frozen=True, kw_only=True)

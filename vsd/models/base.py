@@ -22,9 +22,6 @@ from torch.distributed.tensor import DTensor
 from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
-from vsd import ranks
-from vsd.clock import Clock
-from vsd.faults import of_sample
 from vsd.models.attention import NAME, SuffixAttention, VisualMass
 from vsd.models.cache import State
 from vsd.models.hidden import HiddenTaps, layer_number, tapped
@@ -34,6 +31,9 @@ from vsd.models.questions import check_question
 from vsd.models.scaling import Viewer
 from vsd.models.vision_key import vision_key
 from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
+from vsd.utils import distributed
+from vsd.utils.clock import Clock
+from vsd.utils.faults import of_sample
 
 _T = TypeVar("_T")
 
@@ -227,7 +227,7 @@ class VideoLM(ABC):
 
     def _together(self, call: Callable[[], _T]) -> _T:
         """The call's result, if no process that shares the model has failed in it."""
-        return ranks.together(call) if self.ranks > 1 else call()
+        return distributed.together(call) if self.ranks > 1 else call()
 
     def _read(self, video: Video, question: str) -> BatchFeature:
         with of_sample("chat template"):

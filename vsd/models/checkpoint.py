@@ -19,8 +19,6 @@ import torch
 from transformers import AutoProcessor
 from transformers.distributed import DistributedConfig
 
-from vsd import ranks
-from vsd.fields import first_line, require_one_of
 from vsd.models import hub
 from vsd.models.base import ROPES, VideoLM, chat
 from vsd.models.config import hollow_model, read_config
@@ -39,6 +37,8 @@ from vsd.models.placement import (
 )
 from vsd.models.scaling import Viewer
 from vsd.models.weights import check_report, check_weights
+from vsd.utils import distributed
+from vsd.utils.validation import first_line, require_one_of
 from vsd.zoo import WEIGHTS
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def check_layers(target: ModelInfo, needs: frozenset[str]) -> None:
 
 
 def read_words(path: str) -> list[int]:
-    """The token ids of a file that `python -m vsd.calibrate` wrote. Raises ValueError for any other file."""
+    """The token ids of a file that `python -m vsd.commands.calibrate` wrote. Raises ValueError for any other file."""
     try:
         words = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -244,7 +244,7 @@ def load(
     processor = read_processor(folder, field=field)
     where: dict[str, Any] = {"device_map": {"": full_name(device)}}
     if tp_plan is not None:
-        ranks.join()
+        distributed.join()
         where = {"distributed_config": DistributedConfig(tp_plan="auto")}
     elif device_map is not None:
         where = {"device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map}

@@ -13,10 +13,10 @@ import torch
 from transformers import AutoConfig
 from transformers.quantizers import AutoHfQuantizer
 
-from vsd.fields import first_line
 from vsd.models.families import FAMILIES
 from vsd.models.files import read_json
 from vsd.models.layers import check_attention
+from vsd.utils.validation import first_line
 
 _INSTALL = re.compile(r"pip install (?:-\S+ )*['\"]?([^\s`'\")]+)")
 _MODULE = re.compile(r"No module named '([^'.]+)")

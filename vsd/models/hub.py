@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from vsd.fields import first_line
+from vsd.utils.validation import first_line
 
 ANSWER_S = 5.0  # for the hub to say what it knows of a name
 _SMALL = (".json", ".jinja", ".txt", ".model")  # configuration, tokenizer, processor, the index of the weights

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vsd import ranks
+from vsd.utils import distributed
 
 DeviceMap = str | Mapping[str, str | int] | None
 AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -47,7 +47,7 @@ def check_tp_plan(tp_plan: str | None, config: Any, *, device: str, device_map: 
         raise ValueError(f"{field}.tp_plan: must be null or auto, got {tp_plan!r}")
     if device_map is not None:
         raise ValueError(f"{field}.device_map: must be null beside a tp_plan, got {device_map!r}")
-    count = ranks.count()
+    count = distributed.count()
     if count < 2:
         raise ValueError(f"{field}.tp_plan: needs at least two processes (torchrun), got {tp_plan!r} in one")
     kind = "cuda" if torch.cuda.device_count() else "cpu"
@@ -97,7 +97,7 @@ def full_name(place: str | int) -> str:
     name = f"cuda:{place}" if isinstance(place, int) else place
     if name != "cuda":
         return name
-    return f"cuda:{torch.cuda.current_device() if torch.cuda.is_initialized() else ranks.local()}"
+    return f"cuda:{torch.cuda.current_device() if torch.cuda.is_initialized() else distributed.local()}"
 
 
 def _check_no_offload(device_map: Mapping[str, Any], field: str) -> None:

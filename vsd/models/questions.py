@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vsd.fields import shortened
 from vsd.types import SampleError
+from vsd.utils.validation import shortened
 
 
 def check_question(processor: Any, question: str) -> None:

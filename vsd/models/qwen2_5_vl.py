@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vsd.fields import is_whole
 from vsd.models import qwen_tower
 from vsd.models.base import VideoLM
 from vsd.types import Grid
+from vsd.utils.validation import is_whole
 
 
 class Qwen25VL(VideoLM):

@@ -12,21 +12,21 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vsd import ranks
-from vsd.chance import Chance
-from vsd.clock import Clock
+from vsd.draft import DraftSide, Window
 from vsd.drafters.base import Drafter
-from vsd.drafting import DraftSide, Window
-from vsd.fields import require, require_one_of
+from vsd.executors.broadcast import agreed
+from vsd.executors.workers import SameThread, Worker
 from vsd.models.attention import VisualMass
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import depths
-from vsd.parallelism.agreed import agreed
 from vsd.parallelism.chains import NO_DRAFT, part
-from vsd.parallelism.workers import SameThread, Worker
 from vsd.relevance import Relevance
 from vsd.types import Draft, Evidence, Output, Round, Verdict, VerifierContext
+from vsd.utils import distributed
+from vsd.utils.clock import Clock
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require, require_one_of
 from vsd.verifiers.base import Verifier, check_final
 
 SIMULATED = "simulated"
@@ -224,7 +224,7 @@ class Session:
         rows = [0, *(node + 1 for node in judged.verdict.path if node + 1 < output.logits_MW.shape[0])]
         if self.mass is not None:  # before the rows that it looks at are moved
             found = self.mass.at(rows[-1])
-            self._visual_mass = ranks.decided(lambda: found)
+            self._visual_mass = distributed.decided(lambda: found)
             judged = replace(judged, visual_mass=self._visual_mass)
         self.state.commit(rows)
         return judged
@@ -238,7 +238,7 @@ class Session:
             left=self.answer.left,
             last_read=output.logits_MW.shape[0] > len(draft.tokens_N),
         )
-        verdict = ranks.decided(lambda: self.verifier.verify(draft, output, context, self.chance))
+        verdict = distributed.decided(lambda: self.verifier.verify(draft, output, context, self.chance))
         check_final(verdict, output, self.verifier)
         if output.relevance_M is None:
             return Judged(verdict=verdict)
@@ -259,7 +259,7 @@ class Parallelism(ABC):
     executor: str = "inline"
     """Where the draft's work is done; "simulated": here, in the time that `profile` says."""
     profile: str = ""
-    """Step times of a simulated run: a file, or devices (see `vsd.simulator.live.read`)."""
+    """Step times of a simulated run: a file, or devices (see `vsd.executors.simulated.read`)."""
     early_draft: bool = False
     """Whether it also drafts its first window meanwhile, as soon as the pruner's evidence is there."""
 
@@ -317,9 +317,9 @@ def check_executor(executor: str, profile: str, executors: tuple[str, ...]) -> N
     would not be used."""
     require_one_of("parallelism.executor", executor, (*executors, SIMULATED))
     if executor == SIMULATED:
-        from vsd.simulator import live  # it knows the workers, which this module knows too
+        from vsd.executors import simulated  # it knows the workers, which this module knows too
 
-        live.read(profile)
+        simulated.read(profile)
     else:
         require("parallelism.profile", f"empty unless executor is {SIMULATED}", profile, profile == "")
 
@@ -330,10 +330,10 @@ def check_ranks(parallelism: Parallelism, drafter: Drafter, *, target: bool, dra
 
     A draft that they share is run by all of them in step, so nothing may begin at a moment of its own.
     """
-    if ranks.count() < 2:
+    if distributed.count() < 2:
         return
     if not target:
-        raise ValueError(f"target.tp_plan: must be auto under torchrun ({ranks.count()} processes), got None")
+        raise ValueError(f"target.tp_plan: must be auto under torchrun ({distributed.count()} processes), got None")
     if parallelism.remote:
         raise ValueError("parallelism.executor: must be inline or thread under torchrun, got 'process'")
     if draft and (parallelism.concurrent or parallelism.timed or drafter.timed):

@@ -10,13 +10,13 @@ from typing import ClassVar
 
 import torch
 
-from vsd.drafting import DraftSide, Window
-from vsd.fields import is_number, require, require_one_of, require_whole
+from vsd.draft import DraftSide, Window
+from vsd.executors.process import OtherProcess
+from vsd.executors.workers import OtherThread, SameThread, Worker
 from vsd.parallelism.base import Parallelism, Session, check_executor
 from vsd.parallelism.chains import NO_DRAFT, joined, part
-from vsd.parallelism.process import OtherProcess
-from vsd.parallelism.workers import OtherThread, SameThread, Worker
 from vsd.types import Draft, Round
+from vsd.utils.validation import is_number, require, require_one_of, require_whole
 
 EXECUTORS = ("inline", "thread", "process")
 LENGTHS = ("fixed", "measured")
@@ -38,7 +38,7 @@ class Parallel(Parallelism):
     the prefill's own logits. `executor` says where drafts are made: "inline" (one thread, no gain), "thread" (another
     one, and on a GPU another stream) or "process" (a worker of its own, with its own Python; it computes with `threads`
     threads, 0 for as many as this process, and has `timeout_s` seconds for an answer), or "simulated": on one thread,
-    while the clock shows what two devices would take by `profile` (see `vsd.simulator.live`).
+    while the clock shows what two devices would take by `profile` (see `vsd.executors.simulated`).
     """
 
     chains: ClassVar[bool] = True

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsd.fields import is_number
 from vsd.pruners import evidence as ev
 from vsd.pruners.select import budget, top
 from vsd.types import Evidence, Grid
+from vsd.utils.validation import is_number
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vsd.fields import is_number
 from vsd.pruners import evidence as ev
 from vsd.pruners.base import ScorePruner
 from vsd.pruners.select import top
 from vsd.pruners.similarity import at_least_float32, unit
 from vsd.types import Evidence, Grid
+from vsd.utils.validation import is_number
 
 # Below these, a frame's scores differ by the rounding of float32 cosines alone, and stretching them to the full range
 # would rank the tokens of a still frame by noise.

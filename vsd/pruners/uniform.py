@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vsd.fields import require_one_of
 from vsd.pruners.base import Pruner
 from vsd.pruners.select import centres, linspace
 from vsd.types import Evidence
+from vsd.utils.validation import require_one_of
 
 ENDS = ("middle", "both")
 

@@ -13,8 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
-from vsd.fields import require, require_share
 from vsd.types import Trace
+from vsd.utils.validation import require, require_share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
-from vsd.clock import Clock
 from vsd.drafters.base import Drafter, asked
 from vsd.drafters.tree import form
 from vsd.models.base import Early, VideoLM
@@ -24,6 +22,8 @@ from vsd.simulator.acceptance import Script
 from vsd.simulator.timeline import Timeline
 from vsd.simulator.times import Times
 from vsd.types import Context, Draft, Evidence, Grid, Output, Prompt, Video
+from vsd.utils.clock import Clock
+from vsd.utils.random_source import Chance
 
 RIGHT, WRONG, END = range(3)
 

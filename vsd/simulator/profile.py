@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from vsd.fields import is_number, require, require_number
-from vsd.record import Record
+from vsd.metrics.record import Record
 from vsd.simulator.times import Times
 from vsd.types import Round, Trace
+from vsd.utils.validation import is_number, require, require_number
 
 FEW = 5  # passes; a number of nodes that was seen less often says little
 MANY = 20  # windows of a length, before it says what a window costs besides

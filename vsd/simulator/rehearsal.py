@@ -1,6 +1,6 @@
 """Runs the engine without models: the same schedules, verifiers and bookkeeping, in virtual time.
 
-What comes out are records like a measured run's, so that every number of it is one of `vsd.stats`.
+What comes out are records like a measured run's, so that every number of it is one of `vsd.metrics.stats`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import cast
 
 import numpy as np
 
-from vsd import stats
 from vsd.engine import Engine
+from vsd.executors.virtual_worker import Elsewhere
+from vsd.metrics import stats
+from vsd.metrics.record import Record, without_rounds
 from vsd.models.base import VideoLM
 from vsd.parallelism import Parallel, Parallelism, Sequential
-from vsd.record import Record, without_rounds
 from vsd.simulator.acceptance import Acceptance, Script
 from vsd.simulator.actors import Pruning, Target, Writer, Writing
-from vsd.simulator.elsewhere import Elsewhere
 from vsd.simulator.timeline import Timeline
 from vsd.simulator.times import Times
 from vsd.types import Sample, Trace, Video

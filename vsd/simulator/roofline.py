@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vsd.fields import is_number, require, require_number, require_one_of, require_whole
 from vsd.simulator.devices import Device
 from vsd.simulator.shapes import Shape
 from vsd.simulator.times import Times
+from vsd.utils.validation import is_number, require, require_number, require_one_of, require_whole
 
 SPLITS = ("tensor", "pipeline")
 RING_S = 6.6e-6  # what an all-reduce costs beside its steps, by NCCL's own cost model

@@ -73,8 +73,8 @@ def shape(name: str, *, field: str = "target") -> Shape:
         return SHAPES[name]
     from transformers import AutoConfig
 
-    from vsd.fields import first_line
     from vsd.models.checkpoint import resolve
+    from vsd.utils.validation import first_line
 
     try:
         return from_config(AutoConfig.from_pretrained(resolve(name, field=field)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vsd.clock import Clock
+from vsd.utils.clock import Clock
 
 
 class Timeline:

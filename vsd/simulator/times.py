@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
-from vsd.fields import require_number
+from vsd.utils.validation import require_number
 
 
 class Times(ABC):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from vsd.chance import Chance
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import Chance
 
 
 class Verifier(ABC):

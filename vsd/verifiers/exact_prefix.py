@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from vsd.chance import Chance
-from vsd.fields import require, require_whole
 from vsd.models.tree import depths
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import Chance
+from vsd.utils.validation import require, require_whole
 from vsd.verifiers.base import Verifier
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vsd.fields import require, require_number, require_one_of, require_whole
+from vsd.utils.validation import require, require_number, require_one_of, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
 ENDS = ("strict", "fits", "open")

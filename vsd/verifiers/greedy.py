@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.chance import Chance
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import Chance
 from vsd.verifiers.base import Verifier
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.fields import require, require_number, require_one_of, require_share, require_whole
+from vsd.utils.validation import require, require_number, require_one_of, require_share, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
 THRESHOLDS = ("rank", "quantile", "absolute")

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
 from vsd.models.tree import depths, leaves
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import Chance
 from vsd.verifiers.base import Verifier
 
 

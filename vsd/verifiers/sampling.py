@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from vsd.chance import Chance
-from vsd.law import Law
 from vsd.models.tree import children
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.probabilities import Law
+from vsd.utils.random_source import Chance
 from vsd.verifiers.base import Verifier
 
 

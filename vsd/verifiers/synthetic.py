@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.fields import require, require_share
+from vsd.utils.validation import require, require_share
 from vsd.verifiers.relaxed import Line, Relaxed
 
 

@@ -10,9 +10,9 @@ from time import perf_counter
 
 import numpy as np
 
-from vsd.child import ChildDied, ChildError, ChildProcess, ChildTimeout, send_stream
-from vsd.fields import reason
 from vsd.types import Video
+from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTimeout, send_stream
+from vsd.utils.validation import reason
 from vsd.video.base import BadVideo
 from vsd.video.reading import Scaling, Shown, collect, stream
 

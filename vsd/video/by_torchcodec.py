@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vsd.fields import first_line
+from vsd.utils.validation import first_line
 from vsd.video.base import WrongFrames
 from vsd.video.timetable import Alive, Timetable, silent
 

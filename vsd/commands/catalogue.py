@@ -1,0 +1,141 @@
+"""The README's tables of methods, written from the docstrings of what the YAML files point at.
+
+`python -m vsd.commands.catalogue --write` brings the tables up to date; `--check` exits 1 when they are not. A table
+stands between `<!-- catalogue:GROUP -->` and `<!-- /catalogue -->`, for each of the groups below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+GROUPS = ("pruner", "drafter", "verifier", "parallelism")
+ROOT = Path(__file__).resolve().parents[2]
+CLOSE = "<!-- /catalogue -->"
+_SENTENCE = re.compile(r".*?[.!?](?=\s|$)")
+_ARXIV = re.compile(r"\b\d{4}\.\d{4,5}\b")
+_DIFFERS = re.compile(r"differs from the paper in:\s*(.*)", re.IGNORECASE)
+
+
+class CatalogueError(Exception):
+    """The tables cannot be written or are not current; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row: the option's name in its group and what its docstring says."""
+
+    name: str
+    does: str
+    papers: tuple[str, ...]
+    differs: str
+
+
+def describe(name: str, docstring: str) -> Entry:
+    """The row of a method. Raises CatalogueError when the docstring has no first sentence that ends in a full stop."""
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", inspect.cleandoc(docstring))]
+    sentence = _SENTENCE.match(paragraphs[0])
+    if sentence is None:
+        raise CatalogueError(f"{name}: the docstring must begin with one sentence that ends in a full stop")
+    papers = tuple(dict.fromkeys(_ARXIV.findall(" ".join(paragraphs))))
+    differs = next((found[1] for part in paragraphs if (found := _DIFFERS.search(part))), "")
+    return Entry(name=name, does=sentence[0], papers=papers, differs=differs)
+
+
+def entries(group: str, conf: Path) -> list[Entry]:
+    """A row for each YAML file of the group, by name. Raises CatalogueError for a file that leads to no docstring."""
+    files = sorted((conf / group).glob("*.yaml"))
+    if not files:
+        raise CatalogueError(f"there are no YAML files in {conf / group}")
+    return [describe(f"{group}={file.stem}", _docstring(file)) for file in files]
+
+
+def _docstring(file: Path) -> str:
+    config = OmegaConf.to_container(OmegaConf.load(file))
+    target = config.get("_target_") if isinstance(config, dict) else None
+    if not isinstance(target, str):
+        raise CatalogueError(f"{file} has no _target_")
+    module, _, name = target.rpartition(".")
+    try:
+        docstring = getattr(importlib.import_module(module), name).__doc__
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CatalogueError(f"{file} points at {target}, which cannot be imported: {error}") from error
+    if not docstring:
+        raise CatalogueError(f"{target} ({file}) has no docstring")
+    return str(docstring)
+
+
+def table(rows: Sequence[Entry]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| option | what it does | paper | differs from the paper in |", "|---|---|---|---|"]
+    for row in rows:
+        papers = ", ".join(f"[{paper}](https://arxiv.org/abs/{paper})" for paper in row.papers)
+        cells = (f"`{row.name}`", _cell(row.does), papers or "–", _cell(row.differs) or "–")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("``", "`").replace("|", "\\|")
+
+
+def updated(readme: str, conf: Path) -> str:
+    """The README's text with current tables. Raises CatalogueError when a marker is missing."""
+    for group in GROUPS:
+        start, end = _between(readme, group)
+        readme = f"{readme[:start]}\n{table(entries(group, conf))}\n{readme[end:]}"
+    return readme
+
+
+def _between(readme: str, group: str) -> tuple[int, int]:
+    opening = f"<!-- catalogue:{group} -->"
+    if opening not in readme:
+        raise CatalogueError(f"the README has no marker {opening}")
+    start = readme.index(opening) + len(opening)
+    end = readme.find(CLOSE, start)
+    if end < 0 or "<!-- catalogue:" in readme[start:end]:
+        raise CatalogueError(f"the README's marker {opening} is not closed by {CLOSE}")
+    return start, end
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes or checks the tables; 0 when they are current, 1 with a message when they are not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vsd.commands.catalogue", description="The README's tables of methods."
+    )
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="bring the tables up to date")
+    action.add_argument("--check", action="store_true", help="exit 1 when they are not up to date")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--conf", type=Path, default=ROOT / "conf")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options.readme, options.conf, write=options.write)
+    except CatalogueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(readme: Path, conf: Path, *, write: bool) -> None:
+    if not readme.is_file():
+        raise CatalogueError(f"there is no {readme}")
+    old = readme.read_text(encoding="utf-8")
+    new = updated(old, conf)
+    if new == old:
+        return
+    if not write:
+        raise CatalogueError(f"the tables of {readme} are not current: run python -m vsd.commands.catalogue --write")
+    readme.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What Weights & Biases shows beside the metrics: the samples, and how acceptance is spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+
+from vsd.metrics import stats
+from vsd.metrics.record import Record
+from vsd.run.report.marks import heat_line, marked, marks
+from vsd.run.report.printable import printable
+from vsd.run.task import DecodeTask
+
+COLUMNS = [
+    "id",
+    "question",
+    "text",
+    "baseline_text",
+    "relevance",
+    "same_tokens",
+    "tokens",
+    "accept/draft_length",
+    "failure",
+]
+
+
+class WandbReport(Callback):
+    """Logs a table of the samples, the histogram of accepted tokens per round, and the per-position acceptance."""
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        if not loggers or not isinstance(pl_module, DecodeTask):
+            return
+        import wandb
+
+        records = pl_module.records
+        charts: dict[str, Any] = {
+            "samples": wandb.Table(columns=[*COLUMNS], data=[table_row(record) for record in records])
+        }
+        accepted = stats.accepted_per_round(records)
+        if accepted:
+            charts["accept/per_round"] = wandb.Histogram(accepted, num_bins=min(max(accepted) + 1, 512))
+        curve = stats.position_curve(records)
+        if curve:
+            table = wandb.Table(columns=["position", "accepted"], data=curve)
+            charts["accept/by_position"] = wandb.plot.line(
+                table, "position", "accepted", title="Acceptance by position"
+            )
+        for logger in loggers:
+            logger.experiment.log(charts)
+
+
+def table_row(record: Record) -> list[object]:
+    """One row of COLUMNS. Relaxed tokens stand in brackets; `relevance` has a bar under each character of the text."""
+    trace, baseline = record.trace, record.baseline
+    found = marks(trace) if trace else []
+    row: list[object] = [
+        record.sample.id,
+        record.sample.question,
+        marked(record.pieces, found) if any(mark.relaxed for mark in found) else record.text,
+        record.baseline_text,
+        heat_line(record.pieces, found),
+        trace.tokens == baseline.tokens if trace and baseline else None,
+        len(trace.tokens) if trace else None,
+        stats.summary([record]).get("accept/draft_length"),
+        record.failure,
+    ]
+    return [printable(cell) if isinstance(cell, str) else cell for cell in row]

@@ -1,0 +1,205 @@
+"""The end of a run, on the terminal: what the numbers say, and the two texts of one sample beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from vsd.metrics import quality
+from vsd.metrics.record import Record
+from vsd.run.report.marks import heats, marked, marks, step
+from vsd.run.report.numbers import standard_errors
+from vsd.run.report.printable import printable
+from vsd.verifiers import Verifier
+
+# metric, what it is called, how it is written
+ROWS: tuple[tuple[str, str, str], ...] = (
+    ("samples/done", "samples decoded", "{:.0f}"),
+    ("samples/failed", "samples failed", "{:.0f}"),
+    ("exact/mismatched", "answers that differ", "{:.0f}"),
+    ("exact/near_tie", "... by a near-tie", "{:.0f}"),
+    ("exact/unexplained", "... unexplained", "{:.0f}"),
+    ("speed/decode", "speed-up, decoding", "{:.2f}x"),
+    ("speed/equal_devices", "speed-up, as many devices", "{:.2f}x"),
+    ("speed/predicted", "speed-up, by theory", "{:.2f}x"),
+    ("speed/end_to_end", "speed-up, end to end", "{:.2f}x"),
+    ("speed/ttft", "speed-up, first token", "{:.2f}x"),
+    ("speed/tokens_per_s", "tokens/s", "{:.1f}"),
+    ("speed/baseline_tokens_per_s", "tokens/s, target alone", "{:.1f}"),
+    ("accept/length", "tokens per round", "{:.2f}"),
+    ("accept/draft_length", "accepted per round", "{:.2f}"),
+    ("accept/run_length", "accepted per run", "{:.2f}"),
+    ("accept/rate", "accepted of tested", "{:.1%}"),
+    ("accept/tokens_per_target_forward", "tokens per forward", "{:.2f}"),
+    ("parallel/overlap", "worked at once", "{:.1%}"),
+    ("parallel/target_wait", "target waited for draft", "{:.1%}"),
+    ("parallel/wasted", "drafted for nothing", "{:.1%}"),
+    ("relax/share", "relaxed of accepted", "{:.1%}"),
+    ("relax/gap", "their probability gap", "{:.2f}"),
+    ("quality/agreement", "tokens like target's", "{:.1%}"),
+    ("quality/first_divergence", "tokens before they differ", "{:.1f}"),
+    ("quality/rouge_l", "ROUGE-L to target's", "{:.3f}"),
+    ("quality/bleu", "BLEU to target's", "{:.3f}"),
+    ("quality/retention", "quality kept, percent", "{:.1f}"),
+    ("encode/vision_shared", "target's features for draft", "{:.0%}"),
+    ("prune/visual", "visual tokens, target", "{:.0f}"),
+    ("prune/kept", "visual tokens, draft", "{:.0f}"),
+    ("memory/peak_mb", "peak memory, MiB", "{:.0f}"),
+)
+
+# What the scores of our own data sets are called; another's is called by its name.
+SCORES = {
+    "facts": ("facts right", "{:.1%}"),
+    "choice": ("choices right", "{:.1%}"),
+    quality.OVERLAP: ("ROUGE-L to reference", "{:.3f}"),
+}
+
+COLOURS = ("bright_blue", "cyan", "green", "yellow", "bright_red")  # from the least to the most relevant
+
+
+def show(
+    records: Sequence[Record],
+    metrics: Mapping[str, float],
+    folder: Path,
+    console: Console | None = None,
+    *,
+    verifier: Verifier,
+) -> None:
+    """Print the numbers with their standard errors over the samples, one sample's texts, failures and files.
+
+    `verifier` tells whether it promises the target's own answers, so that others are a fault, and whether acceptance
+    was made up.
+    """
+    faults = _faults(records, metrics) if verifier.lossless and verifier.deterministic else []
+    if verifier.synthetic:
+        faults = ["[red]made up[/]  acceptance is synthetic: these are times, the answers mean nothing"]
+    if any(record.trace is not None and record.trace.simulated for record in records):
+        faults = [*faults, "[yellow]simulated[/]  the times are those of parallelism.profile; none was measured"]
+    files = f"[dim]files[/]  {_plain(str(folder))}"
+    (console or Console()).print(
+        Group(_numbers(records, metrics), *_texts(records), *_troubles(records), *faults, files)
+    )
+
+
+def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[RenderableType]:
+    """Answers that differ although the rule is lossless: those that rounding explains, and the others."""
+    if not metrics.get("exact/mismatched"):
+        return []
+    near, unexplained = metrics.get("exact/near_tie"), metrics.get("exact/unexplained")
+    done, lines = f"{metrics['samples/done']:.0f} answers", list[RenderableType]()
+    if near is None or unexplained is None:  # records of an older version
+        why = "In float32 and below a near-tie of two words may do that; with dtype=float64 it is a bug."
+        count = f"{metrics['exact/mismatched']:.0f} of {done}"
+        return [f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless. {why}"]
+    if near:
+        why = "where they part, both words' logits are equal but for rounding (with dtype=float64 none would be)."
+        lines.append(f"[yellow]near-ties[/]  {near:.0f} of {done} differ from the target's own: {why}")
+    if unexplained:
+        found = next(r for r in records if r.mismatched and r.audit is not None and not r.audit.explained)
+        count = f"{unexplained:.0f} of {done}"
+        where = f"{_plain(found.sample.id)} at token {found.audit.place}" if found.audit else ""
+        why = f"no near-tie explains it (first: {where}{_width(found)}). This is a bug."
+        lines.append(
+            f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless, and {why}"
+        )
+    return lines
+
+
+def _width(record: Record) -> str:
+    """How far from a near-tie a difference is, if that is known."""
+    found = record.audit
+    if found is None or found.gap is None:
+        return ""
+    return f", the logits {found.gap:.3g} apart where {found.limit * found.step:.3g} would be rounding"
+
+
+def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
+    errors = standard_errors(records)
+    drafted, compared = "accept/length" in metrics, "exact/mismatched" in metrics
+    title = ("Speculative decoding" if drafted else "Decoding") + (" against the target alone" if compared else "")
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    table.add_column("± s.e.", justify="right", style="dim")
+    table.add_column("metrics.json", style="dim", no_wrap=True)
+    for name, label, style in _rows(metrics):
+        idle = name in ("exact/near_tie", "exact/unexplained") and not metrics.get("exact/mismatched")
+        if name in metrics and not idle:
+            error = style.format(errors[name]) if name in errors else ""
+            table.add_row(label, style.format(metrics[name]), error, name)
+    return table
+
+
+def _rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """ROWS, with the data set's scores behind what is compared with the target's own."""
+    ends = tuple(f"_{end}" for end in ("low", "high"))
+    names = [name.removeprefix("quality/") for name in metrics if name.startswith("quality/")]
+    names = [name for name in names if name not in quality.OWN_NAMES and not name.endswith(ends)]
+    scores = []
+    for name in dict.fromkeys(name.removeprefix("baseline_") for name in names):
+        label, style = SCORES.get(name, (name, "{:.3f}"))
+        scores += [(f"quality/{name}", label, style), (f"quality/baseline_{name}", f"{label}, target alone", style)]
+    place = next(number for number, row in enumerate(ROWS) if row[0] == "quality/retention")
+    return [*ROWS[:place], *scores, *ROWS[place:]]
+
+
+def _texts(records: Sequence[Record]) -> list[RenderableType]:
+    done = [record for record in records if record.done]
+    # The first sample, unless one went wrong: that is the one to look at.
+    wrong = [record for record in done if record.mismatched]
+    unexplained = [record for record in wrong if not (record.audit and record.audit.explained)]
+    shown = next(iter([*unexplained, *wrong, *done]), None)
+    if shown is None or shown.trace is None:
+        return []
+    ours = _ours(shown)
+    panels = [_panel("speculative", ours)]
+    if shown.baseline is not None:
+        verdict = "[red]different tokens[/]" if shown.mismatched else "[green]token-identical[/]"
+        if shown.audit is not None and shown.audit.explained:
+            verdict = f"[yellow]a near-tie at token {shown.audit.place}[/]"
+        panels = [_panel("target alone", Text(printable(shown.baseline_text))), _panel(f"speculative: {verdict}", ours)]
+    title = f"{_plain(shown.sample.id)}: {_plain(shown.sample.question)}"
+    grid = Table.grid(expand=True)
+    for _ in panels:
+        grid.add_column(ratio=1)
+    grid.add_row(*panels)
+    return [title, grid]
+
+
+def _ours(record: Record) -> Text:
+    """This run's text: relaxed tokens in brackets, each in the colour of its visual relevance if that was computed."""
+    found = marks(record.trace) if record.trace else []
+    shares = heats(found)
+    notes = ["in ⟦⟧: relaxed"] if any(mark.relaxed for mark in found) else []
+    notes += ["colour: blue, least, to red, most dependent on the video"] if set(shares) != {None} else []
+    if not notes:
+        return Text(printable(record.text))
+    text = Text()
+    for piece, mark, share in zip(record.pieces, found, shares, strict=True):
+        text.append(marked([piece], [mark]), Style(color=step(share, COLOURS, "default")))
+    return text.append(f"\n({', '.join(notes)})", "dim")
+
+
+def _panel(title: str, text: Text) -> Panel:
+    return Panel(text, title=title, title_align="left")
+
+
+def _troubles(records: Sequence[Record]) -> list[RenderableType]:
+    lines = [
+        f"[red]failed[/]  {_plain(record.sample.id)}: {_plain(record.failure)}" for record in records if record.failure
+    ]
+    lines += [f"[yellow]warning[/]  {_plain(r.sample.id)}: {_plain(text)}" for r in records for text in r.warnings]
+    more = len(lines) - 10
+    return [*lines[:10], f"... and {more} more in samples.jsonl"] if more > 0 else list(lines)
+
+
+def _plain(text: str) -> str:
+    """Text that is none of the terminal's commands."""
+    return escape(printable(text))
