@@ -36,7 +36,7 @@ COLUMNS = {
     "as many devices": "speed/equal_devices",
 }
 STEPS = 8  # that are measured apart and in turn on each clip
-WORDS = 32  # of the answer that stand already
+TOKENS = 32  # of the answer that stand already
 WINDOW = 5
 
 
@@ -101,7 +101,7 @@ class Apart:
 class Steps:
     """Measures what working apart costs, a clip at a time, on two engines of the same models, one of which has its
     draft in a process of its own. No schedule is asked: the target reads the same chain again and again behind some
-    words of an answer, and a window is drafted behind them, before that or meanwhile."""
+    tokens of a generation, and a window is drafted behind them, before that or meanwhile."""
 
     def __init__(self, in_turn: Engine, apart: Engine) -> None:
         self._in_turn, self._apart = in_turn, apart
@@ -131,7 +131,7 @@ class Steps:
             opening = engine._opening(video, sample.question, prompt, 0, target.clock())
             assert opening is not None
             opening.finish(evidence)
-        words, nodes = answer[:WORDS], torch.tensor(answer[: WINDOW + 1])
+        tokens, nodes = answer[:TOKENS], torch.tensor(answer[: WINDOW + 1])
 
         def verify() -> float:
             start = perf_counter()
@@ -140,15 +140,15 @@ class Steps:
             return perf_counter() - start
 
         for _ in range(STEPS):
-            window = here.propose(words, [], WINDOW).result()
+            window = here.propose(tokens, [], WINDOW).result()
             alone_s = verify()
-            job = there.propose(words, [], WINDOW)
+            job = there.propose(tokens, [], WINDOW)
             beside_s, theirs = verify(), job.result()
             start = perf_counter()
-            waited = there.propose(words, [], WINDOW).result()
+            waited = there.propose(tokens, [], WINDOW).result()
             way_s = perf_counter() - start - waited.seconds
             start = perf_counter()
-            job = there.propose(words, [], 1)  # is done before the target is
+            job = there.propose(tokens, [], 1)  # is done before the target is
             asked = perf_counter()
             verify()
             taking = perf_counter()

@@ -48,7 +48,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     save = FAMILIES[request.param]
     paths = save(root / "target"), save(root / "draft", noise=0.01)
     target, draft = load(str(paths[0]), dtype="float64"), load(str(paths[1]), dtype="float64", field="draft")
-    # Random weights would end an answer anywhere: tests that want an end name a token themselves.
+    # Random weights would end a generation anywhere: tests that want an end name a token themselves.
     target.eos = draft.eos = frozenset()
     return Pair(family=request.param, target=target, draft=draft, target_path=paths[0], draft_path=paths[1])
 
@@ -57,4 +57,4 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def video() -> Video:
     """Six random frames of 16 x 16 pixels, half a second apart."""
     frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
-    return Video(frames=frames, seconds=np.arange(6) / 2.0)
+    return Video(frames=frames, timestamps=np.arange(6) / 2.0)

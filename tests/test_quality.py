@@ -45,7 +45,7 @@ def test_agreement_and_divergence() -> None:
     assert quality.first_divergence((1, 2), (1, 2, 3)) == 2
 
 
-def test_an_answer_like_the_targets_own_keeps_everything() -> None:
+def test_a_generation_like_the_targets_own_keeps_everything() -> None:
     text = "the red square moves to the right"
     values = quality.summary([record(text, text, reference="a red square moves right")] * 2)
     assert values["quality/agreement"] == 1

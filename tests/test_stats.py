@@ -48,7 +48,7 @@ def baseline(tokens: int) -> Trace:
 @pytest.fixture
 def records() -> list[Record]:
     """Sample a: rounds that accept 3 of 3, 1 of 3 (rejected), 0 of 3 (rejected): 4 accepted, 7 committed, 8 tokens.
-    Sample b: one round that accepts 2 of 2 with the answer ending inside it: 2 accepted, 2 committed, 3 tokens.
+    Sample b: one round that accepts 2 of 2 with the generation ending inside it: 2 accepted, 2 committed, 3 tokens.
     """
     a = trace(
         [one_round(3, rejected=False), one_round(1), one_round(0)],
@@ -124,13 +124,13 @@ def test_prediction_follows_the_theory(records: list[Record]) -> None:
     assert values["speed/measured_to_predicted"] == pytest.approx(9 / 5.1 / expected)
 
 
-# Three answers as PEARL's authors' code counts them: it adds up what is accepted, and at a rejection it appends the sum
-# to a list, whose mean it prints at the end of all answers. A round here: accepted, rejected.
+# Three generations as PEARL's authors' code counts them: it adds up what is accepted, and at a rejection it appends the
+# sum to a list, whose mean it prints at the end of all generations. A round here: accepted, rejected.
 RUNS = {
     # Pre-verification refuses the first token: 0. It accepts the next one (1), post-verification a whole window (4),
-    # then two and refuses the third (2): 7. It accepts one, and the answer ends: nothing.
+    # then two and refuses the third (2): 7. It accepts one, and the generation ends: nothing.
     "gamma 4": [(0, True), (1, False), (4, False), (2, True), (1, False)],
-    # 3 and a rejection, at once another one, 5 and a rejection with which the answer ends: [3, 0, 5]
+    # 3 and a rejection, at once another one, 5 and a rejection with which the generation ends: [3, 0, 5]
     "ends with a rejection": [(3, True), (0, True), (5, True)],
     # never rejected: nothing is appended
     "never rejected": [(4, False), (4, False)],

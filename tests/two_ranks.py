@@ -60,10 +60,11 @@ def compare(folder: Path, video: Video) -> None:
     measured = {"parallelism": Parallel(executor="thread", length="measured")}
     skipping = {"drafter": ViSkip(inner=Chain(), threshold=ours.visual_mass)}
     for options in ({}, sampling, skipping, {"drafter": Wayward(inner=Chain())}, measured, early):
-        # What a draft is like changes no greedy answer; one that differs between ranks would hang or break the cache.
-        runs = [answer(target, draft, video, **options) for target in (alone, shared)]
+        # What a draft is like changes no greedy generation; one that differs between ranks would hang or break the
+        # cache.
+        runs = [generation(target, draft, video, **options) for target in (alone, shared)]
         assert runs[0] == runs[1], options
-    assert answer(shared, shared, video) == answer(alone, alone, video)
+    assert generation(shared, shared, video) == generation(alone, alone, video)
     refuse_together(shared, video)
 
 
@@ -84,7 +85,7 @@ def _not_here(*_: object) -> None:
     raise ValueError("not here")
 
 
-def answer(target: VideoLM, draft: VideoLM, video: Video, **options: Any) -> tuple[int, ...]:
+def generation(target: VideoLM, draft: VideoLM, video: Video, **options: Any) -> tuple[int, ...]:
     options = {"pruner": SpecVLM(ratio=0.5), "max_new_tokens": 12} | options
     return Engine(target=target, draft=draft, **options).run(video, "Why?").tokens
 
@@ -98,7 +99,7 @@ if __name__ == "__main__":
     distributed.join()
     random = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
     for family in sorted(Path(sys.argv[1]).iterdir()):
-        compare(family, Video(frames=random, seconds=np.arange(6) / 2.0))
-    assert distributed.decided(distributed.rank) == 0
+        compare(family, Video(frames=random, timestamps=np.arange(6) / 2.0))
+    assert distributed.from_rank0(distributed.rank) == 0
     if distributed.rank() == 0:
         print("the same")

@@ -1,4 +1,4 @@
-"""The draft's side of a run: its model, its cache of the sample in hand, and what it knows of the answer so far.
+"""The draft's side of a run: its model, its cache of the sample in hand, and what it knows of the generation so far.
 
 Everything that crosses between the two sides goes through these methods, as token ids and small records, so that the
 draft can work on the same thread, on another one, or in a process of its own.
@@ -20,9 +20,9 @@ from vsd.models.cache import State
 from vsd.models.checkpoint import Checkpoint
 from vsd.types import Context, Draft, Grid, Prompt, Round, SampleError, Video
 from vsd.utils.clock import Clock
-from vsd.utils.random_source import Chance, Seeded
+from vsd.utils.random_source import RandomSource, SeededRandom
 
-CHANCE = 1  # the stream of a sample's randomness that drafts are drawn from; the verifier's is 0
+DRAFT_STREAM = 1  # the stream of a sample's randomness that drafts are drawn from; the verifier's is 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,10 @@ class DraftSide:
         self.spare = max_new_tokens + drafter.nodes(gamma) + 1
         self._prompt: Prompt | None = None
         self._state: State | None = None
-        self._words: tuple[int, ...] = ()
+        self._text_ids: tuple[int, ...] = ()
         self._read: list[int] = []
         self._rounds: list[Round] = []
-        self._chance: Chance = Seeded(0)
+        self._random: RandomSource = SeededRandom(0)
 
     def vision_key(self) -> str | None:
         """The model's (see `VideoLM.vision_key`)."""
@@ -86,17 +86,17 @@ class DraftSide:
 
     @torch.inference_mode()
     def prefill(
-        self, kept_K: Tensor | None, grid: Grid, words: Sequence[int], chance: Chance | int
+        self, kept_K: Tensor | None, grid: Grid, text_ids: Sequence[int], random: RandomSource | int
     ) -> tuple[int, float]:
         """Read the prompt with the visual tokens `kept_K` (None: all). Returns how many those are, and seconds.
 
-        `grid` and `words` are the visual grid and the text tokens of the target's prompt, `chance` is the draft's, or
-        its seed. Raises SampleError if the draft sees the video on another grid, or if prompt and answer do not fit
-        the context.
+        `grid` and `text_ids` are the visual grid and the text tokens of the target's prompt, `random` is the draft's,
+        or its seed. Raises SampleError if the draft sees the video on another grid, or if prompt and generation do not
+        fit the context.
         """
         clock = self._clock()
-        self._words, self._read, self._rounds = tuple(words), [], []
-        self._chance = Seeded(chance, CHANCE) if isinstance(chance, int) else chance
+        self._text_ids, self._read, self._rounds = tuple(text_ids), [], []
+        self._random = SeededRandom(random, DRAFT_STREAM) if isinstance(random, int) else random
         if self.model is None or self._prompt is None:
             return 0, 0.0
         prompt = self._prompt
@@ -119,8 +119,8 @@ class DraftSide:
     def propose(
         self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int, visual_mass: float | None = None
     ) -> Window:
-        """A draft of at most `gamma` tokens behind `tokens`: the answer so far, with or without drafted tokens that the
-        target has not seen yet; none yet while the target prefills. `rounds` are those that ended since the last
+        """A draft of at most `gamma` tokens behind `tokens`: the generation so far, with or without drafted tokens that
+        the target has not seen yet; none yet while the target prefills. `rounds` are those that ended since the last
         call; `visual_mass` is the context's."""
         clock = self._clock()
         self.tell(rounds)
@@ -129,9 +129,9 @@ class DraftSide:
             valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._read, tokens, strict=False)))
             self._state.rollback(self._state.prompt + min(self._state.generated, valid, max(len(tokens) - 1, 0)))
         context = Context(
-            prompt=self._words, tokens=tokens, rounds=self._rounds, visual_mass=visual_mass, memory=self._memory
+            prompt=self._text_ids, tokens=tokens, rounds=self._rounds, visual_mass=visual_mass, memory=self._memory
         )
-        draft = self.drafter.propose(context, self.model, self._state, gamma, self._chance)
+        draft = self.drafter.propose(context, self.model, self._state, gamma, self._random)
         self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache
         return Window(draft=draft, seconds=clock.now() - clock.start)
 
@@ -154,10 +154,10 @@ def load_side(checkpoint: Checkpoint, drafter: Drafter, **options: Any) -> Draft
 
 
 def check_context(model: VideoLM, prompt: Prompt, max_new_tokens: int) -> None:
-    """Raise SampleError unless the prompt and the answer fit the model's context."""
+    """Raise SampleError unless the prompt and the generation fit the model's context."""
     if prompt.length + max_new_tokens > model.context:
         raise SampleError(
-            f"max_new_tokens: the prompt ({prompt.length} tokens) and the answer ({max_new_tokens}) must fit "
+            f"max_new_tokens: the prompt ({prompt.length} tokens) and the generation ({max_new_tokens}) must fit "
             f"the context of {model.name}, which is {model.context} tokens "
             f"(its {len(prompt.visual_V)} visual tokens follow frames and, where the family has it, max_pixels)"
         )

@@ -18,13 +18,13 @@ from vsd.metrics.audit import Audit, audit
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.scaling import Scaling
 from vsd.opening import Opening
-from vsd.parallelism import Answer, Autoregressive, Parallelism, Sequential, Session
+from vsd.parallelism import Autoregressive, Generation, Parallelism, Sequential, Session
 from vsd.parallelism.base import check_form
 from vsd.relevance import Relevance
 from vsd.types import Prompt, Round, Trace, Video
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
-from vsd.utils.random_source import Seeded
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy, Verifier
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Engine:
         self.pruner = pruner
         self._recent: deque[Round] = deque(maxlen=_RECENT)
         self._live = self._simulated() if self.parallelism.simulated else None
-        self.worker = self._hire(gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
+        self.worker = self._start_worker(gamma=gamma, max_new_tokens=max_new_tokens, positions=positions)
         self.verifier = verifier or Greedy()
         self.relevance = self._relevance(relevance or Relevance())
         self.gamma = gamma
@@ -86,14 +86,14 @@ class Engine:
         self.positions = positions
         self.share_vision = share_vision
 
-    def _hire(self, **options: Any) -> Worker | None:
+    def _start_worker(self, **options: Any) -> Worker | None:
         """Who drafts: here, or where the schedule wants it."""
         if self.drafter is None:
             return None
         check_form(self.parallelism, self.drafter)
         if isinstance(self.draft, Checkpoint) and self.parallelism.remote:
             self.draft.fetch()  # a download is no part of the worker's start
-            return self.parallelism.hire(partial(load_side, self.draft, self.drafter, **options))
+            return self.parallelism.start_worker(partial(load_side, self.draft, self.drafter, **options))
         if isinstance(self.draft, Checkpoint):
             self.draft = self.draft.load()
         if self.draft is not None and self.parallelism.remote:
@@ -101,7 +101,7 @@ class Engine:
         if self.draft is not None and self.draft.model is self.target.model and self.parallelism.concurrent:
             self.draft = self.draft.twin()
         if self._live is None:
-            return self.parallelism.hire(partial(DraftSide, self.draft, self.drafter, **options))
+            return self.parallelism.start_worker(partial(DraftSide, self.draft, self.drafter, **options))
         side = DraftSide(self.draft, self.drafter, clock=self._live.there.clock, **options)
         return self._live.worker(SameThread(side))
 
@@ -124,7 +124,7 @@ class Engine:
         draft = self.draft
         theirs = self.worker.vision_key().result() if isinstance(draft, Checkpoint) else draft.vision_key
         ours = self.target.vision_key
-        return distributed.decided(lambda: ours == theirs)
+        return distributed.from_rank0(lambda: ours == theirs)
 
     def scaling(self) -> Scaling:
         """How the frames of a video may be scaled while they are decoded, so that its models see what they would."""
@@ -142,7 +142,7 @@ class Engine:
 
     @torch.inference_mode()
     def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
-        """Answer one question. `seed` is this sample's only source of randomness.
+        """Decode one sample. `seed` is this sample's only source of randomness.
 
         Raises SampleError for what is wrong with this sample: no prompt can be made of it, the prompt and
         `max_new_tokens` do not fit the context, target and draft see the video on different grids, or the draft's
@@ -157,7 +157,7 @@ class Engine:
     def _run(self, video: Video, question: str, seed: int) -> Trace:
         shared = self.vision_shared  # what is done once a run comes before the clock
         clock = self.target.clock()
-        chance = Seeded(seed)
+        random = SeededRandom(seed)
 
         with clock.span("encode"):
             prompt = self.target.encode(video, question)
@@ -180,9 +180,9 @@ class Engine:
             relevance=self.relevance,
             gamma=self.gamma,
             evidence=replace(evidence, seed=seed),
-            answer=Answer(limit=self.max_new_tokens, eos=self.target.eos),
+            generation=Generation(limit=self.max_new_tokens, eos=self.target.eos),
             clock=clock,
-            chance=chance,
+            random=random,
             recent=self._recent,
             mass=self.target.visual_mass(prompt) if self._wants_mass else None,
         )
@@ -194,40 +194,41 @@ class Engine:
             self.parallelism.decode(session)
         clock.mark("total")
         session.end()
-        answer = session.answer
+        generation = session.generation
         return Trace(
-            tokens=tuple(answer.tokens),
-            rounds=tuple(answer.rounds),
+            tokens=tuple(generation.tokens),
+            rounds=tuple(generation.rounds),
             seconds=clock.seconds,
             target_forwards=session.target_forwards,
             visual=prompt.grid.tokens,
             kept=kept or prompt.grid.tokens,
             prompt=prompt.length,
-            finish=answer.finish,
+            finish=generation.finish,
             devices=self._devices(),
             simulated=clock.simulated,
             vision_shared=shared if kept else None,
         )
 
     def audit(self, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
-        """Why an answer differs from the target's own: see `vsd.metrics.audit`."""
+        """Why a generation differs from the target's own: see `vsd.metrics.audit`."""
         return audit(self.target, video, question, ours, baseline)
 
     def capacity(self, prompt: int) -> int:
-        """Rows of the target's cache: the prompt's tokens, the answer, and the largest draft behind its last token."""
+        """Rows of the target's cache: the prompt's tokens, the generation, and the largest draft behind its last
+        token."""
         nodes = self.drafter.nodes(self.gamma) if self.drafter is not None else 0
         return prompt + self.max_new_tokens + nodes + 1
 
     def text(self, trace: Trace) -> str:
-        """The answer as text."""
+        """The generation as text."""
         return self.target.decode(trace.tokens)
 
     def pieces(self, trace: Trace) -> tuple[str, ...]:
         """What each token adds to the text: joined, they are the text. A token that ends inside a character adds
         nothing, the one that completes it adds the whole."""
         found, first, read, last = list[str](), 0, 0, len(trace.tokens)
-        # Only the tokens from the last piece on are decoded, and with that piece, since how a tokenizer puts a word can
-        # depend on the one before it.
+        # Only the tokens from the last piece on are decoded, and with that piece, since how a tokenizer writes a token
+        # can depend on the one before it.
         for count in range(1, last + 1):
             known, text = (self.target.decode(trace.tokens[first:end]) for end in (read, count))
             whole = count == last or not text.endswith("\ufffd")
@@ -274,15 +275,15 @@ class Engine:
     def _devices(self) -> int:
         """How many devices a run holds, those of other ranks too. A CPU, which both sides share, counts once for each
         that works at the time."""
-        places = set(self.target.places)
+        names = set(self.target.device_names)
         if self.draft is not None:
             apart = self.parallelism.at_once
-            places |= {f"{place}, draft" if apart and place == "cpu" else place for place in self.draft.places}
-        return len(places) * (1 if self.target.clock().simulated else distributed.count())
+            names |= {f"{name}, draft" if apart and name == "cpu" else name for name in self.draft.device_names}
+        return len(names) * (1 if self.target.clock().simulated else distributed.count())
 
 
 def _same_vocab(target: VideoLM, draft: VideoLM | Checkpoint) -> tuple[VideoLM, VideoLM | Checkpoint]:
-    """Both models with the smaller of their vocabularies; the words beyond it are padding."""
+    """Both models with the smaller of their vocabularies; what lies beyond it is padding."""
     if isinstance(draft, Checkpoint):
         vocab = min(target.vocab, inspect(draft.path, field=draft.field).vocab)
         return target.narrow(vocab), replace(draft, vocab=vocab)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vsd.draft import Window
-from vsd.executors.broadcast import agreed
+from vsd.executors.broadcast import broadcast
 from vsd.executors.workers import Worker
 from vsd.models.base import Early
 from vsd.types import Evidence, Prompt
@@ -63,7 +63,7 @@ class Opening:
             kept_K = None
             if self._pruner is not None:
                 with self._clock.span("prune"):
-                    kept_K = distributed.decided(partial(self._pruner.keep, replace(evidence, seed=self._seed)))
+                    kept_K = distributed.from_rank0(partial(self._pruner.keep, replace(evidence, seed=self._seed)))
             self._prefilling = self._worker.prefill(kept_K, self._prompt.grid, self._prompt.text_ids, self._seed)
         return self._prefilling
 
@@ -86,4 +86,4 @@ class Opening:
 
     def _draft_early(self, evidence: Evidence) -> None:
         self.prefill(evidence)
-        self._drafting = agreed(self._worker.propose([], [], self._length))
+        self._drafting = broadcast(self._worker.propose([], [], self._length))

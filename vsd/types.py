@@ -9,7 +9,7 @@ K     visual tokens kept by a pruner
 S     text tokens after the last visual placeholder (the question and chat tail)
 N     nodes of a draft (a chain is the tree whose node i hangs on node i - 1)
 M     nodes of one forward pass (the root and the N draft nodes)
-W     words of the vocabulary
+W     entries of the vocabulary
 D     width of a hidden state
 P     position axes (3 for M-RoPE, 1 otherwise)
 ====  =========================================================================
@@ -63,7 +63,7 @@ class Sample:
 
 
 class Score(NamedTuple):
-    """How much of an answer is `right` of what was `asked`. A run's value is the sum of the one over the other's."""
+    """How much of a generation is `right` of what was `asked`. A run's value is the sum of the one over the other's."""
 
     right: float
     asked: float = 1.0
@@ -71,14 +71,15 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown.
+    """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown
+    (`timestamps`).
 
     `fitted` says that they have the size to which the models' processors would bring them (see `vsd.models.scaling`);
     `warning` what is odd about the file, though it can be read.
     """
 
     frames: np.ndarray
-    seconds: np.ndarray
+    timestamps: np.ndarray
     path: str = ""
     fitted: bool = False
     warning: str = ""
@@ -86,8 +87,8 @@ class Video:
     @property
     def fps(self) -> float:
         """Frames per second of the *sampled* frames (1.0 when there is only one)."""
-        span = float(self.seconds[-1] - self.seconds[0]) if len(self.seconds) > 1 else 0.0
-        return (len(self.seconds) - 1) / span if span > 0 else 1.0
+        span = float(self.timestamps[-1] - self.timestamps[0]) if len(self.timestamps) > 1 else 0.0
+        return (len(self.timestamps) - 1) / span if span > 0 else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,11 +280,11 @@ class Round:
     """The record of one draft-and-verify round.
 
     `drafted`: length of the longest path offered; `nodes`: draft nodes verified; `accepted`: draft tokens accepted
-    (bonus not counted, and cut at the end of the answer); `committed`: tokens added to the answer, bonus included;
-    `rejected`: a draft token was tested and refused; `relaxed`: which of the accepted ones (0 for the first) stand by
-    a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `relevance`: how much
-    each committed token depends on the video, if it was computed; `visual_mass`: the target's attention on the visual
-    tokens at the last position that the round verified, if it was computed.
+    (bonus not counted, and cut at the end of the generation); `committed`: tokens added to the generation, bonus
+    included; `rejected`: a draft token was tested and refused; `relaxed`: which of the accepted ones (0 for the first)
+    stand by a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `relevance`: how
+    much each committed token depends on the video, if it was computed; `visual_mass`: the target's attention on the
+    visual tokens at the last position that the round verified, if it was computed.
 
     `proposed`: tokens that were drafted in this round; `ahead`: those of them that were drafted while the target
     verified, of which only the first was tested in this round; `wasted`: tokens that were thrown away in it, drafted

@@ -109,7 +109,7 @@ def lengths(
 
 def stretched(video: Video, length_s: float) -> Video:
     """The same frames, shown over `length_s` seconds."""
-    return replace(video, seconds=np.linspace(0, length_s, len(video.frames), endpoint=False))
+    return replace(video, timestamps=np.linspace(0, length_s, len(video.frames), endpoint=False))
 
 
 def long_video(folder: Path, frames: int) -> Video:
@@ -140,7 +140,9 @@ def random_video(rng: np.random.Generator) -> Video:
     steps = np.full(count, np.exp(-rng.uniform(np.log(0.1), np.log(60))))
     if rng.random() < 0.5:
         steps[rng.integers(0, count)] += rng.uniform(0, 60)
-    return Video(frames=rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8), seconds=np.cumsum(steps) - steps[0])
+    return Video(
+        frames=rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8), timestamps=np.cumsum(steps) - steps[0]
+    )
 
 
 def main() -> None:

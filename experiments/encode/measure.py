@@ -112,7 +112,7 @@ def pair_of(family: Family) -> tuple[VideoLM, VideoLM]:
 def sharing_row(family: Family, repeats: int) -> list[object]:
     target, draft = pair_of(family)
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
-    video = Video(frames=frames, seconds=np.arange(FRAMES) / 4)
+    video = Video(frames=frames, timestamps=np.arange(FRAMES) / 4)
     prompt = target.encode(video, "What is seen?")
     assert target.vision_key == draft.vision_key
     calls = {"again": partial(draft.encode, video, "What is seen?"), "shared": partial(draft.adopt, prompt)}

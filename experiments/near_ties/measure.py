@@ -64,9 +64,9 @@ def on_clips(dtype: str, args: argparse.Namespace) -> Iterator[list[object]]:
 
 
 def on_random_pairs(dtype: str, folder: Path, pairs: int) -> Iterator[list[object]]:
-    """The rows of pairs with random weights, which are unsure of every word."""
+    """The rows of pairs with random weights, which are unsure of every token."""
     frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
-    cases = [(Video(frames=frames, seconds=np.arange(6) / 2), question) for question in QUESTIONS]
+    cases = [(Video(frames=frames, timestamps=np.arange(6) / 2), question) for question in QUESTIONS]
     for family, save in {"qwen2_5_vl": save_qwen, "llava_onevision": save_llava}.items():
         for name, drafter in DRAFTERS.items():
             total, every = 0, list[Audit]()

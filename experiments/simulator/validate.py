@@ -2,9 +2,9 @@
 
 On the bundled pairs, two cores and a thread for each model: the sequential schedule at several gammas and HIPPO's with
 the draft in a process of its own, all on each clip in turn, beside the target alone. From the sequential runs at two
-gammas come the step times and how unevenly steps take that long, from the longer one also the words; the simulator then
-says what all the others should have given. What a message to the worker takes is measured beside that (half of what an
-answer takes longer than its work), and how much slower each side is beside the other one than in turn.
+gammas come the step times and how unevenly steps take that long, from the longer one also the tokens; the simulator
+then says what all the others should have given. What a message to the worker takes is measured beside that (half of
+what an answer takes longer than its work), and how much slower each side is beside the other one than in turn.
 """
 
 from __future__ import annotations

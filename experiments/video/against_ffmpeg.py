@@ -66,7 +66,7 @@ class Ours:
 
     file: Path
     reader: str
-    seconds_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    timestamps_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
     spent: float = 0.0
 
     def frames(self) -> Iterator[np.ndarray | None]:
@@ -75,7 +75,7 @@ class Ours:
         for event in stream(self.file, _ALL, reader=self.reader):
             self.spent += perf_counter() - began
             if isinstance(event, Shown):
-                self.seconds_N = event.seconds
+                self.timestamps_N = event.timestamps
                 yield None
             else:
                 yield event
@@ -96,12 +96,12 @@ def compared(file: Path, reader: str) -> tuple[list[object], Right | None]:
         return [*theirs, f"refused: {error.reason}", *["–"] * 3, perf_counter() - began, "–"], right
     if listed is None or right is None:
         return [*theirs[:2], len(video.frames), *["–"] * 6, spent, "–"], None
-    same = np.array_equal(video.frames, again.frames) and np.array_equal(video.seconds, again.seconds)
+    same = np.array_equal(video.frames, again.frames) and np.array_equal(video.timestamps, again.timestamps)
     sampled = off_sampled(file, listed, video)
     ours, everything = off_all(file, listed, reader)
-    count = len(ours.seconds_N)
+    count = len(ours.timestamps_N)
     size = "x".join(map(str, video.frames.shape[2:0:-1]))
-    row = [file.name, len(listed), count, _size(listed), size, _seconds_off(ours.seconds_N, listed)]
+    row = [file.name, len(listed), count, _size(listed), size, _seconds_off(ours.timestamps_N, listed)]
     return [*row, sampled, everything, "yes" if same else "NO", spent, ours.spent], right
 
 
@@ -114,7 +114,7 @@ def right_of(file: Path, listed: Listing) -> Right:
         height=listed.height,
         width=listed.width,
         stamped=listed.stamped,
-        seconds_S=listed.seconds_N[indices],
+        seconds_S=listed.timestamps_N[indices],
         thumbnails_S=np.stack(small),
     )
 
@@ -153,7 +153,7 @@ def _size(listed: Listing) -> str:
 def _seconds_off(ours_N: np.ndarray, listed: Listing) -> str:
     if len(ours_N) != len(listed):
         return "–"
-    off = f"{np.abs(ours_N - listed.seconds_N).max():.4f}"
+    off = f"{np.abs(ours_N - listed.timestamps_N).max():.4f}"
     return off if listed.stamped else f"{off}, the file has none"
 
 

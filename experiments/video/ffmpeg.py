@@ -26,14 +26,14 @@ class Listing:
     """The second at which each frame is shown, in the file's own clock, and the size of the first. `even` says that all
     frames have that size; `stamped` that the seconds are the file's own, and not made up by FFmpeg."""
 
-    seconds_N: np.ndarray
+    timestamps_N: np.ndarray
     height: int
     width: int
     even: bool
     stamped: bool
 
     def __len__(self) -> int:
-        return len(self.seconds_N)
+        return len(self.timestamps_N)
 
 
 def listing(file: Path) -> Listing | None:
@@ -54,7 +54,7 @@ def listing(file: Path) -> Listing | None:
         return None
     height, width = sizes[0]
     even = len(set(sizes)) == 1
-    return Listing(seconds_N=np.array(seconds), height=height, width=width, even=even, stamped=_stamped(file))
+    return Listing(timestamps_N=np.array(seconds), height=height, width=width, even=even, stamped=_stamped(file))
 
 
 def pixels(file: Path, listed: Listing) -> Iterator[np.ndarray]:

@@ -108,14 +108,14 @@ def _noise(random: np.random.Generator, count: int, height: int, width: int) -> 
     """Noise on the left, a slope on the right."""
     frames = random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     frames[:, :, width // 2 :] = np.linspace(0, 255, width - width // 2, dtype=np.uint8)[:, None]
-    return Video(frames=frames, seconds=np.arange(count) / 2)
+    return Video(frames=frames, timestamps=np.arange(count) / 2)
 
 
 def _scaled(model: VideoLM, video: Video) -> Video | None:
     scale = Scaling(viewers=[model.viewer])(*video.frames.shape[:3])
     if scale is None:
         return None
-    return Video(frames=np.stack([scale(frame) for frame in video.frames]), seconds=video.seconds, fitted=True)
+    return Video(frames=np.stack([scale(frame) for frame in video.frames]), timestamps=video.timestamps, fitted=True)
 
 
 def _handed(model: VideoLM, video: Video) -> torch.Tensor:

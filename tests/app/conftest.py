@@ -63,7 +63,7 @@ def clips(tmp_path: Path) -> Path:
 
 @dataclass
 class FakeEngine:
-    """Answers at once. `calls` counts decodes; `trouble` is raised by the decode of that number."""
+    """Decodes at once. `calls` counts decodes; `trouble` is raised by the decode of that number."""
 
     calls: int = 0
     trouble: dict[int, BaseException] = field(default_factory=dict)

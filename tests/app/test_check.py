@@ -56,7 +56,7 @@ from vsd.run.check import check_dials, shared_gpus, unused_dials
         ("verifier=lvspec,exact=true", r"exact: the verifier must be lossless, got LVSpec"),
         ("verifier=lvspec,verifier.looseness=2", r"verifier.looseness: must be in \[0, 1\], got 2"),
         ("relevance.top_n=0", r"relevance.top_n: must be a whole number, at least 1, got 0"),
-        ("draft_words=/no/such/file", r"draft_words: must be a JSON file .* '/no/such/file'"),
+        ("draft_vocab=/no/such/file", r"draft_vocab: must be a JSON file .* '/no/such/file'"),
         ("parallelism.executor=magic", r"parallelism.executor: must be one of inline, simulated, got 'magic'"),
         ("parallelism.executor=simulated", r"parallelism.profile: must be a file of step times, or devices .* got ''"),
         ("parallelism.profile=h100", r"parallelism.profile: must be empty unless executor is simulated, got 'h100'"),

@@ -73,7 +73,7 @@ def test_weights_count_once_for_a_target_that_drafts_for_itself(
     assert target.weights == draft.weights > 0
 
 
-def test_the_cache_is_that_of_the_prompt_and_the_answer(
+def test_the_cache_is_that_of_the_prompt_and_the_generation(
     configure: Compose, pair: list[str], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = [*pair, "data=folder", f"data.path={clips}"]

@@ -1,4 +1,5 @@
-"""One target shared by two processes under torchrun, on the CPU: the same answers, one run folder, clear refusals."""
+"""One target shared by two processes under torchrun, on the CPU: the same generations, one run folder, clear
+refusals."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def test_models_and_evidence_are_the_same_in_shares(tmp_path: Path) -> None:
     assert out.count("the same") == 1
 
 
-def test_one_run_folder_with_the_answers_of_one_process(configure: Compose, tmp_path: Path) -> None:
+def test_one_run_folder_with_the_generations_of_one_process(configure: Compose, tmp_path: Path) -> None:
     quick = ["limit=2", "frames=4", "max_new_tokens=6", "dtype=float64", "callbacks=quiet"]
     together = tmp_path / "together"
     shared = [*quick, "target.tp_plan=auto", "logger=csv", f"out={together}"]

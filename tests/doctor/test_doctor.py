@@ -77,4 +77,4 @@ def test_a_large_model_has_the_shape_it_says() -> None:
     assert model.depth == TEXT_3B["num_hidden_layers"]
     assert 3.0e9 < sum(weight.numel() for weight in model.text.parameters()) < 3.2e9
     assert model.model.dtype == torch.bfloat16
-    assert model.places == {"cuda:0"}
+    assert model.device_names == {"cuda:0"}

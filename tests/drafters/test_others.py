@@ -18,7 +18,7 @@ from vsd.engine import Engine
 from vsd.models import State, VideoLM
 from vsd.parallelism import Parallel, Parallelism, Sequential
 from vsd.types import Context, Draft, Round, Video
-from vsd.utils.random_source import Chance, Seeded
+from vsd.utils.random_source import RandomSource, SeededRandom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +26,13 @@ class Sevens(Drafter):
     needs_model: ClassVar[bool] = False
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
         return Draft(tokens_N=torch.full((gamma,), 7), parents_N=torch.arange(-1, gamma - 1))
 
 
 def drafted(drafter: Drafter, context: Context, gamma: int = 5) -> list[int]:
-    return drafter.propose(context, None, None, gamma, Seeded(0)).tokens_N.tolist()
+    return drafter.propose(context, None, None, gamma, SeededRandom(0)).tokens_N.tolist()
 
 
 def a_round(**values: object) -> Round:
@@ -173,28 +173,28 @@ def test_what_a_drafter_remembers_is_the_runs(pair: Pair, video: Video) -> None:
 
 def test_a_chain_stops_where_it_is_unsure(pair: Pair, video: Video) -> None:
     state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
-    draft = Chain(confidence=1.0).propose(Context(prompt=(), tokens=[9]), pair.draft, state, 6, Seeded(0))
+    draft = Chain(confidence=1.0).propose(Context(prompt=(), tokens=[9]), pair.draft, state, 6, SeededRandom(0))
     assert len(draft.tokens_N) == 1
 
 
-def test_a_drawn_chain_carries_its_laws(pair: Pair, video: Video) -> None:
+def test_a_drawn_chain_carries_its_probabilities(pair: Pair, video: Video) -> None:
     state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
     drafter = Chain(temperature=1.0, top_k=5)
-    draft = drafter.propose(Context(prompt=(), tokens=[9]), pair.draft, state, 4, Seeded(0))
+    draft = drafter.propose(Context(prompt=(), tokens=[9]), pair.draft, state, 4, SeededRandom(0))
     assert draft.probs_NW is not None
     assert draft.probs_NW.shape == (4, pair.draft.vocab)
     assert ((draft.probs_NW > 0).sum(-1) == 5).all()
     assert (draft.probs_NW[torch.arange(4), draft.tokens_N] > 0).all()
 
 
-def test_a_trimmed_head_says_the_same_words(pair: Pair, video: Video) -> None:
-    words = [3, 9, 40, 101]
+def test_a_trimmed_head_says_the_same_tokens(pair: Pair, video: Video) -> None:
+    tokens = [3, 9, 40, 101]
     prompt = pair.draft.encode(video, "What?")
     whole_W = pair.draft.prefill(prompt)[1]
-    trimmed = pair.draft.trim(words)
+    trimmed = pair.draft.trim(tokens)
     some_W = trimmed.prefill(prompt)[1]
-    torch.testing.assert_close(some_W[words], whole_W[words])
+    torch.testing.assert_close(some_W[tokens], whole_W[tokens])
     assert some_W.isneginf().sum() == pair.draft.vocab - 4
     assert trimmed.narrow(50).prefill(prompt)[1].isfinite().nonzero()[:, 0].tolist() == [3, 9, 40]
-    with pytest.raises(ValueError, match=r"^words: must be ids in"):
+    with pytest.raises(ValueError, match=r"^tokens: must be ids in"):
         pair.draft.trim([pair.draft.vocab])

@@ -101,7 +101,7 @@ def expected(pair: Pair, video: Video) -> Trace:
 
 @pytest.fixture(scope="module")
 def masses(pair: Pair, prompt: Prompt, expected: Trace) -> list[float]:
-    """Of the prompt's last token and of the answer's tokens."""
+    """Of the prompt's last token and of the generation's tokens."""
     return eager_masses(pair, prompt, expected.tokens).tolist()
 
 

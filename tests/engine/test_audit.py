@@ -17,7 +17,7 @@ from vsd.metrics.audit import STEPS, audit, first_difference
 from vsd.models import State, load
 from vsd.run.task import DecodeTask
 from vsd.types import Draft, Evidence, Output, Sample, Verdict, Video
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers.greedy import Greedy
 
 QUESTION = "Where is it?"
@@ -27,7 +27,7 @@ QUESTION = "Where is it?"
 class Careless(Greedy):
     """Says that it is lossless, and takes every draft."""
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, evidence: Evidence, random: RandomSource) -> Verdict:
         path = tuple(range(len(draft.tokens_N)))
         return Verdict(path=path, bonus=int(output.logits_MW[-1].argmax()), relaxed=(False,) * len(path))
 
@@ -48,7 +48,7 @@ def test_the_logits_are_those_of_the_place(pair: Pair, video: Video) -> None:
         assert not found.explained
 
 
-def test_two_words_far_below_the_largest_logit_are_no_near_tie(pair: Pair, video: Video) -> None:
+def test_two_tokens_far_below_the_largest_logit_are_no_near_tie(pair: Pair, video: Video) -> None:
     target = load(str(pair.target_path), dtype="bfloat16")
     _, logits_W, _ = target.prefill(target.encode(video, QUESTION))
     low = logits_W.float().sort().indices[:2].tolist()
@@ -64,7 +64,7 @@ def test_float64_allows_nothing() -> None:
     assert 0 < STEPS[torch.bfloat16] <= STEPS[torch.float16] <= STEPS[torch.float32]
 
 
-def test_answers_of_different_length_and_equal_ones() -> None:
+def test_generations_of_different_length_and_equal_ones() -> None:
     found = first_difference((1, 2), (1, 2, 3))
     assert (found.place, found.ours, found.baseline, found.explained) == (2, None, 3, False)
     with pytest.raises(ValueError, match="must differ"):
@@ -111,7 +111,7 @@ def test_half_precision_parts_at_near_ties_only(drafter: Drafter, pair: Pair, vi
     engine = Engine(target=target, draft=draft, drafter=drafter, max_new_tokens=48)
     alone = engine.baseline()
     for question in ("a", "bb", "ccc", "dddd", "eeeee", "ffffff", "ggggggg", "hhhhhhhh"):
-        answers = engine.run(video, question).tokens, alone.run(video, question).tokens
-        if answers[0] != answers[1]:  # with random weights about one answer in four
-            found = engine.audit(video, question, *answers)
+        generations = engine.run(video, question).tokens, alone.run(video, question).tokens
+        if generations[0] != generations[1]:  # with random weights about one generation in four
+            found = engine.audit(video, question, *generations)
             assert found.explained, found

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.conftest import FAMILIES, Pair
-from tests.zoo_in_code import WORDS
+from tests.zoo_in_code import VOCAB
 from vsd.engine import Engine
 from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
@@ -51,7 +51,7 @@ def test_trace_records_the_sample(pair: Pair, video: Video) -> None:
     assert all(round.rejected == (round.accepted < round.drafted) for round in trace.rounds[:-1])
 
 
-def test_text_is_the_decoded_answer(pair: Pair, video: Video) -> None:
+def test_text_is_the_decoded_generation(pair: Pair, video: Video) -> None:
     engine = Engine(target=pair.target, draft=pair.draft, max_new_tokens=5)
     trace = engine.run(video, QUESTION)
     assert engine.text(trace) == pair.target.processor.tokenizer.decode(trace.tokens, skip_special_tokens=True)
@@ -59,7 +59,7 @@ def test_text_is_the_decoded_answer(pair: Pair, video: Video) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 def test_the_pieces_of_a_text_are_the_text(video: Video, cut: int) -> None:
-    """Characters of several tokens count with the one that completes them, and an answer may end inside one."""
+    """Characters of several tokens count with the one that completes them, and a generation may end inside one."""
     engine = Engine(target=load("zoo:qwen2_5_vl/target"), parallelism=Autoregressive(), max_new_tokens=2)
     said = "In the 日本 é there is 🎬 a red \n\n circle 日"
     tokens = tuple(engine.target.processor.tokenizer(said)["input_ids"])
@@ -91,11 +91,11 @@ def test_baseline_has_no_draft_and_no_pruner(pair: Pair, video: Video) -> None:
 
 
 def test_padded_vocabularies_are_cut_to_the_smaller(pair: Pair, video: Video, tmp_path: Path) -> None:
-    small = load(str(FAMILIES[pair.family](tmp_path / "small", words=WORDS - 6)), dtype="float64")
+    small = load(str(FAMILIES[pair.family](tmp_path / "small", vocab=VOCAB - 6)), dtype="float64")
     engine = Engine(target=pair.target, draft=small, max_new_tokens=20)
-    assert engine.target.vocab == engine.draft.vocab == WORDS - 6
+    assert engine.target.vocab == engine.draft.vocab == VOCAB - 6
     assert engine.run(video, QUESTION).tokens == engine.baseline().run(video, QUESTION).tokens
-    assert pair.target.vocab == WORDS
+    assert pair.target.vocab == VOCAB
 
 
 def test_compact_positions_change_the_draft_only(pair: Pair, video: Video) -> None:
@@ -131,7 +131,9 @@ def test_bad_options_are_refused(pair: Pair, options: dict[str, object], message
 
 
 def test_a_prompt_longer_than_the_context_is_refused(pair: Pair, video: Video) -> None:
-    with pytest.raises(ValueError, match=r"max_new_tokens: the prompt \(\d+ tokens\) and the answer \(500\) must fit"):
+    with pytest.raises(
+        ValueError, match=r"max_new_tokens: the prompt \(\d+ tokens\) and the generation \(500\) must fit"
+    ):
         Engine(target=pair.target, draft=pair.draft, max_new_tokens=500).run(video, QUESTION)
 
 
@@ -177,6 +179,6 @@ def test_the_devices_of_a_run_are_counted(pair: Pair, video: Video) -> None:
         return trace.devices
 
     assert [held(Sequential()), held(Parallel(executor="inline")), held(Parallel(executor="thread"))] == [1, 1, 2]
-    assert Checkpoint(path="x", device="cuda").places == {"cuda:0"}
-    assert Checkpoint(path="x", device_map={"model": "cuda:1", "lm_head": 2}).places == {"cuda:1", "cuda:2"}
-    assert Checkpoint(path="x", device_map="auto").places  # here: whatever there is
+    assert Checkpoint(path="x", device="cuda").device_names == {"cuda:0"}
+    assert Checkpoint(path="x", device_map={"model": "cuda:1", "lm_head": 2}).device_names == {"cuda:1", "cuda:2"}
+    assert Checkpoint(path="x", device_map="auto").device_names  # here: whatever there is

@@ -100,7 +100,9 @@ def test_the_budget_ends_inside_a_draft(pair: Pair, video: Video, expected: Trac
 
 @pytest.mark.parametrize("drafter", DRAFTERS)
 @pytest.mark.parametrize("place", [1, 5, 9])
-def test_the_answer_ends_inside_a_draft(pair: Pair, video: Video, expected: Trace, drafter: str, place: int) -> None:
+def test_the_generation_ends_inside_a_draft(
+    pair: Pair, video: Video, expected: Trace, drafter: str, place: int
+) -> None:
     target = copy.copy(pair.target)
     target.eos = frozenset({expected.tokens[place]})
     end = expected.tokens.index(expected.tokens[place]) + 1
@@ -131,7 +133,7 @@ def test_a_lossy_rule_keeps_the_books(pair: Pair, video: Video, drafter: str, ve
 
 
 @pytest.mark.parametrize("drafter", ["chain", "tree"])
-def test_sampling_gives_the_same_answer_for_the_same_seed(pair: Pair, video: Video, drafter: str) -> None:
+def test_sampling_gives_the_same_generation_for_the_same_seed(pair: Pair, video: Video, drafter: str) -> None:
     dials = ["temperature=0.8", "top_p=0.9"]
     run = engine(pair, method("drafter", drafter, *dials), method("verifier", "sampling", *dials))
     first, again, other = (run.run(video, QUESTION, seed=seed).tokens for seed in (1, 1, 2))

@@ -1,4 +1,4 @@
-"""Whatever the draft is shown, the answer is the target's own: every file of conf/pruner, at every ratio."""
+"""Whatever the draft is shown, the generation is the target's own: every file of conf/pruner, at every ratio."""
 
 from __future__ import annotations
 

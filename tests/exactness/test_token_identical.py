@@ -1,4 +1,4 @@
-"""Token-identical: every lossless combination gives exactly the target's own greedy answer, in float64."""
+"""Token-identical: every lossless combination gives exactly the target's own greedy generation, in float64."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def accepted(trace: Trace) -> int:
     return sum(round.accepted for round in trace.rounds)
 
 
-def test_fixture_answers_vary_and_drafts_are_partly_right(pair: Pair, video: Video, expected: Trace) -> None:
+def test_fixture_generations_vary_and_drafts_are_partly_right(pair: Pair, video: Video, expected: Trace) -> None:
     trace = Engine(target=pair.target, draft=pair.draft, max_new_tokens=TOKENS).run(video, QUESTION)
     assert len(set(expected.tokens)) > TOKENS // 3
     assert 0.1 < accepted(trace) / drafted(trace) < 0.95

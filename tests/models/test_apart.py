@@ -25,20 +25,20 @@ from vsd.verifiers.lvspec import LVSpec
 from vsd.verifiers.sampling import Sampling
 from vsd.verifiers.typical import Typical
 
-LAW: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
+SAMPLED: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
 EARLY = {"overlap_prefill": True, "early_draft": True}
 METHODS: dict[str, dict[str, Any]] = {
     "specvlm": {"pruner": SpecVLM(ratio=0.5), "drafter": Tree()},
     "dynamic tree": {"pruner": Hippo(ratio=0.5), "drafter": DynamicTree()},
-    "sampling": {"pruner": SpecVLM(ratio=0.5), "drafter": Chain(**LAW), "verifier": Sampling(**LAW)},
-    "sampled trees": {"pruner": SpecVLM(ratio=0.5), "drafter": Tree(**LAW), "verifier": Sampling(**LAW)},
+    "sampling": {"pruner": SpecVLM(ratio=0.5), "drafter": Chain(**SAMPLED), "verifier": Sampling(**SAMPLED)},
+    "sampled trees": {"pruner": SpecVLM(ratio=0.5), "drafter": Tree(**SAMPLED), "verifier": Sampling(**SAMPLED)},
     "lvspec": {"pruner": UVPrune(ratio=0.5), "verifier": LVSpec(looseness=0.5)},
     "typical": {"pruner": UVPrune(ratio=0.5), "verifier": Typical()},
     "compact": {"pruner": SpecVLM(ratio=0.5), "positions": "compact"},
     "pearl": {"pruner": SpecVLM(ratio=0.5), "parallelism": Parallel(executor="inline")},
     "early": {"pruner": UVPrune(ratio=0.5), "parallelism": Parallel(executor="inline", **EARLY)},
     "parallel sampling": {
-        **{"pruner": UVPrune(ratio=0.5), "drafter": Chain(**LAW), "verifier": Sampling(**LAW)},
+        **{"pruner": UVPrune(ratio=0.5), "drafter": Chain(**SAMPLED), "verifier": Sampling(**SAMPLED)},
         "parallelism": Parallel(executor="inline", **EARLY),
     },
 }
@@ -64,7 +64,7 @@ def apart(pair: Pair) -> tuple[VideoLM, VideoLM, VideoLM]:
     paths = {"cpu:1": (pair.target_path,), "cpu:2": (pair.draft_path, pair.target_path)}
     with devices():
         target, draft, own = (put(load(str(path), dtype="float64"), at) for at in paths for path in paths[at])
-    assert [model.places for model in (target, draft, own)] == [{"cpu:1"}, {"cpu:2"}, {"cpu:2"}]
+    assert [model.device_names for model in (target, draft, own)] == [{"cpu:1"}, {"cpu:2"}, {"cpu:2"}]
     return target, draft, own
 
 

@@ -70,7 +70,7 @@ def assert_on_gpu(*tensors: Tensor) -> None:
 
 def test_prefill_step_chain_tree_and_commit(on_gpu: VideoLM) -> None:
     assert on_gpu.device.type == "cuda"
-    assert on_gpu.places == {"cuda:0"}
+    assert on_gpu.device_names == {"cuda:0"}
     state, logits_W, _ = on_gpu.prefill(a_prompt(on_gpu), want={"features"})
     assert_on_gpu(logits_W, *state.rows(0))
     assert state.rows(0)[0].shape[2] == PROMPT

@@ -155,4 +155,4 @@ def _prompt(pair: Pair) -> Any:
 
     from vsd.types import Video
 
-    return pair.target.encode(Video(frames=np.zeros((2, 16, 16, 3), np.uint8), seconds=np.arange(2.0)), "?")
+    return pair.target.encode(Video(frames=np.zeros((2, 16, 16, 3), np.uint8), timestamps=np.arange(2.0)), "?")

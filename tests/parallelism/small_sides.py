@@ -1,4 +1,4 @@
-"""Both sides of a schedule with models of a few words: a target that reads, a draft that writes."""
+"""Both sides of a schedule with models of a few tokens: a target that reads, a draft that writes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from vsd.draft import Window
 from vsd.models.tree import chain
-from vsd.parallelism import Answer, Session
+from vsd.parallelism import Generation, Session
 from vsd.types import Draft, Evidence, Grid, Output
 from vsd.utils.clock import Clock
-from vsd.utils.probabilities import Law
-from vsd.utils.random_source import Chance
+from vsd.utils.probabilities import SamplingParams
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Verifier
 
 Model = Callable[[tuple[int, ...]], Tensor]
-"""Logits behind a text. A first word of an answer that nobody drafted is no part of it."""
+"""Logits behind a text. A first token of a generation that nobody drafted is no part of it."""
 
 
 class Reader:
-    """The target and its cache: reads words behind those that are committed."""
+    """The target and its cache: reads tokens behind those that are committed."""
 
     device = torch.device("cpu")
 
@@ -46,30 +46,32 @@ class Reader:
 
 
 class Writer:
-    """The draft as a worker: words of its own law behind any text."""
+    """The draft as a worker: tokens of its own distribution behind any text."""
 
-    def __init__(self, model: Model, law: Law, chance: Chance, first: int) -> None:
-        self.model, self.law, self.chance, self.first = model, law, chance, first
+    def __init__(self, model: Model, params: SamplingParams, random: RandomSource, first: int) -> None:
+        self.model, self.params, self.random, self.first = model, params, random, first
 
     def propose(
         self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int, visual_mass: float | None = None
     ) -> Future[Window]:
-        text, laws = tuple(tokens[self.first :]), list[Tensor]()
+        text, probs = tuple(tokens[self.first :]), list[Tensor]()
         before = len(text)
         for _ in range(gamma):
-            laws.append(self.law.law(self.model(text)[None])[0])
-            text += (self.chance.pick(laws[-1]) if self.law.temperature else int(laws[-1].argmax()),)
+            probs.append(self.params.probs(self.model(text)[None])[0])
+            text += (self.random.pick(probs[-1]) if self.params.temperature else int(probs[-1].argmax()),)
         draft = Draft(
             tokens_N=torch.tensor(text[before:]),
             parents_N=torch.tensor(chain(gamma)),
-            probs_NW=torch.stack(laws) if self.law.temperature else None,
+            probs_NW=torch.stack(probs) if self.params.temperature else None,
         )
         future: Future[Window] = Future()
         future.set_result(Window(draft=draft, seconds=0.0))
         return future
 
 
-def between(reader: Any, worker: Any, verifier: Verifier, chance: Chance, *, answer: Answer, gamma: int) -> Session:
+def between(
+    reader: Any, worker: Any, verifier: Verifier, random: RandomSource, *, generation: Generation, gamma: int
+) -> Session:
     """A session of a stub target, which is its own state, and a stub worker."""
     return Session(
         target=reader,
@@ -79,9 +81,9 @@ def between(reader: Any, worker: Any, verifier: Verifier, chance: Chance, *, ans
         relevance=None,
         gamma=gamma,
         evidence=Evidence(grid=Grid(1, 1, 1)),
-        answer=answer,
+        generation=generation,
         clock=Clock(),
-        chance=chance,
+        random=random,
     )
 
 
@@ -89,22 +91,22 @@ def a_session(
     target: Model,
     draft: Model,
     verifier: Verifier,
-    chance: Chance,
+    random: RandomSource,
     *,
     limit: int,
     gamma: int,
-    law: Law | None = None,
+    params: SamplingParams | None = None,
     eos: frozenset[int] = frozenset(),
     first: str = "given",
 ) -> Session:
-    """A session behind a first word: 0 ("given"), the target's ("own"), or one that was drafted with the rest of a
+    """A session behind a first token: 0 ("given"), the target's ("own"), or one that was drafted with the rest of a
     window ("drafted")."""
     given = int(first == "given")
-    answer, reader = Answer(limit=limit, eos=eos), Reader(target, given)
-    writer = Writer(draft, law or Law(), chance, given)
-    session = between(reader, writer, verifier, chance, answer=answer, gamma=gamma)
+    generation, reader = Generation(limit=limit, eos=eos), Reader(target, given)
+    writer = Writer(draft, params or SamplingParams(), random, given)
+    session = between(reader, writer, verifier, random, generation=generation, gamma=gamma)
     if given:
-        answer.append([0])
+        generation.append([0])
     else:
         window = writer.propose([], [], min(gamma, limit)).result() if first == "drafted" else None
         session.begin(target(()), window)

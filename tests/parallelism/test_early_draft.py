@@ -190,15 +190,15 @@ def test_the_relevance_of_the_first_token_is_that_of_the_prompts_last_state(pair
     assert trace.rounds[0].relevance == pytest.approx(first.tolist())
 
 
-def test_a_drawn_answer_does_not_depend_on_where_it_is_drafted(pair: Pair, video: Video) -> None:
-    law = {"temperature": 0.8, "top_p": 0.9}
+def test_a_drawn_generation_does_not_depend_on_where_it_is_drafted(pair: Pair, video: Video) -> None:
+    params = {"temperature": 0.8, "top_p": 0.9}
     found = [
         run(
             pair,
             video,
             ParallelVLM(executor=executor, length="fixed"),
-            drafter=Chain(**law),  # type: ignore[arg-type]
-            verifier=Sampling(**law),  # type: ignore[arg-type]
+            drafter=Chain(**params),  # type: ignore[arg-type]
+            verifier=Sampling(**params),  # type: ignore[arg-type]
         ).tokens
         for executor in ("inline", "thread")
     ]

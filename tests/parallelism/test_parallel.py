@@ -83,7 +83,7 @@ def test_a_model_that_drafts_for_itself_runs_on_two_threads(
 
 
 @pytest.mark.parametrize("place", range(1, 12))
-def test_an_answer_ends_with_a_verified_token(pair: Pair, video: Video, expected: Trace, place: int) -> None:
+def test_a_generation_ends_with_a_verified_token(pair: Pair, video: Video, expected: Trace, place: int) -> None:
     target = copy.copy(pair.target)
     target.eos = frozenset({expected.tokens[place]})
     end = expected.tokens.index(expected.tokens[place]) + 1
@@ -104,7 +104,7 @@ def test_a_budget_is_exact(pair: Pair, video: Video, expected: Trace, limit: int
         assert sum(each.proposed for each in trace.rounds) == sum(each.wasted + each.accepted for each in trace.rounds)
 
 
-def test_a_draft_of_the_same_law_is_never_thrown_away(pair: Pair, video: Video) -> None:
+def test_a_draft_of_the_same_probabilities_is_never_thrown_away(pair: Pair, video: Video) -> None:
     run = Engine(
         target=pair.target, draft=pair.target, parallelism=Parallel(executor="inline"), gamma=4, max_new_tokens=17
     )
@@ -158,15 +158,15 @@ def test_a_wrong_choice_is_refused(field: str, value: object) -> None:
         Parallel(**{field: value})  # type: ignore[arg-type]
 
 
-def test_the_answer_does_not_depend_on_where_drafts_are_drawn(pair: Pair, video: Video) -> None:
-    law = {"temperature": 0.8, "top_p": 0.9}
+def test_the_generation_does_not_depend_on_where_drafts_are_drawn(pair: Pair, video: Video) -> None:
+    params = {"temperature": 0.8, "top_p": 0.9}
 
     def tokens(executor: str, seed: int) -> tuple[int, ...]:
         run = Engine(
             target=pair.target,
             draft=pair.draft,
-            drafter=Chain(**law),  # type: ignore[arg-type]
-            verifier=Sampling(**law),  # type: ignore[arg-type]
+            drafter=Chain(**params),  # type: ignore[arg-type]
+            verifier=Sampling(**params),  # type: ignore[arg-type]
             parallelism=Parallel(executor=executor),
             max_new_tokens=TOKENS,
         )

@@ -25,7 +25,7 @@ from vsd.models.cache import State
 from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Greedy, Verifier
 from vsd.verifiers.sampling import Sampling
 
@@ -44,7 +44,7 @@ class Troubled(Chain):
     after: int = 2
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
         if len(context.rounds) >= self.after and not os.path.exists(self.mark):
             Path(self.mark).touch()
@@ -54,7 +54,7 @@ class Troubled(Chain):
                 time.sleep(60)
             elif self.trouble == "full":
                 raise torch.OutOfMemoryError("no room for a draft")
-        return super().propose(context, model, state, gamma, chance)
+        return super().propose(context, model, state, gamma, random)
 
 
 def build(
@@ -126,8 +126,8 @@ def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: V
 
 
 def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> None:
-    law = {"temperature": 0.8, "top_p": 0.9}
-    drafter, verifier = Chain(**law), Sampling(**law)  # type: ignore[arg-type]
+    params = {"temperature": 0.8, "top_p": 0.9}
+    drafter, verifier = Chain(**params), Sampling(**params)  # type: ignore[arg-type]
     ours = build(pair, drafter=drafter, verifier=verifier)
     theirs = Engine(
         target=pair.target,
@@ -173,7 +173,7 @@ def test_frames_that_no_pipe_holds_do_not_wait_for_a_stopped_worker(
 ) -> None:
     engine.run(video, QUESTION)
     first = pid(engine)
-    large = Video(frames=np.zeros((6, 500, 1000, 3), np.uint8), seconds=video.seconds)
+    large = Video(frames=np.zeros((6, 500, 1000, 3), np.uint8), timestamps=video.timestamps)
     os.kill(first, signal.SIGSTOP)
     began = time.perf_counter()
     with monkeypatch.context() as patch:

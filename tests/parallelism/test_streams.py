@@ -109,7 +109,7 @@ class Side:
         self.seen: dict[str, set[str]] = {}
         self.first: torch.device | None = None
 
-    def prefill(self, kept_K: Tensor, grid: Grid, words: list[int], seed: int) -> tuple[int, float]:
+    def prefill(self, kept_K: Tensor, grid: Grid, text_ids: list[int], seed: int) -> tuple[int, float]:
         self._work("draft prefill")
         return 1, 0.0
 

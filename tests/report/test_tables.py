@@ -123,7 +123,7 @@ def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
     for verifier, said in ((Greedy(), True), (RandomRelax(), False), (Sampling(temperature=1.0), False)):
         console = Console(record=True, width=100, file=io.StringIO())
         terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, verifier=verifier)
-        assert ("1 of 4 answers differ" in console.export_text()) == said
+        assert ("1 of 4 generations differ" in console.export_text()) == said
 
 
 @pytest.mark.parametrize(("gap", "said", "unsaid"), [(0.1, "near-ties", "not exact"), (9.0, "not exact", "near-ties")])
@@ -141,7 +141,7 @@ def test_what_explains_a_difference_is_said(gap: float, said: str, unsaid: str, 
     console = Console(record=True, width=200, file=io.StringIO())
     terminal.show([record], numbers([record]), tmp_path, console, verifier=Greedy())
     text = console.export_text()
-    assert f"{said}  1 of 1 answers differ" in text
+    assert f"{said}  1 of 1 generations differ" in text
     assert unsaid not in text
     assert ("a near-tie at token 1" in text) == (said == "near-ties")
     assert ("first: clip at token 1, the logits 9 apart where 0.2 would be rounding" in text) == (said == "not exact")

@@ -33,9 +33,11 @@ def speed(setting: Setting) -> tuple[float, float]:
     return value, accuracy(records) * value
 
 
-def played(parallelism: Parallelism, luck: str, *, target: float, draft: float = 1.0, latency_s: float = 0.0) -> Trace:
-    """Windows of two, behind a first word; luck is a 1 for each word that the draft has right."""
-    script = Script(visual=0, text=1, limit=len(luck) + 1, luck=(0.9, *(1 - float(each) for each in luck)), odds=(0.5,))
+def played(parallelism: Parallelism, draws: str, *, target: float, draft: float = 1.0, latency_s: float = 0.0) -> Trace:
+    """Windows of two, behind a first token; draws is a 1 for each token that the draft has right."""
+    script = Script(
+        visual=0, text=1, limit=len(draws) + 1, draws=(0.9, *(1 - float(each) for each in draws)), odds=(0.5,)
+    )
     times = Given(target=target, draft=draft, latency_s=latency_s)
     return Rehearsal(Setting(times=times, acceptance=rate(0.5), parallelism=parallelism, gamma=2)).play(script)
 
@@ -72,13 +74,13 @@ def test_the_target_alone_gains_nothing() -> None:
 
 def test_all_right_and_all_wrong() -> None:
     assert speed(a_setting(acceptance=rate(1.0), gamma=5, tokens=199))[0] == pytest.approx(6 / (5 / 6 + 1), SHARP)
-    # All but the last word, for which nothing is drafted any more.
+    # All but the last token, for which nothing is drafted any more.
     assert speed(a_setting(acceptance=rate(0.0), gamma=5))[0] == pytest.approx(199 * 6 / (_all_wrong_s()), SHARP)
     assert speed(a_setting(acceptance=rate(0.0), parallelism=Pearl(), gamma=6))[0] == pytest.approx(1.0, SHARP)
 
 
 def _all_wrong_s() -> float:
-    """Each word costs a pass of the target and a draft of five, shorter where fewer are left."""
+    """Each token costs a pass of the target and a draft of five, shorter where fewer are left."""
     return sum(6 + min(5, left - 1) for left in range(1, 200))
 
 
@@ -100,7 +102,7 @@ def test_a_tree_accepts_by_depth_and_costs_its_levels() -> None:
 
 
 def test_sequential_rounds_by_hand() -> None:
-    #                                                      words: 2 right and one behind | 1 wrong | 2 left: draft one
+    #                                                      tokens: 2 right and one behind | 1 wrong | 2 left: draft one
     assert told(played(Sequential(), "110" + "0" + "10", target=3.0)) == [
         (2, 2, 0, 2.0, 3.0, 5.0),
         (2, 0, 2, 2.0, 3.0, 5.0),
@@ -112,7 +114,7 @@ def test_parallel_rounds_by_hand_where_the_draft_waits() -> None:
     # The draft needs 2 s and twice 0.25 s for its messages: it is there before the target is done.
     trace = played(Pearl(), "1100" + "11", target=3.0, latency_s=0.25)
     assert told(trace) == [
-        (2, 1, 0, 2.0, 3.0, 3.0),  # the first word is tested at once
+        (2, 1, 0, 2.0, 3.0, 3.0),  # the first token is tested at once
         (2, 1, 2, 2.0, 3.0, 3.0),  # the second stands, the third is refused, and the fourth is lost with it
         (2, 0, 2, 2.0, 3.0, 3.0),
         (2, 1, 0, 2.0, 3.0, 3.0),
@@ -157,7 +159,7 @@ def test_uneven_steps_cost_those_who_wait_for_each_other() -> None:
 
 def test_stages_follow_each_other_or_overlap() -> None:
     times = Given(target=1, draft=1, encode=2, draft_encode=4, prefill=8, draft_prefill=16, prune=32)
-    script = Script(visual=10, text=2, limit=2, luck=(0.0,) * 2, odds=(0.5,))
+    script = Script(visual=10, text=2, limit=2, draws=(0.0,) * 2, odds=(0.5,))
     setting = Setting(times=times, acceptance=rate(0.5), ratio=0.5, visual=10)
     trace = Rehearsal(setting).play(script)
     assert trace.seconds == {
@@ -177,7 +179,7 @@ def test_stages_follow_each_other_or_overlap() -> None:
 
 def test_a_first_window_is_drafted_within_the_prefill() -> None:
     times = Given(target=1, draft=1, encode=2, draft_encode=1, prefill=40, draft_prefill=16, prune=2)
-    script = Script(visual=10, text=2, limit=4, luck=(0.0,) * 4, odds=(0.5,))
+    script = Script(visual=10, text=2, limit=4, draws=(0.0,) * 4, odds=(0.5,))
     schedule = ParallelVLM(length="fixed")
     setting = Setting(times=times, acceptance=rate(0.5), ratio=0.5, visual=10, gamma=3, parallelism=schedule)
     trace = Rehearsal(replace(setting, early=0.25)).play(script)
@@ -189,7 +191,7 @@ def test_a_first_window_is_drafted_within_the_prefill() -> None:
     assert trace.devices == late.devices == 2
 
 
-def test_the_same_seed_gives_the_same_answers() -> None:
+def test_the_same_seed_gives_the_same_generations() -> None:
     first, again, other = (simulate(a_setting(tokens=50, seed=seed), most=16) for seed in (3, 3, 4))
     assert first == again
     assert first != other

@@ -1,4 +1,4 @@
-"""A recorded run, played again: round by round the same, and another schedule with the same words right."""
+"""A recorded run, played again: round by round the same, and another schedule with the same tokens right."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from vsd.simulator.times import Given
 from vsd.types import Round, Trace, Video
 
 RATIO = 0.1
-LIMIT = 60  # cuts some of the answers
+LIMIT = 60  # cuts some of the generations
 QUESTIONS = ("What is it?", "Why?", "Who moves?", "Where?", "How many?")
 TIMES = Given(target=5.0, draft=1.0)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, video: Video) -> tuple[VideoLM, VideoLM]:
-    """A target, and a draft that agrees with it on half of the tokens. The first answer ends with its 41st token."""
+    """A target, and a draft that agrees with it on half of the tokens. The first generation ends with its 41st
+    token."""
     root = tmp_path_factory.mktemp("replay")
     target, draft = (
         load(str(save_qwen(root / name, noise=noise)), dtype="float64") for name, noise in (("a", 0), ("b", 0.003))
@@ -81,12 +82,12 @@ def test_a_parallel_run_is_reproduced(parallel: list[Trace]) -> None:
 
 
 def test_one_schedule_tells_of_the_other(sequential: list[Trace], parallel: list[Trace]) -> None:
-    """A draft's word does not depend on the schedule: what both tested, both say the same of."""
+    """A draft's token does not depend on the schedule: what both tested, both say the same of."""
     for one, other in zip(sequential, parallel, strict=True):
         both = [(a, b) for a, b in zip(right(one), right(other), strict=True) if None not in (a, b)]
         assert len(both) > 30
         assert all(a == b for a, b in both)
-        assert None not in right(other)[1:-1]  # working ahead leaves no word untested
+        assert None not in right(other)[1:-1]  # working ahead leaves no token untested
 
 
 def test_rates_of_places(sequential: list[Trace]) -> None:

@@ -16,12 +16,12 @@ from torch import Tensor
 from tests.parallelism.small_sides import Reader, between
 from vsd.draft import Window
 from vsd.models.tree import chain
-from vsd.parallelism import Answer, Parallelism, Sequential
+from vsd.parallelism import Generation, Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
-from vsd.utils.random_source import Seeded
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy, Verifier
 from vsd.verifiers.base import check_final
 from vsd.verifiers.exact_prefix import ExactPrefix
@@ -31,7 +31,7 @@ from vsd.verifiers.relaxed import Line, Relaxed
 from vsd.verifiers.sampling import Sampling
 from vsd.verifiers.synthetic import Synthetic
 
-WORDS = 5
+VOCAB = 5
 EVIDENCE = Evidence(grid=Grid(1, 1, 1))
 
 
@@ -45,11 +45,11 @@ class Everything(Relaxed):
 
 def own(text: tuple[int, ...]) -> int:
     """What the target says behind a text."""
-    return hash((7, *text)) % WORDS
+    return hash((7, *text)) % VOCAB
 
 
 def logits(text: tuple[int, ...]) -> Tensor:
-    return torch.nn.functional.one_hot(torch.tensor(own(text)), WORDS).double()
+    return torch.nn.functional.one_hot(torch.tensor(own(text)), VOCAB).double()
 
 
 class Trees(Reader):
@@ -69,8 +69,8 @@ class Trees(Reader):
 
 
 class Wrong:
-    """A draft that is wrong at some places of the answer, as a worker; of a tree the sibling of each node is another
-    word."""
+    """A draft that is wrong at some places of the generation, as a worker; of a tree the sibling of each node is
+    another token."""
 
     def __init__(self, places: set[int], *, tree: bool) -> None:
         self.places, self.tree = places, tree
@@ -78,34 +78,34 @@ class Wrong:
     def propose(
         self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int, visual_mass: float | None = None
     ) -> Future[Window]:
-        words, parents, level = list[int](), list[int](), [(-1, tuple(tokens))]
+        proposed, parents, level = list[int](), list[int](), [(-1, tuple(tokens))]
         for _ in range(gamma):
             below = list[tuple[int, tuple[int, ...]]]()
             for parent, text in level:
                 right = own(text)
-                first = (right + 1) % WORDS if len(text) in self.places else right
-                for word in (first, (first + 2) % WORDS) if self.tree else (first,):
-                    words.append(word)
+                first = (right + 1) % VOCAB if len(text) in self.places else right
+                for token in (first, (first + 2) % VOCAB) if self.tree else (first,):
+                    proposed.append(token)
                     parents.append(parent)
-                    below.append((len(words) - 1, (*text, word)))
+                    below.append((len(proposed) - 1, (*text, token)))
             level = below[:2]  # two of them grow on
         future: Future[Window] = Future()
-        draft = Draft(tokens_N=torch.tensor(words), parents_N=torch.tensor(parents))
+        draft = Draft(tokens_N=torch.tensor(proposed), parents_N=torch.tensor(parents))
         future.set_result(Window(draft=draft, seconds=1e-5 * gamma))
         return future
 
 
 def decoded(
     schedule: Parallelism, verifier: Verifier, places: set[int], *, gamma: int, limit: int, tree: bool
-) -> Answer:
-    """The answer, and the first window drafted within the prefill where the schedule does so."""
+) -> Generation:
+    """The generation, and the first window drafted within the prefill where the schedule does so."""
     reader, worker = Trees(logits, 0), Wrong(places, tree=tree)
-    answer = Answer(limit=limit, eos=frozenset())
-    session = between(reader, worker, verifier, Seeded(0), answer=answer, gamma=gamma)
+    generation = Generation(limit=limit, eos=frozenset())
+    session = between(reader, worker, verifier, SeededRandom(0), generation=generation, gamma=gamma)
     early = worker.propose([], [], min(gamma, limit)).result() if schedule.early_draft else None
     session.begin(logits(()), early)
     schedule.decode(session)
-    return answer
+    return generation
 
 
 CHOICES = [(pre, post) for pre in (True, False) for post in (True, False)]
@@ -134,14 +134,14 @@ def test_the_first_tokens_are_the_targets_own(
 ) -> None:
     gamma = min(gamma, 4) if tree else gamma
     rule = ExactPrefix(inner=Everything(), length=length)
-    answer = decoded(schedule, rule, places, gamma=gamma, limit=limit, tree=tree)
+    generation = decoded(schedule, rule, places, gamma=gamma, limit=limit, tree=tree)
     expected: tuple[int, ...] = ()
     for _ in range(limit):
         expected = (*expected, own(expected))
-    assert len(answer.tokens) == limit
-    assert answer.tokens[:length] == list(expected[:length])
-    place = limit - sum(each.committed for each in answer.rounds)
-    for each in answer.rounds:  # and no token inside is said to be relaxed
+    assert len(generation.tokens) == limit
+    assert generation.tokens[:length] == list(expected[:length])
+    place = limit - sum(each.committed for each in generation.rounds)
+    for each in generation.rounds:  # and no token inside is said to be relaxed
         assert all(place + relaxed >= length for relaxed in each.relaxed)
         assert len(each.gaps) == len(each.relaxed)
         place += each.committed
@@ -151,8 +151,8 @@ def test_the_first_tokens_are_the_targets_own(
 def test_behind_it_everything_may_stand(gamma: int) -> None:
     for schedule, tree in SCHEDULES:
         rule = ExactPrefix(inner=Everything(), length=3)
-        answer = decoded(schedule, rule, set(range(24)), gamma=min(gamma, 4), limit=20, tree=tree)
-        assert sum(len(each.relaxed) for each in answer.rounds) >= 5
+        generation = decoded(schedule, rule, set(range(24)), gamma=min(gamma, 4), limit=20, tree=tree)
+        assert sum(len(each.relaxed) for each in generation.rounds) >= 5
 
 
 def judged(
@@ -160,9 +160,9 @@ def judged(
 ) -> tuple[Any, ...]:
     """Path, bonus and what is relaxed of a chain behind so many tokens; `argmax` may lack the last row."""
     draft = Draft(tokens_N=torch.tensor(tokens, dtype=torch.long), parents_N=torch.tensor(chain(len(tokens))))
-    logits_MW = torch.nn.functional.one_hot(torch.tensor(argmax), WORDS).double()
+    logits_MW = torch.nn.functional.one_hot(torch.tensor(argmax), VOCAB).double()
     context = VerifierContext(evidence=EVIDENCE, tokens=[0] * committed, left=99)
-    verdict = rule.verify(draft, Output(logits_MW=logits_MW, **more), context, Seeded(0))
+    verdict = rule.verify(draft, Output(logits_MW=logits_MW, **more), context, SeededRandom(0))
     return verdict.path, verdict.bonus, verdict.relaxed
 
 
@@ -197,16 +197,18 @@ def test_the_context_says_what_is_so(schedule: Parallelism, tree: bool) -> None:
     seen = list[tuple[VerifierContext, list[int], int, int, int]]()
 
     class Watching(Everything):
-        def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Any) -> Any:
+        def verify(self, draft: Draft, output: Output, context: VerifierContext, random: Any) -> Any:
             nodes, rows = len(draft.tokens_N), output.logits_MW.shape[0]
             seen.append((context, list(context.tokens), len(context.rounds), nodes, rows))
-            return super().verify(draft, output, context, chance)
+            return super().verify(draft, output, context, random)
 
-    answer = decoded(schedule, Watching(), {2, 3, 7}, gamma=3, limit=20, tree=tree)
+    generation = decoded(schedule, Watching(), {2, 3, 7}, gamma=3, limit=20, tree=tree)
     unread = 0
     for context, tokens, rounds, nodes, rows in seen:
-        assert tokens == answer.tokens[: len(tokens)]
-        assert len(tokens) == sum(each.committed for each in answer.rounds[:rounds]) + bool(tokens) * first(answer)
+        assert tokens == generation.tokens[: len(tokens)]
+        assert len(tokens) == sum(each.committed for each in generation.rounds[:rounds]) + bool(tokens) * first(
+            generation
+        )
         assert context.left == 20 - len(tokens)
         assert context.last_read == (rows == nodes + 1)
         assert rows in (nodes, nodes + 1)
@@ -215,9 +217,9 @@ def test_the_context_says_what_is_so(schedule: Parallelism, tree: bool) -> None:
     assert (unread > 0) == bool(works_ahead or schedule.early_draft)
 
 
-def first(answer: Answer) -> int:
+def first(generation: Generation) -> int:
     """How many tokens came from the prefill, and belong to no round."""
-    return len(answer.tokens) - sum(each.committed for each in answer.rounds)
+    return len(generation.tokens) - sum(each.committed for each in generation.rounds)
 
 
 def test_what_it_says_of_itself_is_the_inner_rules() -> None:
@@ -229,10 +231,10 @@ def test_what_it_says_of_itself_is_the_inner_rules() -> None:
 
 
 def test_a_verdict_must_not_make_up_a_token_nor_leave_one_out() -> None:
-    output = Output(logits_MW=torch.zeros(2, WORDS))
+    output = Output(logits_MW=torch.zeros(2, VOCAB))
     draft = Draft(tokens_N=torch.tensor([1, 1]), parents_N=torch.tensor([-1, 0]))
     context = VerifierContext(evidence=EVIDENCE, left=9, last_read=False)
-    verdict = Everything().verify(draft, output, context, Seeded(0))
+    verdict = Everything().verify(draft, output, context, SeededRandom(0))
     check_final(verdict, output, Everything())
     for path, bonus in (((0, 1), 3), ((0,), None), ((), None)):
         with pytest.raises(RuntimeError, match=r"^Everything: a verdict needs "):

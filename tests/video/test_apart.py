@@ -64,7 +64,7 @@ def test_the_same_frames_as_here(reader: ReaderProcess, tmp_path: Path) -> None:
         path = write_video(tmp_path / name)
         there, here = reader.read(path, frames), read(path, frames)
         np.testing.assert_array_equal(there.frames, here.frames)
-        np.testing.assert_array_equal(there.seconds, here.seconds)
+        np.testing.assert_array_equal(there.timestamps, here.timestamps)
         assert reader.measure(path) == measure(path) == (20, HEIGHT, WIDTH)
     assert reader._child.pid == process  # one for all of them
 

@@ -60,7 +60,7 @@ def awake(model):
 
 def video_of(drawn):
     pixels = render(drawn, range(drawn.frames))
-    return Video(frames=pixels, seconds=np.arange(drawn.frames) / FPS)
+    return Video(frames=pixels, timestamps=np.arange(drawn.frames) / FPS)
 
 
 def patches_of(family, drawn):

@@ -1,8 +1,8 @@
-"""The tokens that a draft needs: ``python -m vsd.commands.calibrate FOLDER ... --out words.json [--share 0.999]``.
+"""The tokens that a draft needs: ``python -m vsd.commands.calibrate FOLDER ... --out tokens.json [--share 0.999]``.
 
-Counts the tokens that the target said in finished runs and writes the most frequent ones. With `draft_words=words.json`
-the draft's head computes these alone (VocabTrim, arXiv 2506.22694): its step is cheaper, and the answer is as exact as
-ever, since the target keeps all its words.
+Counts the tokens that the target said in finished runs and writes the most frequent ones. With
+`draft_vocab=tokens.json` the draft's head computes these alone (VocabTrim, arXiv 2506.22694): its step is cheaper, and
+the generation is as exact as ever, since the target keeps all its tokens.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (folder / "provenance.json").is_file():
             print(f"error: FOLDER: must be the folder of a run, got {str(folder)!r}", file=sys.stderr)
             return 2
-    words = frequent(count(args.folders), args.share)
-    if not words:
+    tokens = frequent(count(args.folders), args.share)
+    if not tokens:
         print("error: FOLDER: must hold a finished sample, got none", file=sys.stderr)
         return 2
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(words) + "\n", encoding="utf-8")
-    print(f"{len(words)} words -> {args.out}")
+    args.out.write_text(json.dumps(tokens) + "\n", encoding="utf-8")
+    print(f"{len(tokens)} tokens -> {args.out}")
     return 0
 
 

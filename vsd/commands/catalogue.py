@@ -46,7 +46,7 @@ def describe(name: str, docstring: str) -> Entry:
     if sentence is None:
         raise CatalogueError(f"{name}: the docstring must begin with one sentence that ends in a full stop")
     papers = tuple(dict.fromkeys(_ARXIV.findall(" ".join(paragraphs))))
-    differs = next((found[1] for part in paragraphs if (found := _DIFFERS.search(part))), "")
+    differs = next((match[1] for part in paragraphs if (match := _DIFFERS.search(part))), "")
     return Entry(name=name, does=sentence[0], papers=papers, differs=differs)
 
 

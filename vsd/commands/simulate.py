@@ -3,7 +3,7 @@
 Step times are those of a roofline (``--target llava_ov_72b --draft llava_ov_7b --device l40s --target-devices 8``), of
 a finished run (``--run FOLDER``) or file (``--profile FILE``), or given (``--times target_s=0.42,draft_s=0.0466``).
 Acceptance is a rate (``--rate 0.87``), rates by the place in a draft (``--rate 0.9,0.85,0.8``), or with ``--run`` the
-recorded words themselves, also at the step times of another machine. Lists are written ``0,0.5,0.9``, ranges of whole
+recorded tokens themselves, also at the step times of another machine. Lists are written ``0,0.5,0.9``, ranges of whole
 numbers ``1-16``; every combination of ``--schedule``, ``--ratio`` and ``--gamma`` is a row. A rate is taken to be the
 same at every ratio.
 """
@@ -71,17 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints a row a setting, and the best one; 2 for an option that is refused."""
     args = options().parse_args(argv)
     try:
-        found = list(rows(args))
+        table_rows = list(rows(args))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(table(found))
+    print(table(table_rows))
     for name, metric, style in COLUMNS[:2]:
-        best = max(found, key=lambda row: row.values[metric])
+        best = max(table_rows, key=lambda row: row.values[metric])
         print(f"best, {name}: {style.format(best.values[metric])} with {described(best)}")
-    print(f"standard error of the decode speed-up: at most {max(row.error for row in found):.1%} of it")
+    print(f"standard error of the decode speed-up: at most {max(row.error for row in table_rows):.1%} of it")
     if args.figure:
-        draw([(row.schedule, row.ratio, row.gamma, row.values["speed/decode"]) for row in found], args.figure)
+        draw([(row.schedule, row.ratio, row.gamma, row.values["speed/decode"]) for row in table_rows], args.figure)
     return 0
 
 
@@ -108,8 +108,8 @@ def options() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         nargs="+",
-        help="of a run: its words, and its times if no others are named; of runs with several gammas, the first one's "
-        "words, and times of all",
+        help="of a run: its tokens, and its times if no others are named; of runs with several gammas, the first one's "
+        "tokens, and times of all",
     )
     measured.add_argument("--profile", type=Path, metavar="FILE", help="times that --save-profile wrote")
     measured.add_argument("--times", help="target_s=, draft_s=, and if known " + ", ".join(_known()[2:]))
@@ -120,7 +120,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--rate", help="acceptance; by the place in a draft if there are several")
     parser.add_argument("--visual", default="0", help="visual tokens of a prompt (default 0)")
     parser.add_argument("--text", default="64", help="its other tokens (default 64)")
-    parser.add_argument("--tokens", default="256", help="of an answer (default 256)")
+    parser.add_argument("--tokens", default="256", help="of a generation (default 256)")
     parser.add_argument("--tree", default="", help="specvlm, or paths of ranks as of drafter=tree: '0 1 0,0'")
     parser.add_argument("--early", default="0.5", help="share of the target's layers that pruning needs (default 0.5)")
     parser.add_argument("--latency-us", help="a message's way between two devices; the default is that of the times")
@@ -134,7 +134,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     """A row a setting. Raises ValueError for an option that is refused, before anything is simulated."""
     runs = [_records(folder) for folder in args.run or []]
     records = runs[0] if runs else []
-    times, acceptance = _times(args, [each for run in runs for each in run]), _acceptance(args, records)
+    times, acceptance = _times(args, [record for run in runs for record in run]), _acceptance(args, records)
     schedules = [_schedule(name) for name in args.schedule.split(",")]
     _check_figure(args.figure)
     chains = [name for name, parallelism in schedules if parallelism.chains]
@@ -143,7 +143,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     ratios = _numbers("--ratio", given, "in [0, 1)", lambda value: 0 <= value < 1)
     gammas = _range("--gamma", args.gamma)
     wanted = _numbers("--precision", args.precision, "one number in (0, 1)", lambda value: 0 < value < 1)[0]
-    told = Setting(
+    base = Setting(
         times=times,
         acceptance=acceptance,
         paths=_tree(args.tree),
@@ -154,8 +154,8 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
         seed=_whole("--seed", args.seed, 0),
     )
     if isinstance(times, Roofline):
-        for each in times.crowded(told.visual + told.text + told.tokens):
-            print(f"warning: {each}", file=sys.stderr)
+        for note in times.crowded(base.visual + base.text + base.tokens):
+            print(f"warning: {note}", file=sys.stderr)
     if args.save_profile:
         require("--save-profile", "given with --run, whose times it writes", str(args.save_profile), not named(args))
         assert isinstance(times, Profile)
@@ -163,7 +163,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     for name, parallelism in schedules:
         for ratio in ratios:
             for gamma in gammas:
-                setting = replace(told, parallelism=parallelism, gamma=gamma, ratio=ratio)
+                setting = replace(base, parallelism=parallelism, gamma=gamma, ratio=ratio)
                 yield _row(name, setting, simulate(setting, precision=wanted))
 
 
@@ -173,11 +173,11 @@ def _row(schedule: str, setting: Setting, records: Sequence[Record]) -> Row:
     return Row(schedule=schedule, ratio=setting.ratio, gamma=setting.gamma, values=values, error=error)
 
 
-def table(found: Sequence[Row]) -> str:
+def table(table_rows: Sequence[Row]) -> str:
     """The rows as an aligned table in Markdown."""
     head = ["schedule", "ratio", "gamma", *(heading for heading, _, _ in COLUMNS)]
     lines = [head]
-    for row in found:
+    for row in table_rows:
         cells = [style.format(row.values[name]) if name in row.values else "–" for _, name, style in COLUMNS]
         lines.append([row.schedule, f"{row.ratio:g}", str(row.gamma), *cells])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -322,14 +322,14 @@ def _whole(name: str, text: str, least: int) -> int:
 
 def _range(name: str, text: str) -> list[int]:
     """1,2,4-8 as numbers."""
-    found: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
         ends = [first, last] if dash else [first]
         holds = all(end.isdecimal() and int(end) >= 1 for end in ends)
         require(name, "whole numbers, at least 1, as in 1,2,4-8", text, holds and int(ends[0]) <= int(ends[-1]))
-        found += range(int(ends[0]), int(ends[-1]) + 1)
-    return found
+        numbers += range(int(ends[0]), int(ends[-1]) + 1)
+    return numbers
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 The overrides are run.py's, and Hydra's sweep syntax says what is searched: ``pruner=random,hippo`` (one of these),
 ``gamma=range(1,11)`` (a whole number from 1 to 10), ``ratio=interval(0.5,0.99)`` (any number between), each of the last
-two on a logarithmic scale inside ``tag(log,...)``. With two objectives the answer is a front: the trials that no other
-one beats in both.
+two on a logarithmic scale inside ``tag(log,...)``. With two objectives the generation is a front: the trials that no
+other one beats in both.
 
 Every trial is a run folder below FOLDER, named by its settings, and the study itself is FOLDER/study.journal: the same
 command goes on where it stopped, and several at once, on machines that share FOLDER, work at the same study (each may
@@ -109,15 +109,15 @@ def check(args: argparse.Namespace, goals: Goals) -> None:
 
 def searched(overrides: Sequence[str]) -> list[Override]:
     """The overrides as Hydra reads them. UsageError if there is nothing to search, or nothing that can be searched."""
-    found = OverridesParser.create().parse_overrides(list(overrides))
-    names = [override.get_key_element() for override in found]
-    if not any(override.is_sweep_override() for override in found):
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    names = [override.get_key_element() for override in parsed]
+    if not any(override.is_sweep_override() for override in parsed):
         raise app.UsageError(f"OVERRIDE: one must leave a choice (ratio=interval(0.5,0.99)), got {' '.join(overrides)}")
     if len(set(names)) < len(names):
         raise app.UsageError(f"OVERRIDE: each dial must be set once, got {' '.join(overrides)}")
     optuna = _optuna()
     trial = optuna.create_study().ask()
-    for override in found:
+    for override in parsed:
         name = override.get_key_element()
         if name == "out":
             raise app.UsageError(f"out: must be left to the study (--folder), got {override.input_line}")
@@ -128,7 +128,7 @@ def searched(overrides: Sequence[str]) -> list[Override]:
         except ValueError as error:
             raise app.UsageError(f"{name}: must be a choice, a range or an interval that holds something, "
                                  f"got {override.input_line} ({error})") from error  # fmt: skip
-    return found
+    return parsed
 
 
 def opened(folder: Path, goals: Goals, seed: int | None) -> Study:
@@ -160,8 +160,8 @@ def check_identity(study: Study, folder: Path, goals: Goals, overrides: Sequence
     ours = _identity(goals, overrides)
     for name, value in study.user_attrs.items():
         if value != ours[name]:
-            told = " ".join(word for entry in value for word in ([entry] if isinstance(entry, str) else entry))
-            raise app.UsageError(f"--folder: {str(folder)!r} must hold a study of the same {name}, got one of {told}")
+            held = " ".join(part for entry in value for part in ([entry] if isinstance(entry, str) else entry))
+            raise app.UsageError(f"--folder: {str(folder)!r} must hold a study of the same {name}, got one of {held}")
     if len(study.directions) != len(goals):  # begun, but no trial was finished
         raise app.UsageError(
             f"--folder: {str(folder)!r} must hold a study of as many goals, got {len(study.directions)}"
@@ -175,8 +175,8 @@ def search(
     from optuna.trial import TrialState
 
     def ended() -> int:
-        found: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-        return sum(not trial.user_attrs.get(CUT_SHORT) for trial in found)
+        trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+        return sum(not trial.user_attrs.get(CUT_SHORT) for trial in trials)
 
     while ended() < trials:
         trial = study.ask()
@@ -229,11 +229,11 @@ def name_of(trial: Trial | FrozenTrial) -> str:
 def run(overrides: Sequence[str], folder: Path, goals: Goals) -> list[float]:
     """One trial; its values. UsageError for a setting that is refused, NothingDone if a metric has no value."""
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        found = app.run(compose("config", overrides=list(overrides)), folder, overrides=overrides)
-    missing = [name for name, _ in goals if name not in found]
+        metrics = app.run(compose("config", overrides=list(overrides)), folder, overrides=overrides)
+    missing = [name for name, _ in goals if name not in metrics]
     if missing:
         raise app.NothingDone(f"{', '.join(missing)} has no value here")
-    return [found[name] for name, _ in goals]
+    return [metrics[name] for name, _ in goals]
 
 
 def front(study: Study, goals: Goals) -> Table:

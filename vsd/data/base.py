@@ -24,11 +24,11 @@ class Source(Protocol):
         ...
 
 
-def check_samples(found: Any) -> list[Sample]:
+def check_samples(given: Any) -> list[Sample]:
     """The samples of any source, all fields of their types. Raises ValueError for the first that is not, for an id that
     comes twice, and for none at all."""
-    samples = list(found) if isinstance(found, Iterable) else []
-    demand("data", "samples", "at least one vsd.types.Sample", found, bool(samples))
+    samples = list(given) if isinstance(given, Iterable) else []
+    demand("data", "samples", "at least one vsd.types.Sample", given, bool(samples))
     for number, sample in enumerate(samples, start=1):
         where = f"data: sample {number}"
         demand(where, "it", "a vsd.types.Sample", sample, isinstance(sample, Sample))

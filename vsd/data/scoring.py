@@ -34,9 +34,9 @@ def scorer_of(source: Any) -> Scorer:
 def scored(scorer: Scorer, sample: Sample, text: str) -> dict[str, Score]:
     """The scores of a text. Raises SampleError for whatever the scorer raises, and for what is no score."""
     with of_sample("score"):
-        found = scorer(sample, text)
-        require("score", "a mapping of names to numbers", found, isinstance(found, Mapping))
-        return {_name(name): _score(name, value) for name, value in found.items()}
+        scores = scorer(sample, text)
+        require("score", "a mapping of names to numbers", scores, isinstance(scores, Mapping))
+        return {_name(name): _score(name, value) for name, value in scores.items()}
 
 
 def _name(name: object) -> str:
@@ -48,6 +48,6 @@ def _name(name: object) -> str:
 
 def _score(name: str, value: object) -> Score:
     pair = value if isinstance(value, (tuple, list)) else (float(value) if isinstance(value, bool) else value, 1.0)
-    holds = len(pair) == 2 and all(is_number(each) for each in pair) and pair[1] >= 0
+    holds = len(pair) == 2 and all(is_number(number) for number in pair) and pair[1] >= 0
     require(name, "a number, or how much is right and how much was asked", value, holds)
     return Score(float(pair[0]), float(pair[1]))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft, Round
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 
 
 class Drafter(ABC):
@@ -30,7 +30,7 @@ class Drafter(ABC):
 
     @abstractmethod
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
         """A draft of depth at most `gamma` that continues `context.tokens`.
 
@@ -46,7 +46,8 @@ class Drafter(ABC):
         return None
 
     def learn(self, rounds: Sequence[Round], memory: Any) -> None:  # noqa: B027 - most learn nothing
-        """Take in rounds that ended: each of a run is told once, before the next draft or at the end of its answer."""
+        """Take in rounds that ended: each of a run is told once, before the next draft or at the end of its
+        generation."""
 
     def depth(self, gamma: int) -> int:
         """The largest number of tokens in a row that a draft can have."""
@@ -57,7 +58,7 @@ class Drafter(ABC):
         return gamma
 
 
-def asked(model: VideoLM | None, state: State | None) -> tuple[VideoLM, State]:
+def require_model(model: VideoLM | None, state: State | None) -> tuple[VideoLM, State]:
     """The draft model and its state; ValueError if there is none."""
     if model is None or state is None:
         raise ValueError("draft: this drafter asks a model, got none")

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 import torch
 
-from vsd.drafters.base import Drafter, asked
+from vsd.drafters.base import Drafter, require_model
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain
 from vsd.types import Context, Draft
-from vsd.utils.probabilities import Law
-from vsd.utils.random_source import Chance
+from vsd.utils.probabilities import SamplingParams
+from vsd.utils.random_source import RandomSource
 from vsd.utils.validation import require_share
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain(Law, Drafter):
+class Chain(SamplingParams, Drafter):
     """Chain of gamma tokens, one draft step each (speculative decoding: arXiv 2211.17192, 2302.01318).
 
-    Tokens are drawn from the draft's law at `temperature` with `top_p` and `top_k`, or are its most probable ones at
-    temperature 0. With `confidence` the chain ends early, behind a token that the draft gave less probability.
+    Tokens are drawn from the draft's distribution at `temperature` with `top_p` and `top_k`, or are its most probable
+    ones at temperature 0. With `confidence` the chain ends early, behind a token that the draft gave less probability.
     """
 
     confidence: float = 0.0
@@ -31,16 +31,16 @@ class Chain(Law, Drafter):
         require_share("drafter.confidence", self.confidence)
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        model, state = asked(model, state)
+        model, state = require_model(model, state)
         ids_M = torch.tensor(context.tokens[state.generated :], device=model.device)
-        tokens, laws = list[torch.Tensor](), list[torch.Tensor]()
+        tokens, probs = list[torch.Tensor](), list[torch.Tensor]()
         for _ in range(gamma):
             logits_1W = _read(ids_M, model, state)
             if self.temperature:
-                laws.append(self.law(logits_1W))
-                ids_M = torch.tensor([chance.pick(laws[-1][0])], device=model.device)
+                probs.append(self.probs(logits_1W))
+                ids_M = torch.tensor([random.pick(probs[-1][0])], device=model.device)
             else:
                 ids_M = logits_1W.argmax(-1)  # stays on the device: nothing waits for it until the draft is verified
             tokens.append(ids_M)
@@ -49,7 +49,7 @@ class Chain(Law, Drafter):
         return Draft(
             tokens_N=torch.cat(tokens),
             parents_N=torch.tensor(chain(len(tokens))),
-            probs_NW=torch.cat(laws) if laws else None,
+            probs_NW=torch.cat(probs) if probs else None,
         )
 
 

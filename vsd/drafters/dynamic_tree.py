@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vsd.drafters.base import Drafter, asked
+from vsd.drafters.base import Drafter, require_model
 from vsd.drafters.growth import Growth
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 from vsd.utils.validation import require_whole
 
 
@@ -41,9 +41,9 @@ class DynamicTree(Drafter):
         return max(self.total, self.top_k * max(gamma - 1, 1))
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        growth = Growth(context, *asked(model, state))
+        growth = Growth(context, *require_model(model, state))
         tokens, parents, worth = list[int](), list[int](), list[float]()
         level = [-1]
         logits_MW = growth.root_W[None]
@@ -69,8 +69,8 @@ class DynamicTree(Drafter):
         likeliest = logits_MW.float().log_softmax(-1).topk(count, dim=-1)
         first = len(tokens)
         rows = zip(level, likeliest.values.tolist(), likeliest.indices.tolist(), strict=True)
-        for parent, logs, words in rows:
-            tokens += words
+        for parent, logs, children in rows:
+            tokens += children
             parents += [parent] * count
             worth += [min(log, 0.0) + (worth[parent] if parent >= 0 else 0.0) for log in logs]
         return list(range(first, len(tokens)))

@@ -63,7 +63,7 @@ class OtherProcess(Worker):
             self.start()
         self._asked += 1
         try:
-            self._child.send((self._asked, method, [_sent(each) for each in args]), self._timeout_s)
+            self._child.send((self._asked, method, [_sent(item) for item in args]), self._timeout_s)
         except ChildError as error:
             raise _lost(error) from None
         return _Reply(self, self._asked)
@@ -109,7 +109,7 @@ def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> Non
     try:
         side = build()
     except Exception as error:
-        pipe.send((READY, None, _told(error)))
+        pipe.send((READY, None, _reported(error)))
         return
     pipe.send((READY, None, None))
     while True:
@@ -117,9 +117,9 @@ def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> Non
         number, method, args = pipe.recv()
         reply, failure = None, None
         try:
-            reply = _sent(getattr(side, method)(*[_received(each) for each in args]))
+            reply = _sent(getattr(side, method)(*[_received(item) for item in args]))
         except Exception as error:
-            failure = _told(error)
+            failure = _reported(error)
         pipe.send((number, reply, failure))
 
 
@@ -137,7 +137,7 @@ class _Prompt(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """What was a window. Its words are lists: a message of them is made and read in half the time."""
+    """What was a window. Its tokens are lists: a message of them is made and read in half the time."""
 
     tokens: list[int]
     parents: list[int]
@@ -151,7 +151,7 @@ def _sent(value: Any) -> Any:
         bits = value.dtype is torch.bfloat16
         return _Array((value.view(torch.int16) if bits else value).cpu().numpy(), bits)
     if isinstance(value, Prompt):
-        return _Prompt({each.name: _sent(getattr(value, each.name)) for each in fields(value)})
+        return _Prompt({item.name: _sent(getattr(value, item.name)) for item in fields(value)})
     if not isinstance(value, Window):
         return value
     draft, probs_NW = value.draft, value.draft.probs_NW
@@ -165,7 +165,7 @@ def _received(value: Any) -> Any:
         tensor = torch.from_numpy(value.array)
         return tensor.view(torch.bfloat16) if value.bits else tensor
     if isinstance(value, _Prompt):
-        return Prompt(**{name: _received(each) for name, each in value.fields.items()})
+        return Prompt(**{name: _received(item) for name, item in value.fields.items()})
     if not isinstance(value, _Window):
         return value
     draft = Draft(
@@ -176,7 +176,7 @@ def _received(value: Any) -> Any:
     return Window(draft=draft, seconds=value.seconds)
 
 
-def _told(error: Exception) -> Exception:
+def _reported(error: Exception) -> Exception:
     """The error itself if it can be sent, else its text."""
     try:
         pickle.loads(pickle.dumps(error))

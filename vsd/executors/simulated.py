@@ -23,8 +23,8 @@ from vsd.simulator.devices import DEVICES
 from vsd.simulator.profile import Profile
 from vsd.simulator.roofline import Machine, Roofline
 from vsd.simulator.shapes import from_config
-from vsd.simulator.timeline import Timeline
 from vsd.simulator.times import Times
+from vsd.simulator.virtual_clock import VirtualClock
 from vsd.types import Evidence, Prompt, Video
 from vsd.utils.clock import Clock
 from vsd.utils.validation import require
@@ -55,16 +55,16 @@ class Live:
         found = read(source)
         self.times: Times = found if isinstance(found, Profile) else _roofline(found, target, draft or target)
         uneven = self.times.spread if apart else (0.0, 0.0)
-        self.here = Timeline(spread=uneven[0])
-        self.there = Timeline(spread=uneven[1], seed=(1,)) if apart else self.here
+        self.here = VirtualClock(spread=uneven[0])
+        self.there = VirtualClock(spread=uneven[1], seed=(1,)) if apart else self.here
         self._apart = apart
         self._drafts = draft is not None
 
     def target(self, model: VideoLM) -> VideoLM:
-        return cast(VideoLM, _Target(model, self.times, self.here, self.times.places(apart=self._apart)[0]))
+        return cast(VideoLM, _Target(model, self.times, self.here, self.times.device_names(apart=self._apart)[0]))
 
     def draft(self, model: VideoLM) -> VideoLM:
-        return cast(VideoLM, _Draft(model, self.times, self.there, self.times.places(apart=self._apart)[1]))
+        return cast(VideoLM, _Draft(model, self.times, self.there, self.times.device_names(apart=self._apart)[1]))
 
     def pruner(self, pruner: Pruner) -> Pruner:
         return cast(Pruner, _Pruner(pruner, self.times, self.here))
@@ -85,7 +85,7 @@ def _roofline(machines: tuple[Machine, Machine], target: VideoLM, draft: VideoLM
 class _Windows(Worker):
     """Another worker, whose windows take what they cost beside their passes."""
 
-    def __init__(self, inner: Worker, times: Times, time: Timeline) -> None:
+    def __init__(self, inner: Worker, times: Times, time: VirtualClock) -> None:
         self._inner, self._times, self._time = inner, times, time
 
     def close(self) -> None:
@@ -100,31 +100,31 @@ class _Windows(Worker):
         return self._inner._submit(method, *args)
 
 
-class _Around:
+class _Wrapper:
     """Another object, but for the methods that a subclass has."""
 
-    def __init__(self, inner: Any, times: Times, time: Timeline) -> None:
+    def __init__(self, inner: Any, times: Times, time: VirtualClock) -> None:
         self._inner, self._times, self._time = inner, times, time
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
 
-class _Model(_Around):
-    """A `VideoLM`: the same results, other times, other places."""
+class _Model(_Wrapper):
+    """A `VideoLM`: the same results, other times, other devices."""
 
-    def __init__(self, inner: Any, times: Times, time: Timeline, places: frozenset[str]) -> None:
+    def __init__(self, inner: Any, times: Times, time: VirtualClock, device_names: frozenset[str]) -> None:
         super().__init__(inner, times, time)
-        self.places = places
+        self.device_names = device_names
 
     def clock(self) -> Clock:
         return self._time.clock()
 
     def narrow(self, vocab: int) -> _Model:
-        return type(self)(self._inner.narrow(vocab), self._times, self._time, self.places)
+        return type(self)(self._inner.narrow(vocab), self._times, self._time, self.device_names)
 
     def twin(self) -> _Model:
-        return type(self)(self._inner.twin(), self._times, self._time, self.places)
+        return type(self)(self._inner.twin(), self._times, self._time, self.device_names)
 
 
 class _Target(_Model):
@@ -171,7 +171,7 @@ class _Draft(_Model):
         return self._inner.forward(ids_M, parents_M, state, **options)
 
 
-class _Pruner(_Around):
+class _Pruner(_Wrapper):
     """A `Pruner` that takes its time."""
 
     def keep(self, evidence: Evidence) -> Tensor:

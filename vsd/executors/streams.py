@@ -95,8 +95,8 @@ def tensors(value: Any) -> Iterator[Tensor]:
         for field in fields(value):
             yield from tensors(getattr(value, field.name))
     elif isinstance(value, tuple | list):
-        for each in value:
-            yield from tensors(each)
+        for item in value:
+            yield from tensors(item)
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors(each)
+        for item in value.values():
+            yield from tensors(item)

@@ -6,11 +6,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from vsd.executors.workers import Worker
-from vsd.simulator.timeline import Timeline
+from vsd.simulator.virtual_clock import VirtualClock
 
 
 class Elsewhere(Worker):
-    """Another worker's work, done on the timeline `there` while the schedule's own time `here` goes on.
+    """Another worker's work, done on the virtual clock `there` while the schedule's own time `here` goes on.
 
     A message takes `latency_s` seconds each way, and asking for an answer or taking it `message_s` here. What is asked
     for while the worker is busy waits for its turn; what nobody needs any more is finished all the same, as by every
@@ -18,7 +18,7 @@ class Elsewhere(Worker):
     """
 
     def __init__(
-        self, inner: Worker, *, here: Timeline, there: Timeline, latency_s: float = 0.0, message_s: float = 0.0
+        self, inner: Worker, *, here: VirtualClock, there: VirtualClock, latency_s: float = 0.0, message_s: float = 0.0
     ) -> None:
         self._inner = inner
         self._here = here
@@ -43,7 +43,9 @@ class Elsewhere(Worker):
 class _Later(Future[Any]):
     """A result that arrives when the work is done: who asks for it waits until then."""
 
-    def __init__(self, inner: Future[Any], here: Timeline, there: Timeline, latency_s: float, message_s: float) -> None:
+    def __init__(
+        self, inner: Future[Any], here: VirtualClock, there: VirtualClock, latency_s: float, message_s: float
+    ) -> None:
         super().__init__()
         self._inner = inner
         self._here = here

@@ -33,9 +33,11 @@ class Worker(ABC):
         """See `DraftSide.adopt`."""
         return self._submit("adopt", prompt)
 
-    def prefill(self, kept_K: Tensor | None, grid: Grid, words: Sequence[int], seed: int) -> Future[tuple[int, float]]:
+    def prefill(
+        self, kept_K: Tensor | None, grid: Grid, text_ids: Sequence[int], seed: int
+    ) -> Future[tuple[int, float]]:
         """See `DraftSide.prefill`."""
-        return self._submit("prefill", kept_K, grid, words, seed)
+        return self._submit("prefill", kept_K, grid, text_ids, seed)
 
     def propose(
         self, tokens: Sequence[int], rounds: Sequence[Round], gamma: int, visual_mass: float | None = None

@@ -1,8 +1,8 @@
-"""Why an answer differs from the target's own although the rule is lossless: two words nearly tied, or a fault.
+"""Why a generation differs from the target's own although the rule is lossless: two tokens nearly tied, or a fault.
 
-Below float64 passes of one row and of many add up in another order, and now and then round the logits of two words that
-are nearly equal the other way. So at the first place at which two answers differ, the target reads what they share, and
-the two words' logits are looked at.
+Below float64 passes of one row and of many add up in another order, and now and then round the logits of two tokens
+that are nearly equal the other way. So at the first place at which two generations differ, the target reads what they
+share, and the two tokens' logits are looked at.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ float32, so few; float32 rounds at every addition, so more. (Of the bundled targ
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Two answers at the first place at which they differ.
+    """Two generations at the first place at which they differ.
 
     `ours` and `baseline` are their tokens there, None behind the end of one. `gap` is how far the lower of their two
-    logits lies below the largest of all, both answers' common tokens read in one pass (None if it could not be found
-    out); `step` is the dtype's step at the size of that largest logit, and `limit` how many of these a near-tie may be
-    wide.
+    logits lies below the largest of all, both generations' common tokens read in one pass (None if it could not be
+    found out); `step` is the dtype's step at the size of that largest logit, and `limit` how many of these a near-tie
+    may be wide.
     """
 
     place: int
@@ -49,25 +49,26 @@ class Audit:
 
 @torch.inference_mode()
 def audit(target: VideoLM, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
-    """Look at the first place at which two answers of this target differ. Raises ValueError if they are the same."""
+    """Look at the first place at which two generations of this target differ. Raises ValueError if they are the
+    same."""
     from vsd.models.tree import chain  # a record, which holds an audit, is read without any model
 
-    found = first_difference(ours, baseline)
-    if found.ours is None or found.baseline is None:
-        return found
+    difference = first_difference(ours, baseline)
+    if difference.ours is None or difference.baseline is None:
+        return difference
     prompt = target.encode(video, question)
-    state, logits_W, _ = target.prefill(prompt, capacity=prompt.length + found.place)
-    if found.place:
-        common_M = torch.tensor(list(ours[: found.place]), device=target.device)
-        logits_W = target.forward(common_M, chain(found.place), state).logits_MW[-1]
+    state, logits_W, _ = target.prefill(prompt, capacity=prompt.length + difference.place)
+    if difference.place:
+        common_M = torch.tensor(list(ours[: difference.place]), device=target.device)
+        logits_W = target.forward(common_M, chain(difference.place), state).logits_MW[-1]
     logits_W = logits_W.double()
     largest = float(logits_W.max())
     kind = target.model.dtype
     return Audit(
-        place=found.place,
-        ours=found.ours,
-        baseline=found.baseline,
-        gap=largest - float(torch.minimum(logits_W[found.ours], logits_W[found.baseline])),
+        place=difference.place,
+        ours=difference.ours,
+        baseline=difference.baseline,
+        gap=largest - float(torch.minimum(logits_W[difference.ours], logits_W[difference.baseline])),
         step=torch.finfo(kind).eps * abs(largest),
         limit=STEPS[kind],
     )
@@ -76,8 +77,8 @@ def audit(target: VideoLM, video: Video, question: str, ours: Sequence[int], bas
 def first_difference(ours: Sequence[int], baseline: Sequence[int]) -> Audit:
     """The place and the tokens, without logits. Raises ValueError if there is no difference."""
     if tuple(ours) == tuple(baseline):
-        raise ValueError(f"audit: the answers must differ, got {len(ours)} tokens that are the same")
+        raise ValueError(f"audit: the generations must differ, got {len(ours)} tokens that are the same")
     shared = zip(ours, baseline, strict=False)
     place = next((place for place, (one, other) in enumerate(shared) if one != other), min(len(ours), len(baseline)))
-    tokens = [each[place] if place < len(each) else None for each in (ours, baseline)]
+    tokens = [side[place] if place < len(side) else None for side in (ours, baseline)]
     return Audit(place=place, ours=tokens[0], baseline=tokens[1])

@@ -1,4 +1,4 @@
-"""What an answer is worth: against the target's own, and against the reference. For lossy rules, the price of speed.
+"""What a generation is worth: against the target's own, and against the reference. For lossy rules, the price of speed.
 
 Everything is computed from the records, so a finished run's numbers can be made again without decoding. A value is a
 pooled total or a mean over the samples that have what it needs; without any it is left out.
@@ -18,7 +18,7 @@ from vsd.metrics.record import Record
 from vsd.types import Score, Trace
 from vsd.utils.faults import left_out
 
-OVERLAP = "reference_rouge_l"  # the score of a free answer, which says least: it makes the retention last
+OVERLAP = "reference_rouge_l"  # the score of free text, which says least: it makes the retention last
 RESAMPLES = 1000
 Parts = dict[str, Score]
 
@@ -26,13 +26,13 @@ Parts = dict[str, Score]
 def summary(records: Sequence[Record]) -> dict[str, float]:
     """The metrics `quality/...` of a run, flat and finite.
 
-    Against the target's own answer: `agreement` (tokens equal at the same place, over the longer answer's length),
-    `first_divergence` (tokens before the first difference, the whole answer where there is none), `rouge_l` (F1) and
-    `bleu` (smoothed, per sample), as means. Against the reference, of this run and (`baseline_...`) of the target
-    alone: the scores of the records, whatever the data set calls them, each as all that is right of all that was asked.
-    `retention`: the run's share of the baseline's in percent, of the data set's first score (ROUGE-L to the reference
-    only where there is no other); left out where the baseline has none right. `..._low` to `..._high` is a
-    value's 95% bootstrap interval over the videos, this run and the baseline drawn together.
+    Against the target's own generation: `agreement` (tokens equal at the same place, over the longer generation's
+    length), `first_divergence` (tokens before the first difference, the whole generation where there is none),
+    `rouge_l` (F1) and `bleu` (smoothed, per sample), as means. Against the reference, of this run and (`baseline_...`)
+    of the target alone: the scores of the records, whatever the data set calls them, each as all that is right of all
+    that was asked. `retention`: the run's share of the baseline's in percent, of the data set's first score (ROUGE-L to
+    the reference only where there is no other); left out where the baseline has none right. `..._low` to `..._high` is
+    a value's 95% bootstrap interval over the videos, this run and the baseline drawn together.
     """
     videos, judged = _by_video(records), _judged(records)
     values = _values(_total(videos), judged)
@@ -64,8 +64,8 @@ def rouge_l(text: str, reference: str) -> float:
 
     if text == reference:
         return 1.0
-    found = rouge_score(text, reference, rouge_keys="rougeL", normalizer=_words)
-    return float(found["rougeL_fmeasure"])
+    rouge = rouge_score(text, reference, rouge_keys="rougeL", normalizer=_words)
+    return float(rouge["rougeL_fmeasure"])
 
 
 def _words(text: str) -> str:
@@ -82,7 +82,7 @@ def bleu(text: str, reference: str) -> float:
     return float(bleu_score([text], [[reference]], smooth=True)) if text.split() else 0.0
 
 
-COMPARED: dict[str, Callable[[Record, Trace, Trace], float]] = {  # with the target's own answer
+COMPARED: dict[str, Callable[[Record, Trace, Trace], float]] = {  # with the target's own generation
     "agreement": lambda record, trace, baseline: agreement(trace.tokens, baseline.tokens),
     "first_divergence": lambda record, trace, baseline: first_divergence(trace.tokens, baseline.tokens),
     "rouge_l": lambda record, *_: rouge_l(record.text, record.baseline_text),

@@ -79,7 +79,7 @@ def trace_from(row: Mapping[str, Any] | None) -> Trace | None:
     """A trace read back from JSON; None stays None."""
     if row is None:
         return None
-    rounds = tuple(Round(**{name: _frozen(value) for name, value in each.items()}) for each in row["rounds"])
+    rounds = tuple(Round(**{name: _frozen(value) for name, value in entry.items()}) for entry in row["rounds"])
     return Trace(**{**row, "tokens": tuple(row["tokens"]), "rounds": rounds})
 
 

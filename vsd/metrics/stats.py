@@ -4,9 +4,9 @@ A record is reduced to plain sums, the sums are pooled over the samples, and a m
 totals over totals, never a mean of ratios. A metric whose denominator is zero (no baseline, nothing drafted, nothing
 rejected) is left out rather than reported as 0 or infinity.
 
-Acceptance counts rounds as the engine recorded them. A round cut short by the end of the answer counts what it
-committed: its untested tokens are neither accepted nor rejected. The first token of an answer comes from the prefill
-and belongs to no round. Rounds without a draft (at the very end of an answer, or all of them under autoregressive
+Acceptance counts rounds as the engine recorded them. A round cut short by the end of the generation counts what it
+committed: its untested tokens are neither accepted nor rejected. The first token of a generation comes from the prefill
+and belongs to no round. Rounds without a draft (at the very end of a generation, or all of them under autoregressive
 decoding) do not count as rounds.
 """
 
@@ -58,9 +58,9 @@ def run_length(s: Sums) -> float:
     """Draft tokens accepted up to a rejection, across rounds, as a mean over all rejections of all samples.
 
     That is PEARL's "mean accepted tokens" by its authors' code (arXiv 2408.11850): a run ends at a rejection, a last
-    one that ends with the answer counts nowhere, and the runs of all samples are pooled. Others count otherwise under
-    the same name: nano-PEARL adds the target's own token to each run, counts the last one too, and takes the mean of
-    the samples' means; SpecVLM's accept length is per round (`accept/draft_length`), a mean of means too. Which one
+    one that ends with the generation counts nowhere, and the runs of all samples are pooled. Others count otherwise
+    under the same name: nano-PEARL adds the target's own token to each run, counts the last one too, and takes the mean
+    of the samples' means; SpecVLM's accept length is per round (`accept/draft_length`), a mean of means too. Which one
     HIPPO (arXiv 2601.08273) and ParallelVLM (arXiv 2603.19610) report is not known.
     """
     return s["run"] / s["rejected"]
@@ -71,7 +71,7 @@ def rate(s: Sums) -> float:
     """α: share of the tested draft tokens that were accepted; tokens after a rejection were never tested.
 
     This is the maximum-likelihood α if acceptance is i.i.d., and accept/run_length comes near α / (1 − α) in long
-    answers. It is not "accepted over drafted", which falls with gamma.
+    generations. It is not "accepted over drafted", which falls with gamma.
     """
     return s["accepted"] / (s["accepted"] + s["rejected"])
 
@@ -334,7 +334,7 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
 
 
 def _finished_runs(rounds: Sequence[Round]) -> int:
-    """Draft tokens accepted up to the last rejection of an answer."""
+    """Draft tokens accepted up to the last rejection of a generation."""
     last = max((place for place, r in enumerate(rounds) if r.rejected), default=-1)
     return sum(r.accepted for r in rounds[: last + 1])
 

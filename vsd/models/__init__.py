@@ -13,7 +13,7 @@ from vsd.models.checkpoint import (
     check_rope,
     inspect,
     load,
-    read_words,
+    read_draft_vocab,
     resolve,
 )
 from vsd.models.placement import check_device
@@ -32,6 +32,6 @@ __all__ = [
     "check_rope",
     "inspect",
     "load",
-    "read_words",
+    "read_draft_vocab",
     "resolve",
 ]

@@ -67,8 +67,8 @@ class VideoLM(ABC):
     """One target or draft model with its processor. It holds no state of a sample, so one object may serve as both.
 
     `vocab` is W, the number of logits returned; `context` the longest sequence the model takes; `eos` the token ids
-    that end an answer; `devices` all that hold a part of it. What a prompt needs lies on `device`, the first of them;
-    states and logits come back on that of the layer which made them. `ranks` processes share every layer.
+    that end a generation; `devices` all that hold a part of it. What a prompt needs lies on `device`, the first of
+    them; states and logits come back on that of the layer which made them. `ranks` processes share every layer.
     """
 
     model_type: ClassVar[str]
@@ -96,7 +96,7 @@ class VideoLM(ABC):
         self.vocab: int = config.vocab_size
         self.eos = _eos(model, processor)
         self._groups: int = config.num_attention_heads // config.num_key_value_heads
-        self._words: Tensor | None = None  # the words that the head computes; None is all
+        self._head_tokens: Tensor | None = None  # those that the head computes; None is all
         self._head_rows: Tensor = model.lm_head.weight
         self._embed: Any = self.text.embed_tokens
         self._video_token: int = model.config.video_token_id
@@ -171,7 +171,7 @@ class VideoLM(ABC):
         return self._embed.weight.device
 
     @property
-    def places(self) -> frozenset[str]:
+    def device_names(self) -> frozenset[str]:
         """The names of its devices."""
         return frozenset(str(device) for device in self.devices)
 
@@ -191,7 +191,7 @@ class VideoLM(ABC):
         features_XD, positions_PT = self._together(lambda: self._see(inputs))
         ids_T, grid = inputs["input_ids"][0], self.grid(inputs)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
-        embeds_TD = self._embed(ids_T)  # where processes share the model, its words may lie with all of them
+        embeds_TD = self._embed(ids_T)  # where processes share the model, its rows may lie with all of them
         embeds_TD[placeholders] = features_XD.to(embeds_TD)
         return Prompt(
             ids_T=ids_T,
@@ -212,7 +212,7 @@ class VideoLM(ABC):
     @torch.inference_mode()
     def adopt(self, prompt: Prompt) -> Prompt:
         """This model's prompt of what a model of the same `vision_key` has encoded: that one's vision features between
-        words of its own. The vision tower does not run."""
+        text of its own. The vision tower does not run."""
         ids_T = prompt.ids_T.to(self.device)
         embeds_TD = self._embed(ids_T)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
@@ -315,17 +315,17 @@ class VideoLM(ABC):
             hidden_MD = self._run(embeds_MD, positions_P1M, mask, state, mass=mass)
             states_MD = embeds_MD if number == 0 else hidden_MD
         else:
-            with tapped(self.text, number) as found:
+            with tapped(self.text, number) as captured:
                 hidden_MD = self._run(embeds_MD, positions_P1M, mask, state, mass=mass)
-            states_MD = found[0][0]
+            states_MD = captured[0][0]
         return Output(logits_MW=self._logits(hidden_MD), hidden_MD=None if layer is None else states_MD)
 
     def warm_up(self) -> None:
-        """Answer a short question about two small frames, so that what a device does once is done: on a GPU it starts
+        """Decode a short question about two small frames, so that what a device does once is done: on a GPU it starts
         up and loads its kernels. Returns when it has finished."""
         frames = np.zeros((2, _WARM_SIDE, _WARM_SIDE, 3), dtype=np.uint8)
         try:
-            prompt = self.encode(Video(frames=frames, seconds=np.arange(2.0)), "?")
+            prompt = self.encode(Video(frames=frames, timestamps=np.arange(2.0)), "?")
         except SampleError as error:  # this is no sample: every one would fail
             raise RuntimeError(f"{self.name}: must read two small frames, got: {error}") from error
         state, logits_W, _ = self.prefill(prompt)
@@ -343,14 +343,14 @@ class VideoLM(ABC):
         return str(self.processor.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def narrow(self, vocab: int) -> Self:
-        """The same model, sharing its weights, with the logits of the first `vocab` words only."""
+        """The same model, sharing its weights, with the logits of the first `vocab` tokens only."""
         if not 0 < vocab <= self.vocab:
-            raise ValueError(f"vocab: {self.name} has {self.vocab} words, got {vocab}")
+            raise ValueError(f"vocab: {self.name} has {self.vocab} tokens, got {vocab}")
         narrowed = copy.copy(self)
         narrowed.vocab = vocab
-        if narrowed._words is not None:
-            inside = narrowed._words < vocab
-            narrowed._words, narrowed._head_rows = narrowed._words[inside], narrowed._head_rows[inside]
+        if narrowed._head_tokens is not None:
+            inside = narrowed._head_tokens < vocab
+            narrowed._head_tokens, narrowed._head_rows = narrowed._head_tokens[inside], narrowed._head_rows[inside]
         return narrowed
 
     def twin(self) -> Self:
@@ -364,19 +364,19 @@ class VideoLM(ABC):
         twin._embed = twin.text.embed_tokens
         return twin
 
-    def trim(self, words: Sequence[int]) -> Self:
-        """The same model, sharing its weights, whose head computes these words only; all others get logit -inf.
+    def trim(self, tokens: Sequence[int]) -> Self:
+        """The same model, sharing its weights, whose head computes these tokens only; all others get logit -inf.
 
-        Raises ValueError unless they are at least one word id of this model.
+        Raises ValueError unless they are at least one token id of this model.
         """
-        if not words or not all(0 <= word < self.vocab for word in words):
-            raise ValueError(f"words: must be ids in [0, {self.vocab}) of {self.name}, got {len(words)} of them")
+        if not tokens or not all(0 <= token < self.vocab for token in tokens):
+            raise ValueError(f"tokens: must be ids in [0, {self.vocab}) of {self.name}, got {len(tokens)} of them")
         trimmed = copy.copy(self)
         head_WD = self.model.lm_head.weight
-        if isinstance(head_WD, DTensor):  # every rank computes the few words itself
+        if isinstance(head_WD, DTensor):  # every rank computes the few tokens itself
             head_WD = head_WD.full_tensor()
-        trimmed._words = torch.tensor(sorted(set(words)), device=head_WD.device)
-        trimmed._head_rows = head_WD[trimmed._words]
+        trimmed._head_tokens = torch.tensor(sorted(set(tokens)), device=head_WD.device)
+        trimmed._head_rows = head_WD[trimmed._head_tokens]
         return trimmed
 
     # How -------------------------------------------------------------------------------------------------------------
@@ -391,7 +391,7 @@ class VideoLM(ABC):
         probe: SuffixAttention | None = None,
         mass: VisualMass | None = None,
     ) -> Tensor:
-        extra = {name: each for name, each in (("probe", probe), ("mass", mass)) if each is not None}
+        extra = {name: hook for name, hook in (("probe", probe), ("mass", mass)) if hook is not None}
         output = self.text(
             inputs_embeds=embeds_MD[None],
             position_ids=positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0],
@@ -403,11 +403,11 @@ class VideoLM(ABC):
         return output.last_hidden_state[0]
 
     def _logits(self, hidden_MD: Tensor) -> Tensor:
-        if self._words is None:
+        if self._head_tokens is None:
             return self.model.lm_head(hidden_MD)[:, : self.vocab]
         hidden_MD = hidden_MD.to(self._head_rows.device)
         logits_MW = hidden_MD.new_full((hidden_MD.shape[0], self.vocab), -torch.inf)
-        logits_MW[:, self._words] = hidden_MD @ self._head_rows.T
+        logits_MW[:, self._head_tokens] = hidden_MD @ self._head_rows.T
         return logits_MW
 
     def _state(self, prompt: Prompt, capacity: int | None) -> State:
@@ -443,8 +443,8 @@ def cache_keyword(text: Any) -> str:
 
 
 def chat(processor: Any, question: str) -> str:
-    """The question about a video in the checkpoint's chat template, up to where the answer begins. Raises SampleError
-    for a question that would not be read as the text that it is."""
+    """The question about a video in the checkpoint's chat template, up to where the generation begins. Raises
+    SampleError for a question that would not be read as the text that it is."""
     check_question(processor, question)
     content = [{"type": "video"}, {"type": "text", "text": question}]
     return str(

@@ -74,14 +74,14 @@ def weight_files(folder: Path, *, field: str) -> list[Path]:
 
 def read_headers(files: list[Path], *, field: str) -> dict[str, Tensor]:
     """The weights of these files by name, as tensors without values. Raises ValueError if a file cannot be read."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for file in files:
         try:
-            found |= _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+            tensors |= _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
         except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
             said = f"got {str(file)!r} ({first_line(error)})"
             raise ValueError(f"{field}.path: weights must be readable, {said}") from error
-    return found
+    return tensors
 
 
 def read_json(file: Path, *, field: str) -> dict[str, Any]:

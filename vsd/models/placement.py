@@ -16,11 +16,11 @@ AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
 def check_device(device: str, *, field: str = "device") -> torch.device:
     """The device of that name. Raises ValueError if there is none here."""
     try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
+        parsed = torch.device(device)
+        torch.empty(0, device=parsed)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         raise ValueError(f"{field}: the device must be available on this machine, got {device!r}") from None
-    return found
+    return parsed
 
 
 def check_device_map(device_map: DeviceMap, *, field: str = "device_map") -> None:

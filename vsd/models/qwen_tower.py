@@ -89,8 +89,8 @@ def options(tower: Any, grid_13: Tensor) -> dict[str, Any]:
 
 def _runs(lengths: Tensor) -> list[tuple[int, int]]:
     """Runs of these segments, the shortest first."""
-    found, counts = lengths.unique(return_counts=True)
-    pairs = zip(found.tolist(), counts.tolist(), strict=True)
+    sizes, counts = lengths.unique(return_counts=True)
+    pairs = zip(sizes.tolist(), counts.tolist(), strict=True)
     return [(min(_MOST, count - done), length) for length, count in pairs for done in range(0, count, _MOST)]
 
 
@@ -109,17 +109,17 @@ def attention_forward(
         mixed, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return mixed, None
     mine = segments[module]
-    parts = [each[0].transpose(0, 1) for each in (query, key, value)]  # (N, H, d), as they lie in memory
+    parts = [part[0].transpose(0, 1) for part in (query, key, value)]  # (N, H, d), as they lie in memory
     order_N = None if mine.order_N is None else mine.order_N.to(query.device)
     if order_N is not None:
         parts = [part[order_N] for part in parts]
-    found, start = list[Tensor](), 0
+    outputs, start = list[Tensor](), 0
     for count, length in mine.runs:
         end = start + count * length
         q, k, v = (part[start:end].unflatten(0, (count, length)).transpose(1, 2) for part in parts)
-        found.append(scaled_dot_product_attention(q, k, v, scale=kwargs["scaling"]).transpose(1, 2).flatten(0, 1))
+        outputs.append(scaled_dot_product_attention(q, k, v, scale=kwargs["scaling"]).transpose(1, 2).flatten(0, 1))
         start = end
-    mixed_NHd = torch.cat(found)
+    mixed_NHd = torch.cat(outputs)
     if order_N is not None:
         mixed_NHd = torch.empty_like(mixed_NHd).index_copy_(0, order_N, mixed_NHd)
     return mixed_NHd[None], None

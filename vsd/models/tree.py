@@ -20,10 +20,10 @@ def chain(nodes: int) -> tuple[int, ...]:
 
 def depths(parents: Sequence[int]) -> list[int]:
     """How far each node stands from the cache's end; 0 for a node that follows it directly."""
-    found: list[int] = []
+    levels: list[int] = []
     for parent in parents:
-        found.append(0 if parent < 0 else found[parent] + 1)
-    return found
+        levels.append(0 if parent < 0 else levels[parent] + 1)
+    return levels
 
 
 def ancestors(parents: Sequence[int]) -> Tensor:
@@ -37,10 +37,10 @@ def ancestors(parents: Sequence[int]) -> Tensor:
 
 def children(parents: Sequence[int]) -> dict[int, list[int]]:
     """The nodes that follow each node, in order; those of the root under -1."""
-    found: dict[int, list[int]] = {node: [] for node in range(-1, len(parents))}
+    below: dict[int, list[int]] = {node: [] for node in range(-1, len(parents))}
     for node, parent in enumerate(parents):
-        found[parent].append(node)
-    return found
+        below[parent].append(node)
+    return below
 
 
 def leaves(parents: Sequence[int]) -> list[list[int]]:

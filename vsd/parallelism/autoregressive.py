@@ -15,7 +15,7 @@ class Autoregressive(InTurn):
     drafts: ClassVar[bool] = False
 
     def decode(self, session: Session) -> None:
-        while not session.answer.finish:
+        while not session.generation.finish:
             start = session.clock.now()
             judged = session.verify(NO_DRAFT)
             seconds = session.clock.now() - start

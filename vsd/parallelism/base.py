@@ -1,4 +1,4 @@
-"""What a schedule is: it decides when the draft drafts and when the target verifies, and writes the answer."""
+"""What a schedule is: it decides when the draft drafts and when the target verifies, and writes the generation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsd.draft import DraftSide, Window
 from vsd.drafters.base import Drafter
-from vsd.executors.broadcast import agreed
+from vsd.executors.broadcast import broadcast
 from vsd.executors.workers import SameThread, Worker
 from vsd.models.attention import VisualMass
 from vsd.models.base import VideoLM
@@ -25,7 +25,7 @@ from vsd.relevance import Relevance
 from vsd.types import Draft, Evidence, Output, Round, Verdict, VerifierContext
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 from vsd.utils.validation import require, require_one_of
 from vsd.verifiers.base import Verifier, check_final
 
@@ -33,10 +33,10 @@ SIMULATED = "simulated"
 
 
 @dataclass
-class Answer:
+class Generation:
     """The tokens committed so far, and the record of the rounds that committed them.
 
-    An answer ends with the first end-of-sequence token, which is kept, or after exactly `limit` tokens. `finish` is
+    A generation ends with the first end-of-sequence token, which is kept, or after exactly `limit` tokens. `finish` is
     empty while it goes on, then "eos" or "length".
     """
 
@@ -52,7 +52,7 @@ class Answer:
         return self.limit - len(self.tokens)
 
     def append(self, tokens: list[int]) -> int:
-        """Commit as many of `tokens` as still belong to the answer; returns how many."""
+        """Commit as many of `tokens` as still belong to the generation; returns how many."""
         before = len(self.tokens)
         for token in tokens[: self.left]:
             self.tokens.append(token)
@@ -80,7 +80,7 @@ class Answer:
         """Commit a round: the accepted nodes, then the target's own token if there is one; and record it.
 
         The draft's last token is the first of those drafted `ahead`; the others are lost unless all of it stands and
-        the answer goes on.
+        the generation goes on.
         """
         tokens, parents = draft.tokens_N.tolist(), draft.parents_N.tolist()
         own = [] if verdict.bonus is None else [verdict.bonus]
@@ -94,7 +94,7 @@ class Answer:
                 nodes=len(parents),
                 accepted=accepted,
                 committed=committed,
-                # Behind the end of the answer nothing is refused, and a leaf has no child that could have been.
+                # Behind the end of the generation nothing is refused, and a leaf has no child that could have been.
                 rejected=committed > len(verdict.path) and last in parents,
                 relaxed=relaxed,
                 gaps=tuple(verdict.gaps[place] for place in relaxed if place < len(verdict.gaps)),
@@ -132,9 +132,9 @@ class Session:
     target's attention on the visual tokens is.
 
     `state` holds the target's prompt. `begin` commits the first token, which comes from the prefill; from then on the
-    last token of the answer is in no cache yet: it is the root of the next verification. `pending` is a chain that was
-    drafted behind the answer during the prefill, and not verified. `recent` are the last rounds of the run, those of
-    earlier samples too, for a schedule that follows the clock.
+    last token of the generation is in no cache yet: it is the root of the next verification. `pending` is a chain that
+    was drafted behind the generation during the prefill, and not verified. `recent` are the last rounds of the run,
+    those of earlier samples too, for a schedule that follows the clock.
     """
 
     target: VideoLM
@@ -144,9 +144,9 @@ class Session:
     relevance: Relevance | None
     gamma: int
     evidence: Evidence
-    answer: Answer
+    generation: Generation
     clock: Clock
-    chance: Chance
+    random: RandomSource
     mass: VisualMass | None = None
     recent: deque[Round] = field(default_factory=deque)
     target_forwards: int = 0
@@ -169,7 +169,7 @@ class Session:
         bonus = judged.verdict.bonus
         if window is None:
             assert bonus is not None  # without a draft there always is a token of the target's own
-            self.answer.append([bonus])
+            self.generation.append([bonus])
             return
         count = len(draft.tokens_N)
         judged = replace(judged, visual_mass=self._visual_mass)
@@ -178,16 +178,16 @@ class Session:
 
     def propose(self) -> Draft:
         """As many drafted tokens as can still be committed beside the target's own."""
-        job = self.ask(NO_DRAFT, min(self.gamma, self.answer.left - 1))
+        job = self.ask(NO_DRAFT, min(self.gamma, self.generation.left - 1))
         return job.result().draft if job else NO_DRAFT
 
     def ask(self, pending: Draft, gamma: int) -> Future[Window] | None:
-        """Have at most `gamma` tokens drafted behind the answer and a chain that is `pending` behind it; None if nobody
-        drafts."""
+        """Have at most `gamma` tokens drafted behind the generation and a chain that is `pending` behind it; None if
+        nobody drafts."""
         if self.worker is None or gamma < 1:
             return None
-        tokens = [*self.answer.tokens, *pending.tokens_N.tolist()]
-        return agreed(self.worker.propose(tokens, self._untold(), gamma, self._visual_mass))
+        tokens = [*self.generation.tokens, *pending.tokens_N.tolist()]
+        return broadcast(self.worker.propose(tokens, self._untold(), gamma, self._visual_mass))
 
     def end(self) -> None:
         """Tell the draft of the last rounds."""
@@ -195,7 +195,7 @@ class Session:
             self.worker.tell(self._untold())
 
     def _untold(self) -> list[Round]:
-        rounds, self._told = self.answer.rounds[self._told :], len(self.answer.rounds)
+        rounds, self._told = self.generation.rounds[self._told :], len(self.generation.rounds)
         return rounds
 
     def verify(self, draft: Draft) -> Judged:
@@ -203,12 +203,12 @@ class Session:
         return self.judge(draft, self.read(draft))
 
     def add(self, draft: Draft, judged: Judged, **counts: Any) -> None:
-        """Commit what stands of a draft, and record the round (see `Answer.add`)."""
-        self.answer.add(draft, judged.verdict, relevance=judged.relevance, visual_mass=judged.visual_mass, **counts)
+        """Commit what stands of a draft, and record the round (see `Generation.add`)."""
+        self.generation.add(draft, judged.verdict, relevance=judged.relevance, visual_mass=judged.visual_mass, **counts)
 
     def read(self, draft: Draft) -> Output:
         """The target's pass over the last committed token and the draft's nodes."""
-        root_M = torch.tensor(self.answer.tokens[-1:], device=self.target.device)
+        root_M = torch.tensor(self.generation.tokens[-1:], device=self.target.device)
         ids_M = torch.cat((root_M, draft.tokens_N.to(self.target.device)))
         parents = (-1, *(parent + 1 for parent in draft.parents_N.tolist()))
         layer = self.relevance.layer if self.relevance else None
@@ -224,7 +224,7 @@ class Session:
         rows = [0, *(node + 1 for node in judged.verdict.path if node + 1 < output.logits_MW.shape[0])]
         if self.mass is not None:  # before the rows that it looks at are moved
             found = self.mass.at(rows[-1])
-            self._visual_mass = distributed.decided(lambda: found)
+            self._visual_mass = distributed.from_rank0(lambda: found)
             judged = replace(judged, visual_mass=self._visual_mass)
         self.state.commit(rows)
         return judged
@@ -233,12 +233,12 @@ class Session:
         """What the rule says of a draft, by the target's output over what it has read of it."""
         context = VerifierContext(
             evidence=self.evidence,
-            tokens=self.answer.tokens,
-            rounds=self.answer.rounds,
-            left=self.answer.left,
+            tokens=self.generation.tokens,
+            rounds=self.generation.rounds,
+            left=self.generation.left,
             last_read=output.logits_MW.shape[0] > len(draft.tokens_N),
         )
-        verdict = distributed.decided(lambda: self.verifier.verify(draft, output, context, self.chance))
+        verdict = distributed.from_rank0(lambda: self.verifier.verify(draft, output, context, self.random))
         check_final(verdict, output, self.verifier)
         if output.relevance_M is None:
             return Judged(verdict=verdict)
@@ -288,7 +288,7 @@ class Parallelism(ABC):
         """Whether the draft's model is loaded by a process of its own."""
         return False
 
-    def hire(self, build: Callable[[], DraftSide]) -> Worker:
+    def start_worker(self, build: Callable[[], DraftSide]) -> Worker:
         """Who does the draft's work, on a side that is built where the work is done."""
         return SameThread(build())
 
@@ -298,7 +298,7 @@ class Parallelism(ABC):
 
     @abstractmethod
     def decode(self, session: Session) -> None:
-        """Write `session.answer` to its end."""
+        """Write `session.generation` to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ class Parallel(Parallelism):
     def remote(self) -> bool:
         return self.executor == "process"
 
-    def hire(self, build: Callable[[], DraftSide]) -> Worker:
+    def start_worker(self, build: Callable[[], DraftSide]) -> Worker:
         if self.executor == "process":
             threads = self.threads or torch.get_num_threads()
             return OtherProcess(build, timeout_s=self.timeout_s, threads=threads)
@@ -96,24 +96,26 @@ class Parallel(Parallelism):
 
     def decode(self, session: Session) -> None:
         pending = session.pending
-        while not session.answer.finish:
+        while not session.generation.finish:
             pending = self._round(session, pending)
-            session.recent.extend(session.answer.rounds[-1:])
+            session.recent.extend(session.generation.rounds[-1:])
 
     def _round(self, session: Session, pending: Draft) -> Draft:
-        """One round. `pending` was drafted behind the answer and not verified; returns what is so afterwards."""
+        """One round. `pending` was drafted behind the generation and not verified; returns what is so afterwards."""
         start = session.clock.now()
         windows = list[Window]()
         if not len(pending.tokens_N) and not self.pre_verify:  # the target waits for a window
             windows += _done(
-                session.ask(NO_DRAFT, min(self.window(session.gamma, session.recent), session.answer.left - 1))
+                session.ask(NO_DRAFT, min(self.window(session.gamma, session.recent), session.generation.left - 1))
             )
             pending = windows[0].draft if windows else NO_DRAFT
         waited = session.clock.now() - start
         count = len(pending.tokens_N)
         ahead = None
-        if (self.post_verify if count else self.pre_verify) and session.answer.left - count > 1:
-            ahead = session.ask(pending, min(self.window(session.gamma, session.recent), session.answer.left - count))
+        if (self.post_verify if count else self.pre_verify) and session.generation.left - count > 1:
+            ahead = session.ask(
+                pending, min(self.window(session.gamma, session.recent), session.generation.left - count)
+            )
         reading = session.clock.now()
         output = session.read(pending)
         read = session.clock.now()

@@ -16,7 +16,7 @@ class ParallelVLM(Parallel):
     speed ratio of the two, measured as the run goes; gamma is the most they may be.
 
     Differs from the paper in: what happens at a rejection is not published, here it is PEARL's (arXiv 2408.11850), with
-    its pre-verification; the first token of an answer waits for the first window, with which it is tested.
+    its pre-verification; the first token of a generation waits for the first window, with which it is tested.
     """
 
     overlap_prefill: bool = True

@@ -13,6 +13,6 @@ class Pearl(Parallel):
 
     PEARL, arXiv 2408.11850, with its pre-verification and post-verification.
 
-    Differs from the paper in: an answer ends only with verified tokens, and exactly at its budget; any acceptance rule
-    may judge; each side draws from a random stream of its own.
+    Differs from the paper in: a generation ends only with verified tokens, and exactly at its budget; any acceptance
+    rule may judge; each side draws from a random stream of its own.
     """

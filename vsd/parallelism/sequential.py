@@ -12,7 +12,7 @@ class Sequential(InTurn):
     """The draft waits while the target verifies and the other way round (arXiv 2211.17192; SpecVLM, 2508.16201)."""
 
     def decode(self, session: Session) -> None:
-        while not session.answer.finish:
+        while not session.generation.finish:
             start = session.clock.now()
             draft = session.propose()
             drafted = session.clock.now()

@@ -168,11 +168,11 @@ def per_frame(score_V: Tensor, grid: Grid, how: str, floor: float = 0.0) -> Tens
 
 def top_per_frame(score_V: Tensor, grid: Grid, k: int) -> Tensor:
     """The best k // t of each frame, and k % t more from the frames whose next token scores highest."""
-    each, more = divmod(k, grid.t)
+    share, more = divmod(k, grid.t)
     order = score_V.reshape(grid.t, -1).sort(dim=1, descending=True, stable=True).indices
     order = order + torch.arange(grid.t, device=order.device)[:, None] * (grid.h * grid.w)
     if more == 0:
-        return order[:, :each].flatten().sort().values
-    runners_up = order[:, each]
+        return order[:, :share].flatten().sort().values
+    runners_up = order[:, share]
     chosen = runners_up[top(score_V[runners_up], more)]
-    return torch.cat([order[:, :each].flatten(), chosen]).sort().values
+    return torch.cat([order[:, :share].flatten(), chosen]).sort().values

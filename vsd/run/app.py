@@ -148,7 +148,7 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
     earlier = [before[sample.id] for sample in samples if sample.id in before and _serves(before[sample.id], sample)]
     if not before and run_folder.holds_others():
         log.warning("out: %s holds samples of another config or of other weights; they stay, none is reused", folder)
-    done = distributed.decided(lambda: {record.sample.id for record in earlier})
+    done = distributed.from_rank0(lambda: {record.sample.id for record in earlier})
     todo = [sample for sample in samples if sample.id not in done]
     records = [*earlier]
     if earlier:
@@ -173,7 +173,7 @@ def _serves(record: Record, sample: Sample) -> bool:
     the same video file, or none any more."""
     from vsd.utils.fingerprint import file_stamp
 
-    same, other = (json.loads(json.dumps(asdict(each))) for each in (record.sample, sample))
+    same, other = (json.loads(json.dumps(asdict(item))) for item in (record.sample, sample))
     return record.done and same == other and file_stamp(sample.video) in ("", record.video_stamp)
 
 
@@ -203,7 +203,7 @@ def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
     from vsd.utils.fingerprint import file_identity, weights_identity
 
     roles = ("target", "draft") if _uses_draft(methods) else ("target",)
-    files = [file for file in (cfg.draft_words, methods["parallelism"].profile) if file]
+    files = [file for file in (cfg.draft_vocab, methods["parallelism"].profile) if file]
     return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *([file_identity(file)] for file in files)]
 
 
@@ -225,10 +225,10 @@ def prepare(
     _as_typed(cfg, overrides)
     source = instantiate(cfg.data)
     try:
-        found = source.samples()
+        listed = source.samples()
     except OSError as error:
         raise ValueError(f"data: its files must be readable, got {error}") from error
-    samples = select(check_samples(found), cfg.limit, cfg.shard)
+    samples = select(check_samples(listed), cfg.limit, cfg.shard)
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
     methods = {group: instantiate(cfg[group]) for group in METHODS}
@@ -272,14 +272,14 @@ def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
 
     from vsd.models.placement import draft_place
 
-    asked = OmegaConf.to_container(cfg.draft, resolve=False)["device"]  # type: ignore[call-overload, index]
+    given_device = OmegaConf.to_container(cfg.draft, resolve=False)["device"]  # type: ignore[call-overload, index]
     spread = any(cfg[role].get(name) for role in ("target", "draft") for name in ("device_map", "tp_plan"))
     place = draft_place(
         cfg.target.device,
         cfg.draft.device,
         gpus=torch.cuda.device_count(),
         at_once=parallelism.at_once and not parallelism.simulated,
-        chosen=asked not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
+        chosen=given_device not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
     )
     if place != cfg.draft.device:
         log.info("draft.device: %s, a GPU of its own, since target and draft work at once", place)
@@ -323,7 +323,7 @@ def decode(
         devices=engine.target.devices,
     )
     speaks = distributed.rank() == 0
-    callbacks = [SampleLog(folder), *(instantiate(each) for each in cfg.callbacks.values() if each)] if speaks else []
+    callbacks = [SampleLog(folder), *(instantiate(item) for item in cfg.callbacks.values() if item)] if speaks else []
     logger = instantiate(cfg.logger) if speaks and cfg.logger.get("_target_") else None
     trainer = instantiate(
         cfg.trainer,
@@ -345,19 +345,19 @@ def decode(
 def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
     """Load the models and put the engine together. A draft of the target's path, device and dtype is the target."""
     from vsd.engine import Engine
-    from vsd.models import Checkpoint, read_words
+    from vsd.models import Checkpoint, read_draft_vocab
 
     with _usage_errors():
         target = instantiate(cfg.target, field="target")
         draft = None
         if _uses_draft(methods):
-            words = read_words(cfg.draft_words) if cfg.draft_words else []
+            tokens = read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
             if methods["parallelism"].remote:
                 where = {str(name): _plain(value) for name, value in cfg.draft.items() if name != "_target_"}
-                draft = Checkpoint(**where, words=tuple(words))
+                draft = Checkpoint(**where, tokens=tuple(tokens))
             else:
                 draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
-                draft = draft.trim(words) if words else draft
+                draft = draft.trim(tokens) if tokens else draft
         return Engine(
             target=target,
             draft=draft,
@@ -402,7 +402,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "packages": packages(),
         "git": git_state(Path(__file__).parent),
         "target": weights_identity(resolve(cfg.target.path)),
-        "vocab": engine.target.vocab,  # as many words as its draft leaves it
+        "vocab": engine.target.vocab,  # as many tokens as its draft leaves it
         "rule": repr(engine.verifier.alone()),
         "times": file_identity(profile) if (profile := engine.parallelism.profile) else "measured",
         "dtype": cfg.target.dtype,

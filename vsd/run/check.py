@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsd.types import Sample
 
 READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact"})
-READ_WITH_A_DRAFT = frozenset({"positions", "draft_words", "share_vision"})
+READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
 
 
 def check_dials(cfg: DictConfig) -> None:
@@ -83,8 +83,8 @@ def check_models(
     _check_context(cfg, target)
     models.check_layers(target, needs)
     if uses_draft:
-        if cfg.draft_words:
-            models.read_words(cfg.draft_words)
+        if cfg.draft_vocab:
+            models.read_draft_vocab(cfg.draft_vocab)
         draft = models.inspect(cfg.draft.path, max_pixels=cfg.draft.max_pixels, field="draft")
         models.check_pair(target, draft)
         _check_placement(cfg, "draft")
@@ -119,8 +119,8 @@ def shared_gpus(cfg: DictConfig) -> list[str]:
 
     names = ("path", "device", "device_map")
     options = [OmegaConf.to_container(cfg[role], resolve=True) for role in ("target", "draft")]
-    places = [models.Checkpoint(**{name: each[name] for name in names}).places for each in options]  # type: ignore
-    shared = sorted(place for place in places[0] & places[1] if place.startswith("cuda"))
+    devices = [models.Checkpoint(**{name: option[name] for name in names}).device_names for option in options]  # type: ignore
+    shared = sorted(name for name in devices[0] & devices[1] if name.startswith("cuda"))
     if not shared:
         return []
     return [
@@ -153,7 +153,9 @@ def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool, use
 def _interpolated(cfg: DictConfig, idle: set[str]) -> frozenset[str]:
     """The top-level keys that the chosen options refer to, those of `idle` groups left out."""
     options = [value for key, value in cfg.items_ex(resolve=False) if isinstance(value, DictConfig) and key not in idle]
-    return frozenset(re.findall(r"\$\{(\w+)", str([OmegaConf.to_container(each, resolve=False) for each in options])))
+    return frozenset(
+        re.findall(r"\$\{(\w+)", str([OmegaConf.to_container(option, resolve=False) for option in options]))
+    )
 
 
 def _interpolates(option: DictConfig, dial: str) -> bool:
@@ -182,7 +184,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("temperature", "a number, at least 0", lambda value: is_number(value) and value >= 0),
     ("top_p", "a number in (0, 1]", lambda value: is_number(value) and 0 < value <= 1),
     ("top_k", "a whole number, at least 0", _at_least(0)),
-    ("draft_words", "null or a file of token ids", lambda value: value is None or isinstance(value, str)),
+    ("draft_vocab", "null or a file of token ids", lambda value: value is None or isinstance(value, str)),
     ("exact", "true or false", lambda value: isinstance(value, bool)),
     ("share_vision", "true or false", lambda value: isinstance(value, bool)),
     ("positions", "original or compact", lambda value: value in ("original", "compact")),

@@ -39,7 +39,7 @@ def check_memory(
     for role, config in configs.items():
         option, folder = cfg[role], folders[role]
         where = {name: option[name] for name in ("device", "device_map", "tp_plan")}
-        place = Checkpoint(path=option.path, field=role, **where)
+        checkpoint = Checkpoint(path=option.path, field=role, **where)
         by_hand = isinstance(option.device_map, Mapping)
         text = _text_tokens(processors[role], samples)
         rows = ceil((1.0 if role == "target" else kept) * visual[role]) + text + cfg.max_new_tokens
@@ -48,7 +48,7 @@ def check_memory(
             folder,
             role=role,
             dtype=check_dtype(option.dtype, field=f"{role}.dtype"),
-            devices=place.places,
+            devices=checkpoint.device_names,
             rows=min(rows, config.text_config.max_position_embeddings),
             device_map={module: full_name(there) for module, there in option.device_map.items()} if by_hand else None,
             ranks=distributed.count() if option.tp_plan else 1,

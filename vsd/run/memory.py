@@ -54,9 +54,9 @@ def peak_mb(devices: Iterable[torch.device]) -> float:
     if gpus:
         return sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus) / 2**20
     with contextlib.suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"))
-        if found:
-            return int(found[1]) / 2**10
+        match = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"))
+        if match:
+            return int(match[1]) / 2**10
     import resource  # does not exist on Windows
 
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux

@@ -63,7 +63,7 @@ class DecodeTask(LightningModule):
             "video_stamp": batch.stamp,
             "warnings": batch.warnings,
         }
-        if distributed.decided(lambda: batch.video is None) != (batch.video is None):
+        if distributed.from_rank0(lambda: batch.video is None) != (batch.video is None):
             raise RuntimeError(f"{batch.sample.video}: rank 0 and rank {distributed.rank()} must see the same video")
         if batch.video is None:
             return self._finish(Record(**known, failure=batch.failure))
@@ -103,7 +103,7 @@ class DecodeTask(LightningModule):
         return trace, baseline or self._baseline(sample, video, seed)
 
     def _texts(self, trace: Trace, baseline: Trace | None) -> dict[str, Any]:
-        with of_sample("text of the answer"):
+        with of_sample("text of the generation"):
             return {
                 "text": self.engine.text(trace),
                 "pieces": self.engine.pieces(trace),
@@ -113,27 +113,27 @@ class DecodeTask(LightningModule):
     def _scores(self, sample: Sample, text: str, baseline_text: str | None) -> dict[str, Any]:
         """What rank 0's scorer says: no other's is asked, which may not say the same."""
         texts = {"scores": text} | ({} if baseline_text is None else {"baseline_scores": baseline_text})
-        return distributed.decided(lambda: {name: scored(self.scorer, sample, each) for name, each in texts.items()})
+        return distributed.from_rank0(lambda: {name: scored(self.scorer, sample, said) for name, said in texts.items()})
 
     def _audit(self, video: Video, record: Record) -> Audit | None:
-        """Why the answer is not the target's own, if the rule promises that it is."""
+        """Why the generation is not the target's own, if the rule promises that it is."""
         rule = self.engine.verifier
         if record.trace is None or record.baseline is None or not (rule.lossless and rule.deterministic):
             return None
-        answers = record.trace.tokens, record.baseline.tokens
+        generations = record.trace.tokens, record.baseline.tokens
         try:
-            return self.engine.audit(video, record.sample.question, *answers)
+            return self.engine.audit(video, record.sample.question, *generations)
         except torch.OutOfMemoryError as error:
             if distributed.count() > 1:
                 raise
             memory.release(error)
-            return first_difference(*answers)
+            return first_difference(*generations)
 
     def _baseline(self, sample: Sample, video: Video, seed: int) -> Trace | None:
         if self.baseline is None:
             return None
         cache = self.cache
-        trace = distributed.decided(lambda: cache.get(sample)) if cache else None
+        trace = distributed.from_rank0(lambda: cache.get(sample)) if cache else None
         if trace is None:
             trace = without_rounds(self._run(self.baseline, sample, video, seed))
             if self.cache and distributed.rank() == 0:

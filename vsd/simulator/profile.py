@@ -63,11 +63,11 @@ class Profile(Times):
         done = [record for record in records if record.trace is not None]
         traces = [record.trace for record in done if record.trace is not None]
         baselines = [record.baseline for record in done if record.baseline is not None]
-        rounds = [each for trace in traces for each in trace.rounds if each.proposed]
-        require("profile", "of a run that drafted", f"{len(traces)} answers without a draft", bool(rounds))
-        in_turn = not any(each.ahead for each in rounds)
+        rounds = [round_ for trace in traces for round_ in trace.rounds if round_.proposed]
+        require("profile", "of a run that drafted", f"{len(traces)} generations without a draft", bool(rounds))
+        in_turn = not any(round_.ahead for round_ in rounds)
         require("profile", "of a sequential run", "one that worked at once", in_turn)
-        require("profile", "of a run of chains", "trees", all(each.nodes == each.drafted for each in rounds))
+        require("profile", "of a run of chains", "trees", all(round_.nodes == round_.drafted for round_ in rounds))
         window_s, token_s = _windows(rounds)
         return cls(
             verify=_verify(rounds, _overhead(traces), baselines),
@@ -81,8 +81,8 @@ class Profile(Times):
             latency_s=latency_s,
             message_s=message_s,
             spread=(
-                _spread([[each.verify_s for each in trace.rounds] for trace in traces]),
-                _spread([[each.draft_s / each.proposed for each in trace.rounds if each.proposed] for trace in traces]),
+                _spread([[one.verify_s for one in trace.rounds] for trace in traces]),
+                _spread([[one.draft_s / one.proposed for one in trace.rounds if one.proposed] for trace in traces]),
             ),
         )
 
@@ -127,10 +127,10 @@ class Profile(Times):
 def _verify(rounds: Sequence[Round], overhead_s: float, baselines: Sequence[Trace]) -> tuple[tuple[int, float], ...]:
     """Seconds of a target pass by its number of tokens."""
     seen: dict[int, list[float]] = defaultdict(list)
-    for each in rounds:
-        seen[each.nodes + 1].append(each.verify_s)
-    often = {nodes: found for nodes, found in seen.items() if len(found) >= FEW} or seen
-    points = {nodes: fmean(found) + overhead_s for nodes, found in often.items()}
+    for round_ in rounds:
+        seen[round_.nodes + 1].append(round_.verify_s)
+    often = {nodes: durations for nodes, durations in seen.items() if len(durations) >= FEW} or seen
+    points = {nodes: fmean(durations) + overhead_s for nodes, durations in often.items()}
     steps = sum(trace.target_forwards for trace in baselines)
     if steps:
         points[1] = sum(trace.seconds["decode"] for trace in baselines) / steps
@@ -140,21 +140,21 @@ def _verify(rounds: Sequence[Round], overhead_s: float, baselines: Sequence[Trac
 def _windows(rounds: Sequence[Round]) -> tuple[float, float]:
     """Seconds of a window, and of each token in it: a straight line through the means of its lengths."""
     seen: dict[int, list[float]] = defaultdict(list)
-    for each in rounds:
-        seen[each.proposed].append(each.draft_s)
-    often = {tokens: found for tokens, found in seen.items() if len(found) >= MANY}
+    for round_ in rounds:
+        seen[round_.proposed].append(round_.draft_s)
+    often = {tokens: durations for tokens, durations in seen.items() if len(durations) >= MANY}
     if len(often) > 1:
-        weights = [len(found) ** 0.5 for found in often.values()]
-        slope, start = np.polyfit(list(often), [fmean(found) for found in often.values()], 1, w=weights)
+        weights = [len(durations) ** 0.5 for durations in often.values()]
+        slope, start = np.polyfit(list(often), [fmean(durations) for durations in often.values()], 1, w=weights)
         if slope > 0 and start > 0:
             return float(start), float(slope)
-    return 0.0, sum(each.draft_s for each in rounds) / sum(each.proposed for each in rounds)
+    return 0.0, sum(round_.draft_s for round_ in rounds) / sum(round_.proposed for round_ in rounds)
 
 
-def _spread(found: Sequence[Sequence[float]]) -> float:
-    """Sigma of the times of an answer's steps around their median: half of what lies between the 16th and the 84th
+def _spread(durations: Sequence[Sequence[float]]) -> float:
+    """Sigma of the times of a generation's steps around their median: half of what lies between the 16th and the 84th
     percentile of the logarithms, so that a single hiccup does not count."""
-    around = [np.log(np.array(times) / np.median(times)) for times in found if len(times) > 1 and min(times) > 0]
+    around = [np.log(np.array(times) / np.median(times)) for times in durations if len(times) > 1 and min(times) > 0]
     if not around:
         return 0.0
     low, high = np.quantile(np.concatenate(around), (0.16, 0.84))
@@ -164,8 +164,8 @@ def _spread(found: Sequence[Sequence[float]]) -> float:
 def _overhead(traces: Sequence[Trace]) -> float:
     """Seconds of the decoding that belong to neither pass, per round."""
     decode = sum(trace.seconds["decode"] for trace in traces)
-    rounds = [each for trace in traces for each in trace.rounds]
-    return max(0.0, decode - sum(each.draft_s + each.verify_s for each in rounds)) / len(rounds)
+    rounds = [round_ for trace in traces for round_ in trace.rounds]
+    return max(0.0, decode - sum(round_.draft_s + round_.verify_s for round_ in rounds)) / len(rounds)
 
 
 def _each(traces: Sequence[Trace], span: str, tokens: Any) -> float:

@@ -89,7 +89,7 @@ class Roofline(Times):
     latency_s: float = 100e-6
 
     def crowded(self, context: int) -> Iterator[str]:
-        """What does not fit, with prompts and answers of so many tokens."""
+        """What does not fit, with prompts and generations of so many tokens."""
         for role, machine, shape in (
             ("target", self.target_on, self.target),
             ("draft", self.draft_on, self.draft),
@@ -102,8 +102,8 @@ class Roofline(Times):
     def devices(self) -> tuple[int, int]:  # type: ignore[override]
         return self.target_on.count, self.draft_on.count
 
-    def places(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
-        return super().places(apart=apart or self.target_on.device != self.draft_on.device)
+    def device_names(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
+        return super().device_names(apart=apart or self.target_on.device != self.draft_on.device)
 
     def verify_s(self, nodes: int, context: int) -> float:
         return self.target_on.pass_s(self.target, nodes, context)

@@ -32,7 +32,7 @@ class Times(ABC):
         """Both of a message's costs, by name."""
         return {"latency_s": self.latency_s, "message_s": self.message_s}
 
-    def places(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
+    def device_names(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
         """Names for the target's devices and the draft's: others if they work `apart`, else shared ones."""
         theirs, ours = self.devices
         first = theirs if apart else 0

@@ -156,7 +156,7 @@ class ChildProcess:
             if self._watchdog.disarm():
                 self.kill()
                 raise ChildTimeout(timeout_s) from None
-            raise ChildDied(self._last_words()) from None
+            raise ChildDied(self._exit_code()) from None
         except BaseException:
             self.kill()
             raise
@@ -164,7 +164,7 @@ class ChildProcess:
             self.kill()
             raise ChildTimeout(timeout_s)
 
-    def _last_words(self) -> int | None:
+    def _exit_code(self) -> int | None:
         """The exit code of a process that has let go of the pipe."""
         process = self._process
         if process is None:

@@ -1,7 +1,7 @@
 """The processes that share a tensor-parallel model: torchrun starts them, and each runs the whole program on its share.
 
 They stay together because all of them compute the same logits. What could come out differently all the same, by the
-clock or by the order of a sum on a GPU, is decided by rank 0 and told to the others. Rank 0 alone writes and speaks.
+clock or by the order of a sum on a GPU, is what rank 0 says, broadcast to the others. Rank 0 alone writes and speaks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
 _LONG = timedelta(hours=2)  # to load the weights of a large model
-_talk: Any = None  # the process group that decisions travel in, on the CPU
+_talk: Any = None  # the process group of what rank 0 broadcasts, on the CPU
 
 
 def count() -> int:
@@ -64,7 +64,7 @@ def join() -> None:
     _talk = dist.new_group(backend="gloo", timeout=_LONG)
 
 
-def decided(call: Callable[[], _T]) -> _T:
+def from_rank0(call: Callable[[], _T]) -> _T:
     """What rank 0's call returns or raises, on every rank; a tensor comes back on the CPU. The others do not call.
 
     Without torchrun just the call.
@@ -75,18 +75,18 @@ def decided(call: Callable[[], _T]) -> _T:
     from torch import distributed as dist
 
     join()
-    answer: list[Any] = [None, None]
+    result: list[Any] = [None, None]
     if rank() == 0:
         try:
-            answer[0] = call()
+            result[0] = call()
         except Exception as error:
-            answer[1] = error
-    if isinstance(answer[0], torch.Tensor):
-        answer[0] = answer[0].cpu()
-    dist.broadcast_object_list(answer, src=0, group=_talk, device=torch.device("cpu"))
-    if answer[1] is not None:
-        raise answer[1]
-    return answer[0]
+            result[1] = error
+    if isinstance(result[0], torch.Tensor):
+        result[0] = result[0].cpu()
+    dist.broadcast_object_list(result, src=0, group=_talk, device=torch.device("cpu"))
+    if result[1] is not None:
+        raise result[1]
+    return result[0]
 
 
 def together(call: Callable[[], _T]) -> _T:
@@ -108,9 +108,9 @@ def together(call: Callable[[], _T]) -> _T:
     failures: list[str | None] = [None] * count()
     join()
     dist.all_gather_object(failures, failure, group=_talk)
-    for each in failures:
-        if each is not None:
-            raise SampleError(each)
+    for message in failures:
+        if message is not None:
+            raise SampleError(message)
     return cast(_T, result)
 
 

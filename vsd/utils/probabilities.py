@@ -1,4 +1,4 @@
-"""From logits to the law that a token is drawn from: temperature, top-k and top-p by transformers' own warpers."""
+"""From logits to the probabilities that a token is drawn with: temperature, top-k, top-p by transformers' warpers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vsd.utils.validation import is_number, require, require_number, require_who
 
 
 @dataclass(frozen=True, kw_only=True)
-class Law:
-    """Mixed into drafters and verifiers that draw tokens: their fields, and `law`.
+class SamplingParams:
+    """Mixed into drafters and verifiers that draw tokens: their fields, and `probs`.
 
-    `temperature` 0 is the argmax, and a very small one comes to the same; `top_k` 0 and `top_p` 1 leave every word in.
+    `temperature` 0 is the argmax, and a very small one comes to the same; `top_k` 0 and `top_p` 1 leave every token in.
     The warpers are applied in the order in which transformers' `generate` applies them. Raises ValueError from the
     constructor for a value out of range.
     """
@@ -30,11 +30,11 @@ class Law:
         require("top_p", "in (0, 1]", self.top_p, is_number(self.top_p) and 0 < self.top_p <= 1)
         require_whole("top_k", self.top_k, least=0)
 
-    def law(self, logits_MW: Tensor) -> Tensor:
+    def probs(self, logits_MW: Tensor) -> Tensor:
         """probs_MW, in at least float32; one-hot at the argmax for temperature 0, and for one too small for the dtype.
 
-        The largest logit is taken off first, which leaves the law as it is: so a small temperature can only make the
-        others -inf, and the law becomes that of the likeliest tokens, never NaN.
+        The largest logit is taken off first, which leaves the probabilities as they are: so a small temperature can
+        only make the others -inf, and the likeliest tokens share everything, never NaN.
         """
         wide_MW = logits_MW if logits_MW.dtype == torch.float64 else logits_MW.float()
         if self.temperature < torch.finfo(wide_MW.dtype).tiny:

@@ -1,4 +1,4 @@
-"""The one source of randomness of drafters and verifiers: a yes or no, and one of several words.
+"""The one source of randomness of drafters and verifiers: a yes or no, and one of several tokens.
 
 Both are asked for through this interface, so that a test can walk through every outcome and add up their weights
 instead of drawing samples.
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 
-class Chance(Protocol):
-    """Draws what a rule leaves to chance."""
+class RandomSource(Protocol):
+    """Draws what a rule leaves open."""
 
     def happens(self, probability: float) -> bool:
         """True with `probability`; what lies outside [0, 1] counts as never or always."""
@@ -22,8 +22,8 @@ class Chance(Protocol):
         """An index, each with a probability in proportion to its weight; never one of weight 0."""
 
 
-class Seeded:
-    """Chance from a seed. The draws do not depend on the device that the weights lie on.
+class SeededRandom:
+    """Draws from a seed. They do not depend on the device that the weights lie on.
 
     Streams of one seed are independent: the two sides of a run draw from one each, so that neither depends on when the
     other one draws.

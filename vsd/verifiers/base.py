@@ -6,17 +6,17 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from vsd.types import Draft, Output, Verdict, VerifierContext
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 
 
 class Verifier(ABC):
     """An acceptance rule. Subclasses are frozen dataclasses: their fields are their config, and they remember nothing.
-    What a rule wants to know of the answer so far stands in the context."""
+    What a rule wants to know of the generation so far stands in the context."""
 
     lossless: ClassVar[bool]
-    """Whether the answer follows the target's own law (at temperature 0: is token-identical to it)."""
+    """Whether the generation follows the target's own distribution (at temperature 0: is token-identical to it)."""
     synthetic: ClassVar[bool] = False
-    """Whether acceptance is made up: such a run measures time, and its answers mean nothing."""
+    """Whether acceptance is made up: such a run measures time, and its generations mean nothing."""
 
     @property
     def needs(self) -> frozenset[str]:
@@ -26,11 +26,11 @@ class Verifier(ABC):
 
     @property
     def deterministic(self) -> bool:
-        """Whether the target alone gives the same tokens every time, so that answers can be compared with them."""
+        """Whether the target alone gives the same tokens every time, so that generations can be compared with them."""
         return True
 
     def alone(self) -> Verifier:
-        """The rule under which the target decodes alone: what this rule's answers are compared with."""
+        """The rule under which the target decodes alone: what this rule's generations are compared with."""
         from vsd.verifiers.greedy import Greedy
 
         return Greedy()
@@ -41,7 +41,7 @@ class Verifier(ABC):
         return ""
 
     @abstractmethod
-    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         """Judge a draft of N nodes by the target's output over M = N + 1 nodes: the last committed token, then them.
 
         Row 0 of `output.logits_MW` follows the last committed token, row i + 1 follows node i. A draft of no nodes is

@@ -9,7 +9,7 @@ import torch
 
 from vsd.models.tree import depths
 from vsd.types import Draft, Output, Verdict, VerifierContext
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 from vsd.utils.validation import require, require_whole
 from vsd.verifiers.base import Verifier
 
@@ -18,9 +18,9 @@ from vsd.verifiers.base import Verifier
 class ExactPrefix(Verifier):
     """The first `length` tokens are the target's own, then another rule decides.
 
-    Relaxed rules weaken safety alignment most in the first tokens of an answer. The border may lie within a draft: up
-    to it the tokens are judged by the exact rule, and if all of them stand, those behind it are a draft of its own for
-    the rule `inner`. So it holds under every schedule and every gamma.
+    Relaxed rules weaken safety alignment most in the first tokens of a generation. The border may lie within a draft:
+    up to it the tokens are judged by the exact rule, and if all of them stand, those behind it are a draft of its own
+    for the rule `inner`. So it holds under every schedule and every gamma.
     """
 
     inner: Verifier
@@ -52,21 +52,21 @@ class ExactPrefix(Verifier):
     def idle(self, depth: int) -> str:
         return self.inner.idle(depth)
 
-    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         exact, left = self.inner.alone(), self.length - len(context.tokens)
         if left <= 0 or exact == self.inner:
-            return self.inner.verify(draft, output, context, chance)
+            return self.inner.verify(draft, output, context, random)
         parents = draft.parents_N.tolist()
         levels = depths(parents)
         inside = [node for node in range(len(parents)) if levels[node] < left]
-        first = _below(exact, -1, inside, draft, output, context, chance)
+        first = _below(exact, -1, inside, draft, output, context, random)
         if len(first.path) < left or first.bonus is None:
             return first
         top = first.path[-1]
         outside = [node for node in range(top + 1, len(parents)) if _leads_to(parents, node, top)]
         committed = [*context.tokens, *draft.tokens_N[list(first.path)].tolist()]
         later = replace(context, tokens=committed, left=context.left - left)
-        second = _below(self.inner, top, outside, draft, output, later, chance)
+        second = _below(self.inner, top, outside, draft, output, later, random)
         strict = (False,) * left
         return Verdict(
             path=first.path + second.path,
@@ -83,7 +83,7 @@ def _below(
     draft: Draft,
     output: Output,
     context: VerifierContext,
-    chance: Chance,
+    random: RandomSource,
 ) -> Verdict:
     """What a rule says of these nodes alone, which hang below `root` (-1: the last committed token), as nodes of the
     whole draft."""
@@ -100,7 +100,7 @@ def _below(
         logits_MW=output.logits_MW[rows],
         relevance_M=None if output.relevance_M is None else output.relevance_M[rows],
     )
-    verdict = rule.verify(part, seen, replace(context, last_read=len(rows) > len(nodes)), chance)
+    verdict = rule.verify(part, seen, replace(context, last_read=len(rows) > len(nodes)), random)
     return replace(verdict, path=tuple(nodes[node] for node in verdict.path))
 
 

@@ -25,8 +25,8 @@ def entropies(probs_nW: Tensor, top: int, *, normalised: bool) -> list[float]:
     if normalised:
         probs_nW = probs_nW / probs_nW.sum(-1, keepdim=True)
     most = math.log(probs_nW.shape[-1]) if normalised else 1.0
-    found: list[float] = (-probs_nW.xlogy(probs_nW).sum(-1) / (most or 1.0)).tolist()
-    return found
+    values: list[float] = (-probs_nW.xlogy(probs_nW).sum(-1) / (most or 1.0)).tolist()
+    return values
 
 
 def gated(same: Sequence[bool], unsure: Sequence[bool], window: int, end: str) -> tuple[bool, ...]:
@@ -55,12 +55,12 @@ class FLy(Relaxed):
 
     Variants are fields. `end=fits`: a mismatch is strict only if its window does not fit into the draft, one place less
     than in the authors' code; `end=open`: the window need not fit. `window=7 end=fits`: six places behind the mismatch,
-    as vLLM's port counts. `window=0`: the entropy gate alone. `top=0 normalised=true`: the entropy of all words,
+    as vLLM's port counts. `window=0`: the entropy gate alone. `top=0 normalised=true`: the entropy of all tokens,
     divided by its maximum, as arXiv 2604.05650 describes it.
 
     Differs from the paper in: of a tree, every path from the root to a leaf is judged like a chain, gate included (the
     authors' code for trees leaves the gate out and counts the strict places from the end of the longest path); the
-    target's law is taken at temperature 1.
+    target's distribution is taken at temperature 1.
     """
 
     entropy: float = 0.3

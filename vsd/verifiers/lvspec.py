@@ -25,8 +25,8 @@ def loose_by_rank(relevance: Sequence[float], looseness: float) -> tuple[bool, .
 
 
 def loose_by_quantile(relevance: Sequence[float], seen: Sequence[float], looseness: float) -> tuple[bool, ...]:
-    """The places below the `looseness` quantile of the relevances of this answer: of its tokens so far (`seen`) and of
-    these places."""
+    """The places below the `looseness` quantile of the relevances of this generation: of its tokens so far (`seen`) and
+    of these places."""
     known = sorted([*seen, *relevance])
     return tuple(bisect.bisect_right(known, value) <= looseness * len(known) for value in relevance)
 
@@ -47,10 +47,10 @@ class LVSpec(Relaxed):
 
     LVSpec, arXiv 2604.05650. Relevance is `vsd.relevance`'s. `looseness` is the paper's lambda: the share of a draft's
     places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile of the
-    relevances of the answer so far, these places included (`quantile`), or below the value `below` (`absolute`). With
-    `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the other
-    sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says; it has no part in
-    `threshold=absolute`.
+    relevances of the generation so far, these places included (`quantile`), or below the value `below` (`absolute`).
+    With `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the
+    other sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says; it has no part
+    in `threshold=absolute`.
 
     Differs from the paper in: not published, therefore fields: the form of the threshold, the tolerance's window (3),
     its side (both) and its direction (either); the relevance of a place is that of the state which predicts it; the
@@ -89,7 +89,7 @@ class LVSpec(Relaxed):
             return tuple(value < self.below for value in line.relevance)
         if self.threshold == "rank":
             return loose_by_rank(line.relevance, self.looseness)
-        seen = [value for each in line.context.rounds for value in each.relevance]
+        seen = [value for round_ in line.context.rounds for value in round_.relevance]
         return loose_by_quantile(line.relevance, seen, self.looseness)
 
     def _shifted(self, line: Line, place: int) -> bool:

@@ -30,8 +30,8 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
     try:
         # One thread: several make the frames of some damaged files depend on timing.
         reader = decord.VideoReader(str(table.file.absolute()), ctx=decord.cpu(0), num_threads=1)
-        seconds_N = np.asarray(reader.get_frame_timestamp(range(len(reader))))[:, 0]
-        if len(reader) != len(table) or np.abs(seconds_N - table.seconds_N).max() > _TOLERANCE_S:
+        timestamps_N = np.asarray(reader.get_frame_timestamp(range(len(reader))))[:, 0]
+        if len(reader) != len(table) or np.abs(timestamps_N - table.timestamps_N).max() > _TOLERANCE_S:
             raise WrongFrames(f"decord finds {len(reader)} frames of {len(table)}, or other times of them")
         for index in indices:
             yield reader.get_batch([index]).asnumpy()[0]

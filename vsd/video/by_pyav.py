@@ -28,10 +28,10 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
     file does not show one of them.
     """
     with opened(table.file) as (container, stream):
-        found = _numbered(container, stream, set(indices), alive)
+        frames = _numbered(container, stream, set(indices), alive)
         if table.pts_N is not None:
-            found = _timed(container, stream, table, table.pts_N[list(indices)].tolist(), alive)
-        yield from map(_Rgb(table), found)
+            frames = _timed(container, stream, table, table.pts_N[list(indices)].tolist(), alive)
+        yield from map(_Rgb(table), frames)
 
 
 class _Rgb:

@@ -32,7 +32,7 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
             raise WrongFrames(f"torchcodec finds {len(decoder)} frames of {len(table)}")
         for index in indices:
             frame = decoder.get_frame_at(index)
-            if abs(frame.pts_seconds - table.seconds_N[index]) > _TOLERANCE_S:
+            if abs(frame.pts_seconds - table.timestamps_N[index]) > _TOLERANCE_S:
                 raise WrongFrames(f"torchcodec shows frame {index} at {frame.pts_seconds:.3f} s")
             yield frame.data.numpy()
             alive()

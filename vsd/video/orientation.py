@@ -43,11 +43,11 @@ def orientation(frame: VideoFrame) -> Orientation:
     A matrix of a turn by another angle than a multiple of 90 degrees counts as the nearest such turn.
     """
 
-    found = frame.side_data.get("DISPLAYMATRIX")
-    if found is None:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return Orientation()
     a, b, _, c, d, *_ = np.frombuffer(
-        cast("bytes", found), dtype=np.int32
+        cast("bytes", matrix), dtype=np.int32
     ).tolist()  # (x, y) is shown at (ax + cy, bx + dy)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(rows=d < 0, columns=a < 0)

@@ -26,10 +26,10 @@ Scaling = Callable[[int, int, int], Callable[[np.ndarray], np.ndarray] | None]
 
 
 class Shown(NamedTuple):
-    """What follows: so many of a file's `total` frames as there are `seconds`, of which size."""
+    """What follows: so many of a file's `total` frames as there are `timestamps`, of which size."""
 
     total: int
-    seconds: np.ndarray
+    timestamps: np.ndarray
     height: int
     width: int
     warning: str = ""
@@ -86,20 +86,20 @@ def collect(path: str | Path, events: Iterable[Shown | np.ndarray], scaling: Sca
     for event in events:
         if isinstance(event, Shown):
             shown, count = event, 0
-            scale = scaling(len(event.seconds), event.height, event.width) if scaling else None
+            scale = scaling(len(event.timestamps), event.height, event.width) if scaling else None
             continue
         frame = scale(event) if scale else event
         if count == 0:
-            pixels = np.empty((len(shown.seconds), *frame.shape), dtype=np.uint8)
+            pixels = np.empty((len(shown.timestamps), *frame.shape), dtype=np.uint8)
         pixels[count] = frame
         count += 1
     fitted = scale is not None
-    return Video(frames=pixels, seconds=shown.seconds, path=str(path), fitted=fitted, warning=shown.warning)
+    return Video(frames=pixels, timestamps=shown.timestamps, path=str(path), fitted=fitted, warning=shown.warning)
 
 
 def _events(table: Timetable, frames: int, reader: str, alive: Alive) -> Iterator[Shown | np.ndarray]:
     indices: Sequence[int] = sample_indices(len(table), frames).tolist()
-    yield Shown(len(table), table.seconds_N[indices].round(4), table.height, table.width, table.warning)
+    yield Shown(len(table), table.timestamps_N[indices].round(4), table.height, table.width, table.warning)
     for frame in READERS[reader](table, indices, alive) if indices else ():
         if frame.shape != (table.height, table.width, 3):
             raise WrongFrames(f"{reader} shows frames of {frame.shape}, not {(table.height, table.width, 3)}")

@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{lines[-1].status:8} {name:14} {lines[-1].said}  ({lines[-1].seconds:.1f} s)", flush=True)
     failed = [line.name for line in lines if line.status == FAILED]
     if options.json is not None:
-        found = {"provenance": provenance(), "device": str(device), "checks": [asdict(line) for line in lines]}
-        options.json.write_text(json.dumps(found, indent=2, default=str) + "\n", encoding="utf-8")
+        report = {"provenance": provenance(), "device": str(device), "checks": [asdict(line) for line in lines]}
+        options.json.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
         print(f"written to {options.json}")
     print(f"{len(failed)} failed: {', '.join(failed)}" if failed else "all that could be checked holds")
     return 1 if failed else 0

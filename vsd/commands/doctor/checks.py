@@ -50,18 +50,18 @@ class Machine:
     def seconds(self, work: Callable[[], Any], times: int = 10) -> float:
         """Of one call, the best of three rounds of `times`, after one that does not count."""
         work()
-        found = []
+        measured_s = []
         for _ in range(3):
             self.wait()
             start = time.perf_counter()
             for _ in range(times):
                 work()
             self.wait()
-            found.append((time.perf_counter() - start) / times)
-        return min(found)
+            measured_s.append((time.perf_counter() - start) / times)
+        return min(measured_s)
 
     def pair(self, family: str, dtype: str) -> tuple[VideoLM, VideoLM]:
-        """The bundled target of a family, and a draft of other wording, so that some of its words are refused."""
+        """The bundled target of a family, and a draft of other wording, so that some of its tokens are refused."""
         return self.checkpoint(family, "target", dtype).load(), self.draft(family, dtype).load()
 
     def draft(self, family: str, dtype: str) -> Checkpoint:

@@ -33,9 +33,9 @@ PROFILED = 20  # rounds
 
 @dataclass
 class Tally:
-    """Answers compared with the target's own."""
+    """Generations compared with the target's own."""
 
-    answers: int = 0
+    generations: int = 0
     rounds: int = 0
     rejections: int = 0
     near: int = 0
@@ -43,23 +43,25 @@ class Tally:
 
     def add(self, engine: Engine, machine: Machine, name: str) -> None:
         """Decode once with and once without the draft."""
-        self.answers += 1
+        self.generations += 1
         video, question = machine.video(), machine.question
         trace = engine.run(video, question)
         self.rounds += len(trace.rounds)
-        self.rejections += sum(each.rejected for each in trace.rounds)
+        self.rejections += sum(round_.rejected for round_ in trace.rounds)
         ours, alone = trace.tokens, engine.baseline().run(video, question).tokens
         if ours != alone:
-            found = engine.audit(video, question, ours, alone)
-            self.near += found.explained
-            self.unexplained += [] if found.explained else [f"{name} at token {found.place} (gap {found.gap})"]
+            audit = engine.audit(video, question, ours, alone)
+            self.near += audit.explained
+            self.unexplained += [] if audit.explained else [f"{name} at token {audit.place} (gap {audit.gap})"]
 
     def finding(self, what: str) -> Finding:
         """What was found. Raises RuntimeError if a difference has no explanation."""
         worst = f"; first: {self.unexplained[0]}" if self.unexplained else ""
-        require(self.rounds > self.answers, f"a decode of several rounds says something, got {vars(self)}")
-        require(not self.unexplained, f"{len(self.unexplained)} of {self.answers} answers differ unexplained{worst}")
-        said = f"{what}: {self.answers} answers like the target's own"
+        require(self.rounds > self.generations, f"a decode of several rounds says something, got {vars(self)}")
+        require(
+            not self.unexplained, f"{len(self.unexplained)} of {self.generations} generations differ unexplained{worst}"
+        )
+        said = f"{what}: {self.generations} generations like the target's own"
         return Finding(said=f"{said}, {self.near} but for a near-tie" if self.near else said, data=vars(self))
 
 
@@ -97,12 +99,12 @@ def schedules(machine: Machine) -> Finding:
             ) as engine:
                 tally.add(engine, machine, f"{family} {name} {executor}")
     require(tally.rejections > 0, "some draft must be refused, or rolling back was not tried, got none")
-    require(not tally.near, f"float32: no answer may differ, got {tally.near} near-ties in {tally.answers}")
+    require(not tally.near, f"float32: no generation may differ, got {tally.near} near-ties in {tally.generations}")
     return tally.finding(f"float32, sequential and {len(wanted)} parallel settings")
 
 
 def out_of_memory(machine: Machine) -> Finding:
-    """A draft that runs out of memory, inline and on a thread: nothing is left, and the next sample is answered."""
+    """A draft that runs out of memory, inline and on a thread: nothing is left, and the next sample is decoded."""
     target, draft = machine.pair(FAMILIES[0], "float32")
     left = list[int]()
     for executor in ("inline", "thread"):
@@ -116,11 +118,11 @@ def out_of_memory(machine: Machine) -> Finding:
             left.append(_allocated(machine) - before)
             require(left[-1] <= 2**20, f"{executor}: at most 1 MiB may be left behind, got {left[-1] / 2**20:.1f} MiB")
             again = engine.run(machine.video(), machine.question).tokens
-            require(again == expected, f"{executor}: the next sample must be answered alike, got {again}")
+            require(again == expected, f"{executor}: the next sample must be decoded alike, got {again}")
     said = (
         f"{max(left) / 2**20:.1f} MiB left behind" if machine.cuda else "raised by hand, as a CPU gives no such error"
     )
-    return Finding(said=f"inline and on a thread the next sample is answered; {said}", data={"left": left})
+    return Finding(said=f"inline and on a thread the next sample is decoded; {said}", data={"left": left})
 
 
 def launches(machine: Machine) -> Finding:
@@ -132,10 +134,10 @@ def launches(machine: Machine) -> Finding:
     target, draft = machine.pair(FAMILIES[0], "bfloat16")
     engine = _engine(target, draft, Chain(), 6 * PROFILED)
     engine.run(machine.video(), machine.question)
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
         trace = engine.run(machine.video(), machine.question)
         machine.wait()
-    kernels = [event for event in found.events() if event.device_type == DeviceType.CUDA]
+    kernels = [event for event in profiled.events() if event.device_type == DeviceType.CUDA]
     busy = sum(event.time_range.elapsed_us() for event in kernels) / 1e6
     rounds, total = max(len(trace.rounds), 1), trace.seconds["total"]
     said = (
@@ -146,8 +148,8 @@ def launches(machine: Machine) -> Finding:
 
 def peak(machine: Machine) -> Finding:
     """The largest memory so far."""
-    found = memory.peak_mb([machine.device])
-    return Finding(said=f"peak memory of all checks: {found:,.0f} MiB", data={"peak_mb": found})
+    peak_mb = memory.peak_mb([machine.device])
+    return Finding(said=f"peak memory of all checks: {peak_mb:,.0f} MiB", data={"peak_mb": peak_mb})
 
 
 def large(machine: Machine) -> Finding:
@@ -163,8 +165,8 @@ def large(machine: Machine) -> Finding:
     engine = Engine(target=target, draft=target, pruner=SpecVLM(ratio=0.5), max_new_tokens=16)
     tally.add(engine, machine, "3B")
     trace = engine.run(machine.video(), machine.question)
-    found = tally.finding(f"{trace.visual} visual tokens, encoded in {trace.seconds['encode']:.2f} s, 3B shape")
-    return Finding(said=found.said, data={**found.data, "seconds": dict(trace.seconds)})
+    finding = tally.finding(f"{trace.visual} visual tokens, encoded in {trace.seconds['encode']:.2f} s, 3B shape")
+    return Finding(said=finding.said, data={**finding.data, "seconds": dict(trace.seconds)})
 
 
 def _engine(target: VideoLM, draft: VideoLM, drafter: Drafter, tokens: int) -> Engine:
@@ -189,7 +191,7 @@ def _run_out(engine: Engine, machine: Machine) -> None:
     except torch.OutOfMemoryError as error:
         memory.release(error)
     else:
-        raise RuntimeError("a draft without memory must end the sample, got an answer")
+        raise RuntimeError("a draft without memory must end the sample, got a generation")
     finally:
         del model.forward
 

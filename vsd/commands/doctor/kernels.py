@@ -26,13 +26,13 @@ def versions(machine: Machine) -> Finding:
     """The libraries, the order in which kernels are tried, and that cuDNN's is off."""
     query = torch.zeros(1, 1, 8, 64, device=machine.device)
     scaled_dot_product_attention(query, query, query)
-    flags, known = sdpa_flags(), {int(each.value): each.name for each in _backends()}
+    flags, known = sdpa_flags(), {int(backend.value): backend.name for backend in _backends()}
     order = [known.get(number, str(number)) for number in torch._C._get_sdp_priority_order()]
     require(not flags["cudnn"], f"cuDNN attention must be off, got {flags}")
-    found = {name: version for name, version in packages().items() if name in ("vsd", "torch", "transformers")}
+    installed = {name: version for name, version in packages().items() if name in ("vsd", "torch", "transformers")}
     name = torch.cuda.get_device_name(machine.device) if machine.cuda else str(machine.device)
     bare = unmasked_chains(torch.empty(0, device=machine.device, dtype=torch.bfloat16))
-    said = f"{name}; {', '.join(f'{key} {value}' for key, value in found.items())}; kernels {' > '.join(order)}"
+    said = f"{name}; {', '.join(f'{key} {value}' for key, value in installed.items())}; kernels {' > '.join(order)}"
     return Finding(
         said=f"{said}; cuDNN off; chains in bfloat16 {'without masks' if bare else 'with masks'}",
         data={"order": order, "flags": flags, "device": name, "unmasked_chains": bare},
@@ -121,7 +121,7 @@ def cudnn(on: bool) -> Iterator[None]:
 
 
 def _backends() -> list[Any]:
-    return [each for each in vars(SDPBackend).values() if isinstance(each, SDPBackend)]
+    return [backend for backend in vars(SDPBackend).values() if isinstance(backend, SDPBackend)]
 
 
 def _kernels(machine: Machine, work: Callable[[], Any]) -> list[str]:
@@ -130,7 +130,7 @@ def _kernels(machine: Machine, work: Callable[[], Any]) -> list[str]:
         return []
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as found:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         work()
         machine.wait()
-    return [event.key for event in found.key_averages()]
+    return [event.key for event in profiled.key_averages()]

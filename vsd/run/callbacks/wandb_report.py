@@ -55,13 +55,13 @@ class WandbReport(Callback):
 def table_row(record: Record) -> list[object]:
     """One row of COLUMNS. Relaxed tokens stand in brackets; `relevance` has a bar under each character of the text."""
     trace, baseline = record.trace, record.baseline
-    found = marks(trace) if trace else []
+    token_marks = marks(trace) if trace else []
     row: list[object] = [
         record.sample.id,
         record.sample.question,
-        marked(record.pieces, found) if any(mark.relaxed for mark in found) else record.text,
+        marked(record.pieces, token_marks) if any(mark.relaxed for mark in token_marks) else record.text,
         record.baseline_text,
-        heat_line(record.pieces, found),
+        heat_line(record.pieces, token_marks),
         trace.tokens == baseline.tokens if trace and baseline else None,
         len(trace.tokens) if trace else None,
         stats.summary([record]).get("accept/draft_length"),

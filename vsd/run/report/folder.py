@@ -62,15 +62,15 @@ class RunFolder:
 
         Of equal ids the last wins, but a failure never hides a finished sample of the same video file.
         """
-        found: dict[str, Record] = {}
+        finished: dict[str, Record] = {}
         for row in self._rows():
             if row.get("config") == self.config:
                 with contextlib.suppress(KeyError, TypeError):  # a record of other fields is a broken line too
                     record = from_dict(row)
-                    past = found.get(row["id"])
+                    past = finished.get(row["id"])
                     if past is None or record.done or not past.done or record.video_stamp not in ("", past.video_stamp):
-                        found[row["id"]] = record
-        return found
+                        finished[row["id"]] = record
+        return finished
 
     def holds_others(self) -> bool:
         """Whether a sample was written here under another config."""

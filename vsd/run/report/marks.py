@@ -12,47 +12,47 @@ BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """Of one token of an answer: does it stand only by a relaxed rule, and how much does it depend on the video (None
-    if that was not computed)."""
+    """Of one token of a generation: does it stand only by a relaxed rule, and how much does it depend on the video
+    (None if that was not computed)."""
 
     relaxed: bool = False
     relevance: float | None = None
 
 
 def marks(trace: Trace) -> list[Mark]:
-    """A mark for each token of the answer; the first comes from the prefill and is the target's own."""
-    found = [Mark()]
-    for each in trace.rounds:
-        for place in range(each.committed):
-            relevance = each.relevance[place] if place < len(each.relevance) else None
-            found.append(Mark(relaxed=place in each.relaxed, relevance=relevance))
-    return found[: len(trace.tokens)]
+    """A mark for each token of the generation; the first comes from the prefill and is the target's own."""
+    token_marks = [Mark()]
+    for round_ in trace.rounds:
+        for place in range(round_.committed):
+            relevance = round_.relevance[place] if place < len(round_.relevance) else None
+            token_marks.append(Mark(relaxed=place in round_.relaxed, relevance=relevance))
+    return token_marks[: len(trace.tokens)]
 
 
-def marked(pieces: Sequence[str], found: Sequence[Mark], opening: str = "⟦", closing: str = "⟧") -> str:
+def marked(pieces: Sequence[str], token_marks: Sequence[Mark], opening: str = "⟦", closing: str = "⟧") -> str:
     """The text with brackets around its relaxed tokens; a leading space stays outside."""
     parts = []
-    for piece, mark in zip(pieces, found, strict=True):
+    for piece, mark in zip(pieces, token_marks, strict=True):
         bare = piece.lstrip(" ")
         space = piece[: len(piece) - len(bare)]
         parts.append(f"{space}{opening}{bare}{closing}" if mark.relaxed else piece)
     return "".join(parts)
 
 
-def heat_line(pieces: Sequence[str], found: Sequence[Mark]) -> str:
+def heat_line(pieces: Sequence[str], token_marks: Sequence[Mark]) -> str:
     """A bar under each character of the text, the higher the more its token depends on the video (see `heats`); empty
     if relevance was not computed."""
-    shares = heats(found)
+    shares = heats(token_marks)
     if not any(share is not None for share in shares):
         return ""
     return "".join(len(piece) * step(share, BARS, " ") for piece, share in zip(pieces, shares, strict=True))
 
 
-def heats(found: Sequence[Mark]) -> list[float | None]:
+def heats(token_marks: Sequence[Mark]) -> list[float | None]:
     """Each token's relevance between that of the least (0) and the most (1) relevant token of this text."""
-    known = [mark.relevance for mark in found if mark.relevance is not None]
+    known = [mark.relevance for mark in token_marks if mark.relevance is not None]
     low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
-    return [None if mark.relevance is None else (mark.relevance - low) / (span or 1.0) for mark in found]
+    return [None if mark.relevance is None else (mark.relevance - low) / (span or 1.0) for mark in token_marks]
 
 
 def step(share: float | None, steps: Sequence[str], unknown: str) -> str:

@@ -22,22 +22,22 @@ def numbers(records: Sequence[Record]) -> dict[str, float]:
     """Statistics and quality as one flat dict of finite numbers. A metric that cannot be told is left out with a
     warning."""
     done = sum(record.done for record in records)
-    found: dict[str, float] = {"samples/done": done, "samples/failed": len(records) - done}
+    values: dict[str, float] = {"samples/done": done, "samples/failed": len(records) - done}
     for name, summary in (("statistics", stats.summary), ("quality", quality.summary)):
         with left_out(name):
-            found |= summary(records)
-    for name in [name for name, value in found.items() if not is_number(value)]:
-        warn_once(f"{name} is left out: must be a finite number, got {found.pop(name)!r}")
-    return found
+            values |= summary(records)
+    for name in [name for name, value in values.items() if not is_number(value)]:
+        warn_once(f"{name} is left out: must be a finite number, got {values.pop(name)!r}")
+    return values
 
 
 def standard_errors(records: Sequence[Record]) -> dict[str, float]:
     """The standard errors of these numbers, as far as they can be told."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for errors in (stats.standard_errors, quality.standard_errors):
         with left_out("a standard error"):
-            found |= errors(records)
-    return found
+            values |= errors(records)
+    return values
 
 
 def is_metric(name: str) -> bool:

@@ -39,25 +39,25 @@ def jobs(folder: Path, *, since: float = 0.0) -> list[Job]:
     """The jobs under a multirun's folder that Hydra started at `since` (seconds of the epoch) or later, by number; a
     longer sweep into the same folder may have left others."""
     overrides = folder.glob("*/.hydra/overrides.yaml")
-    found = [file.parent.parent for file in overrides if file.stat().st_mtime >= since]
-    return [_job(path) for path in sorted(found, key=lambda path: (len(path.name), path.name))]
+    folders = [file.parent.parent for file in overrides if file.stat().st_mtime >= since]
+    return [_job(path) for path in sorted(folders, key=lambda path: (len(path.name), path.name))]
 
 
-def write_csv(found: Sequence[Job], file: Path) -> None:
+def write_csv(sweep_jobs: Sequence[Job], file: Path) -> None:
     """One line per job: number, overrides, error, and every metric any job has."""
-    names = sorted({name for job in found for name in job.metrics})
+    names = sorted({name for job in sweep_jobs for name in job.metrics})
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["job", "overrides", "error", *names])
-        for job in found:
+        for job in sweep_jobs:
             values = [job.metrics.get(name, "") for name in names]
             writer.writerow([job.number, " ".join(job.overrides), job.error, *values])
 
 
-def table(found: Sequence[Job]) -> Table:
+def table(sweep_jobs: Sequence[Job]) -> Table:
     """The table that a multirun ends with. Overrides that all jobs share stand in its title, errors under it."""
-    shared = set.intersection(*(set(job.overrides) for job in found)) if len(found) > 1 else set()
-    errors = "\n".join(f"[red]job {job.number}[/]  {escape(job.error)}" for job in found if job.error)
+    shared = set.intersection(*(set(job.overrides) for job in sweep_jobs)) if len(sweep_jobs) > 1 else set()
+    errors = "\n".join(f"[red]job {job.number}[/]  {escape(job.error)}" for job in sweep_jobs if job.error)
     title = escape(" ".join(["Multirun", *sorted(shared)]))
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     result.caption, result.caption_justify, result.caption_style = errors or None, "left", ""
@@ -65,7 +65,7 @@ def table(found: Sequence[Job]) -> Table:
     result.add_column("set", overflow="fold")  # gives way where the terminal is narrow, the numbers do not
     for _, heading, _ in COLUMNS:
         result.add_column(heading, justify="right", no_wrap=True)
-    for job in found:
+    for job in sweep_jobs:
         own = "\n".join(override for override in job.overrides if override not in shared)
         cells = [style.format(job.metrics[name]) if name in job.metrics else "–" for name, _, style in COLUMNS]
         result.add_row(job.number, escape(own), *cells)

@@ -23,7 +23,7 @@ from vsd.verifiers import Verifier
 ROWS: tuple[tuple[str, str, str], ...] = (
     ("samples/done", "samples decoded", "{:.0f}"),
     ("samples/failed", "samples failed", "{:.0f}"),
-    ("exact/mismatched", "answers that differ", "{:.0f}"),
+    ("exact/mismatched", "generations that differ", "{:.0f}"),
     ("exact/near_tie", "... by a near-tie", "{:.0f}"),
     ("exact/unexplained", "... unexplained", "{:.0f}"),
     ("speed/decode", "speed-up, decoding", "{:.2f}x"),
@@ -74,12 +74,12 @@ def show(
 ) -> None:
     """Print the numbers with their standard errors over the samples, one sample's texts, failures and files.
 
-    `verifier` tells whether it promises the target's own answers, so that others are a fault, and whether acceptance
-    was made up.
+    `verifier` tells whether it promises the target's own generations, so that others are a fault, and whether
+    acceptance was made up.
     """
     faults = _faults(records, metrics) if verifier.lossless and verifier.deterministic else []
     if verifier.synthetic:
-        faults = ["[red]made up[/]  acceptance is synthetic: these are times, the answers mean nothing"]
+        faults = ["[red]made up[/]  acceptance is synthetic: these are times, the generations mean nothing"]
     if any(record.trace is not None and record.trace.simulated for record in records):
         faults = [*faults, "[yellow]simulated[/]  the times are those of parallelism.profile; none was measured"]
     files = f"[dim]files[/]  {_plain(str(folder))}"
@@ -89,23 +89,23 @@ def show(
 
 
 def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[RenderableType]:
-    """Answers that differ although the rule is lossless: those that rounding explains, and the others."""
+    """Generations that differ although the rule is lossless: those that rounding explains, and the others."""
     if not metrics.get("exact/mismatched"):
         return []
     near, unexplained = metrics.get("exact/near_tie"), metrics.get("exact/unexplained")
-    done, lines = f"{metrics['samples/done']:.0f} answers", list[RenderableType]()
+    done, lines = f"{metrics['samples/done']:.0f} generations", list[RenderableType]()
     if near is None or unexplained is None:  # records of an older version
-        why = "In float32 and below a near-tie of two words may do that; with dtype=float64 it is a bug."
+        why = "In float32 and below a near-tie of two tokens may do that; with dtype=float64 it is a bug."
         count = f"{metrics['exact/mismatched']:.0f} of {done}"
         return [f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless. {why}"]
     if near:
-        why = "where they part, both words' logits are equal but for rounding (with dtype=float64 none would be)."
+        why = "where they part, both tokens' logits are equal but for rounding (with dtype=float64 none would be)."
         lines.append(f"[yellow]near-ties[/]  {near:.0f} of {done} differ from the target's own: {why}")
     if unexplained:
-        found = next(r for r in records if r.mismatched and r.audit is not None and not r.audit.explained)
+        first = next(r for r in records if r.mismatched and r.audit is not None and not r.audit.explained)
         count = f"{unexplained:.0f} of {done}"
-        where = f"{_plain(found.sample.id)} at token {found.audit.place}" if found.audit else ""
-        why = f"no near-tie explains it (first: {where}{_width(found)}). This is a bug."
+        where = f"{_plain(first.sample.id)} at token {first.audit.place}" if first.audit else ""
+        why = f"no near-tie explains it (first: {where}{_width(first)}). This is a bug."
         lines.append(
             f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless, and {why}"
         )
@@ -114,10 +114,10 @@ def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[Ren
 
 def _width(record: Record) -> str:
     """How far from a near-tie a difference is, if that is known."""
-    found = record.audit
-    if found is None or found.gap is None:
+    audit = record.audit
+    if audit is None or audit.gap is None:
         return ""
-    return f", the logits {found.gap:.3g} apart where {found.limit * found.step:.3g} would be rounding"
+    return f", the logits {audit.gap:.3g} apart where {audit.limit * audit.step:.3g} would be rounding"
 
 
 def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
@@ -175,14 +175,14 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
 
 def _ours(record: Record) -> Text:
     """This run's text: relaxed tokens in brackets, each in the colour of its visual relevance if that was computed."""
-    found = marks(record.trace) if record.trace else []
-    shares = heats(found)
-    notes = ["in ⟦⟧: relaxed"] if any(mark.relaxed for mark in found) else []
+    token_marks = marks(record.trace) if record.trace else []
+    shares = heats(token_marks)
+    notes = ["in ⟦⟧: relaxed"] if any(mark.relaxed for mark in token_marks) else []
     notes += ["colour: blue, least, to red, most dependent on the video"] if set(shares) != {None} else []
     if not notes:
         return Text(printable(record.text))
     text = Text()
-    for piece, mark, share in zip(record.pieces, found, shares, strict=True):
+    for piece, mark, share in zip(record.pieces, token_marks, shares, strict=True):
         text.append(marked([piece], [mark]), Style(color=step(share, COLOURS, "default")))
     return text.append(f"\n({', '.join(notes)})", "dim")
 

@@ -165,7 +165,7 @@ def _chance(frames: int) -> float:
 
 def _noise(video: Video, seed: int) -> Video:
     pixels = np.random.default_rng(seed).integers(0, 256, video.frames.shape, np.uint8)
-    return Video(frames=pixels, seconds=video.seconds, path=video.path)
+    return Video(frames=pixels, timestamps=video.timestamps, path=video.path)
 
 
 def _pooled(scores: Iterable[dict[str, Score]]) -> Numbers:

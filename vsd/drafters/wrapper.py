@@ -1,4 +1,4 @@
-"""A drafter around another one: it decides how much the other drafts."""
+"""A drafter that wraps another one and says how much the other drafts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsd.utils.validation import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Around(Drafter):
+class DrafterWrapper(Drafter):
     """Needs what the drafter `inner` needs; a subclass writes `propose`."""
 
     inner: Drafter

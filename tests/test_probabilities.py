@@ -1,4 +1,4 @@
-"""The law of tokens at any temperature: a very small one is the limit of the law, never NaN."""
+"""The distribution of tokens at any temperature: a very small one is the limit of the distribution, never NaN."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from transformers import TemperatureLogitsWarper
 
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
-from vsd.utils.probabilities import Law
-from vsd.utils.random_source import Seeded
+from vsd.utils.probabilities import SamplingParams
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy
 from vsd.verifiers.sampling import Sampling
 
@@ -25,16 +25,16 @@ def test_a_temperature_near_zero_is_the_argmax(
     dtype: torch.dtype, temperature: float, settings: dict[str, float]
 ) -> None:
     logits_MW = torch.tensor(LOGITS, dtype=dtype)
-    law_MW = Law(temperature=temperature, **settings).law(logits_MW)  # type: ignore[arg-type]
-    assert law_MW.isfinite().all()
-    assert law_MW.equal(Law().law(logits_MW))
+    probs_MW = SamplingParams(temperature=temperature, **settings).probs(logits_MW)  # type: ignore[arg-type]
+    assert probs_MW.isfinite().all()
+    assert probs_MW.equal(SamplingParams().probs(logits_MW))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_equal_logits_share_the_law_down_to_the_smallest_temperature(dtype: torch.dtype) -> None:
+def test_equal_logits_share_the_probability_down_to_the_smallest_temperature(dtype: torch.dtype) -> None:
     logits_MW = torch.tensor([[2.0, 2.0, 1.0]], dtype=dtype)
-    assert Law(temperature=1e-30).law(logits_MW).tolist() == [[0.5, 0.5, 0.0]]
-    assert Law(temperature=0.0).law(logits_MW).tolist() == [[1.0, 0.0, 0.0]]
+    assert SamplingParams(temperature=1e-30).probs(logits_MW).tolist() == [[0.5, 0.5, 0.0]]
+    assert SamplingParams(temperature=0.0).probs(logits_MW).tolist() == [[1.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -43,7 +43,7 @@ def test_an_ordinary_temperature_is_what_it_was(dtype: torch.dtype, temperature:
     logits_MW = torch.randn(5, 40, generator=torch.Generator().manual_seed(0)).to(dtype)
     wide_MW = logits_MW if dtype == torch.float64 else logits_MW.float()
     theirs_MW = TemperatureLogitsWarper(temperature)(None, wide_MW).softmax(-1)  # type: ignore[arg-type]
-    torch.testing.assert_close(Law(temperature=temperature).law(logits_MW), theirs_MW)
+    torch.testing.assert_close(SamplingParams(temperature=temperature).probs(logits_MW), theirs_MW)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -57,7 +57,7 @@ def test_verification_at_a_small_temperature_is_greedy(dtype: torch.dtype, tempe
         tokens_N[torch.rand(3, generator=rng) < 0.3] = 0
         draft = Draft(tokens_N=tokens_N, parents_N=torch.tensor(chain(3)))
         ours, theirs = (
-            rule.verify(draft, Output(logits_MW=logits_MW), context, Seeded(0))
+            rule.verify(draft, Output(logits_MW=logits_MW), context, SeededRandom(0))
             for rule in (Sampling(temperature=temperature), Greedy())
         )
         assert (ours.path, ours.bonus) == (theirs.path, theirs.bonus)

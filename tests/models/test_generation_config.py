@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 
 from tests.conftest import Pair
 from vsd.models import load
-from vsd.models.generation import beyond_greedy
+from vsd.models.generation_config import beyond_greedy
 
 CHANGES: dict[str, Any] = {
     "repetition_penalty": 1.05,
@@ -102,8 +102,8 @@ def test_transformers_agrees(name: str, pair: Pair) -> None:
 
 
 def generate(pair: Pair, ids: torch.Tensor, **settings: Any) -> list[int]:
-    asked = GenerationConfig(max_new_tokens=12, do_sample=False, pad_token_id=0, eos_token_id=271, **settings)
-    own, pair.target.model.generation_config = pair.target.model.generation_config, asked
+    config = GenerationConfig(max_new_tokens=12, do_sample=False, pad_token_id=0, eos_token_id=271, **settings)
+    own, pair.target.model.generation_config = pair.target.model.generation_config, config
     try:
         found: list[int] = pair.target.model.generate(ids)[0, 3:].tolist()
     finally:

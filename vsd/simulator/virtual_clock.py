@@ -9,10 +9,10 @@ import numpy as np
 from vsd.utils.clock import Clock
 
 
-class Timeline:
+class VirtualClock:
     """The seconds of one device. Each side of a parallel run has one; they meet where one waits for the other.
 
-    What takes a second alone takes `pace` of them while `beside` works too: another timeline, whose work is told
+    What takes a second alone takes `pace` of them while `beside` works too: another virtual clock, whose work is told
     beforehand and so gets `late` by what this one's work costs it. `spread` is the sigma of a log-normal factor with
     mean 1, drawn for each piece of work from `seed`.
     """
@@ -21,7 +21,7 @@ class Timeline:
         self,
         pace: float = 1.0,
         *,
-        beside: Timeline | None = None,
+        beside: VirtualClock | None = None,
         spread: float = 0.0,
         seed: Sequence[int] = (0,),
     ) -> None:
@@ -30,17 +30,17 @@ class Timeline:
         self._beside = beside
         self._spread = spread
         self._random = np.random.default_rng(seed)
-        self._luck = 1.0
+        self._factor = 1.0
         self._owed = 0.0
 
     def begin(self) -> None:
         """Another piece of work begins, which may go faster or slower than the last."""
         if self._spread:
-            self._luck = self._random.lognormal(-(self._spread**2) / 2, self._spread)
+            self._factor = self._random.lognormal(-(self._spread**2) / 2, self._spread)
 
     def spend(self, seconds: float) -> None:
         """Work for so long."""
-        seconds = (seconds + self._owed) * self._luck
+        seconds = (seconds + self._owed) * self._factor
         self._owed = 0.0
         both = self._both(seconds)
         self.now += both + seconds - both / self._pace
@@ -66,15 +66,15 @@ class Timeline:
 
     def clock(self) -> Clock:
         """A clock that shows this time, begun now."""
-        return _Virtual(self)
+        return _VirtualSpans(self)
 
 
-class _Virtual(Clock):
+class _VirtualSpans(Clock):
     simulated = True
 
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
+    def __init__(self, time: VirtualClock) -> None:
+        self._time = time
         super().__init__()
 
     def now(self) -> float:
-        return self._timeline.now
+        return self._time.now

@@ -1,7 +1,7 @@
 """Models that are not there: they read, write and take as long as they are told, and the engine cannot tell.
 
-Words are numbers: every answer of the target is ``RIGHT RIGHT RIGHT ...``, and the draft writes ``WRONG`` where the
-script says so.
+Tokens are numbers: every generation of the target is ``RIGHT RIGHT RIGHT ...``, and the draft writes ``WRONG`` where
+the script says so.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vsd.drafters.base import Drafter, asked
+from vsd.drafters.base import Drafter, require_model
 from vsd.drafters.tree import form
 from vsd.models.base import Early, VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain, children, depths
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Script
-from vsd.simulator.timeline import Timeline
 from vsd.simulator.times import Times
+from vsd.simulator.virtual_clock import VirtualClock
 from vsd.types import Context, Draft, Evidence, Grid, Output, Prompt, Video
 from vsd.utils.clock import Clock
-from vsd.utils.random_source import Chance
+from vsd.utils.random_source import RandomSource
 
 RIGHT, WRONG, END = range(3)
 
@@ -47,21 +47,21 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Actor:
+class StubModel:
     """What both models have in common."""
 
     script: Script
     times: Times
-    time: Timeline
+    time: VirtualClock
     name: str = "simulated"
     device: torch.device = field(default=torch.device("cpu"))
-    places: frozenset[str] = frozenset()
+    device_names: frozenset[str] = frozenset()
     eos: frozenset[int] = frozenset({END})
     vocab: int = 3
     context: int = 1 << 40
 
     @property
-    def model(self) -> Actor:
+    def model(self) -> StubModel:
         return self
 
     def clock(self) -> Clock:
@@ -82,17 +82,17 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target(Actor):
-    """Says the script's words. `early` is the share of its prefill after which the pruner's evidence is there."""
+class StubTarget(StubModel):
+    """Says the script's tokens. `early` is the share of its prefill after which the pruner's evidence is there."""
 
     early: float = 0.5
-    laws_LW: Tensor = field(init=False, repr=False, compare=False)
+    probs_LW: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        words_L = torch.full((2 * self.script.limit + 1,), RIGHT)  # drafts may go on behind the end
+        tokens_L = torch.full((2 * self.script.limit + 1,), RIGHT)  # drafts may go on behind the end
         if self.script.end is not None:
-            words_L[self.script.end - 1] = END
-        object.__setattr__(self, "laws_LW", torch.nn.functional.one_hot(words_L, self.vocab).float())
+            tokens_L[self.script.end - 1] = END
+        object.__setattr__(self, "probs_LW", torch.nn.functional.one_hot(tokens_L, self.vocab).float())
 
     def encode(self, video: Video, question: str) -> Prompt:
         self.time.begin()
@@ -113,22 +113,22 @@ class Target(Actor):
         if early:
             early.call(evidence)
         self.time.spend(seconds - before)
-        return Rows(prompt.length), self.laws_LW[0], evidence
+        return Rows(prompt.length), self.probs_LW[0], evidence
 
     def forward(
         self, ids_M: Tensor, parents_M: Sequence[int], state: Rows, *, layer: str | None = None, mass: None = None
     ) -> Output:
-        count, place = len(parents_M), state.generated + 1  # of the word behind the root
+        count, place = len(parents_M), state.generated + 1  # of the token behind the root
         self.time.begin()
         self.time.spend(self.times.verify_s(count, state.length))
         if parents_M == chain(count):
-            return Output(logits_MW=self.laws_LW[place : place + count])
-        return Output(logits_MW=self.laws_LW[place + torch.tensor(depths(parents_M))])
+            return Output(logits_MW=self.probs_LW[place : place + count])
+        return Output(logits_MW=self.probs_LW[place + torch.tensor(depths(parents_M))])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writer(Actor):
-    """The draft's model. What it writes, `Writing` knows."""
+class StubDraft(StubModel):
+    """The draft's model. What it writes, `StubDrafter` knows."""
 
     def encode(self, video: Video, question: str) -> Prompt:
         self.time.spend(self.times.draft_encode_s(self.script.visual))
@@ -146,8 +146,8 @@ class Writer(Actor):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing(Drafter):
-    """Chains, or with `paths` trees of that form (see `vsd.drafters.tree`), with the words of a script.
+class StubDrafter(Drafter):
+    """Chains, or with `paths` trees of that form (see `vsd.drafters.tree`), with the tokens of a script.
 
     Of a tree the likeliest child is right where any is.
     """
@@ -163,48 +163,48 @@ class Writing(Drafter):
         return len(form(self.paths, gamma).parents) if self.paths else gamma
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        writer, state = asked(model, state)
-        assert isinstance(writer, Writer)
-        writer.time.spend(writer.times.window_s)
+        stub, state = require_model(model, state)
+        assert isinstance(stub, StubDraft)
+        stub.time.spend(stub.times.window_s)
         place = len(context.tokens)
         late = place - state.generated
-        if late:  # before there is a first word, the prompt's own logits say what follows
-            writer.read(late, state)
+        if late:  # before there is a first token, the prompt's own logits say what follows
+            stub.read(late, state)
             state.commit(range(late))
         if self.paths:
-            return self._tree(writer, state, place, gamma)
+            return self._tree(stub, state, place, gamma)
         for _ in range(gamma - 1):
-            writer.read(1, state)
+            stub.read(1, state)
             state.commit((0,))
-        words = [self._word(place + depth, depth) for depth in range(gamma)]
-        return Draft(tokens_N=torch.tensor(words), parents_N=torch.tensor(chain(gamma)))
+        tokens = [self._token(place + depth, depth) for depth in range(gamma)]
+        return Draft(tokens_N=torch.tensor(tokens), parents_N=torch.tensor(chain(gamma)))
 
-    def _tree(self, writer: Writer, state: State, place: int, gamma: int) -> Draft:
+    def _tree(self, stub: StubDraft, state: State, place: int, gamma: int) -> Draft:
         parents, ranks = form(self.paths, gamma)
         below, levels = children(parents), depths(parents)
         for level in range(max(levels)):
-            writer.read(sum(levels[node] == level and bool(below[node]) for node in range(len(parents))), state)
-        words, carrier = list[int](), -1
+            stub.read(sum(levels[node] == level and bool(below[node]) for node in range(len(parents))), state)
+        tokens, carrier = list[int](), -1
         for node, (parent, rank) in enumerate(zip(parents, ranks, strict=True)):
             likeliest = parent == carrier and rank == 0
-            words.append(self._word(place + levels[node], levels[node]) if likeliest else WRONG)
+            tokens.append(self._token(place + levels[node], levels[node]) if likeliest else WRONG)
             carrier = node if likeliest else carrier
-        return Draft(tokens_N=torch.tensor(words), parents_N=torch.tensor(parents))
+        return Draft(tokens_N=torch.tensor(tokens), parents_N=torch.tensor(parents))
 
-    def _word(self, place: int, depth: int) -> int:
+    def _token(self, place: int, depth: int) -> int:
         if not self.script.right(place, depth):
             return WRONG
         return END if place + 1 == self.script.end else RIGHT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pruning(Uniform):
+class StubPruner(Uniform):
     """Prunes, in the time that it takes."""
 
     times: Times
-    time: Timeline
+    time: VirtualClock
 
     def keep(self, evidence: Evidence) -> Tensor:
         self.time.spend(self.times.prune_s(evidence.tokens))

@@ -38,9 +38,9 @@ def _changes(model: Any, name: str, value: Any) -> bool:
     try:
         if name in _STOPS or alone.get_generation_mode() not in _GREEDY:
             return True
-        found = model._get_logits_processor(
+        processors = model._get_logits_processor(
             generation_config=alone, input_ids_seq_length=1, encoder_input_ids=ids, device="cpu", model_kwargs={}
         )
     except (TypeError, ValueError):  # a value that generate itself could not use
         return True
-    return any(not isinstance(each, _HARMLESS) for each in found)
+    return any(not isinstance(processor, _HARMLESS) for processor in processors)
