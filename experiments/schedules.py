@@ -22,7 +22,7 @@ from vsd.models.tree import chain
 from vsd.parallelism import Parallelism
 from vsd.pruners.base import Pruner
 from vsd.simulator.acceptance import Replay
-from vsd.simulator.profile import Profile
+from vsd.step_times.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
 from vsd.types import Sample, Video
 

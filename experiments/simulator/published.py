@@ -20,11 +20,11 @@ from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.simulator.acceptance import rate
-from vsd.simulator.devices import DEVICES
+from vsd.step_times.devices import DEVICES
 from vsd.simulator.rehearsal import Setting, accuracy, simulate
-from vsd.simulator.roofline import Machine, Roofline
-from vsd.simulator.shapes import SHAPES
-from vsd.simulator.times import Given
+from vsd.step_times.roofline import Machine, Roofline
+from vsd.step_times.shapes import SHAPES
+from vsd.step_times.times import Given
 
 VISUAL = 25_088  # 128 frames of LLaVA-OneVision
 TOKENS = 512

@@ -23,7 +23,7 @@ from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo as Schedule
 from vsd.pruners.hippo import Hippo
 from vsd.simulator.acceptance import Replay
-from vsd.simulator.profile import Profile
+from vsd.step_times.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
 
 SOURCES = (8, 1)  # the gammas of the sequential runs that the simulator is told of

@@ -18,11 +18,10 @@ from vsd import engine as engine_module
 from vsd.draft import load_side
 from vsd.drafters import Chain, Drafter
 from vsd.engine import Engine
-from vsd.executors import process
 from vsd.executors.process import OtherProcess
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.cache import State
-from vsd.parallelism import Parallel
+from vsd.parallelism import Parallel, process
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
 from vsd.utils.random_source import RandomSource

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from vsd.draft import Window
-from vsd.executors import workers
 from vsd.executors.streams import Streams, tensors
 from vsd.executors.workers import OtherThread
+from vsd.parallelism import workers
 from vsd.types import Draft, Grid
 
 ONE, TWO, THREE = (torch.device("cuda", number) for number in range(3))

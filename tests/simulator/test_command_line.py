@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulator.test_times import ROUNDS, a_record
 from vsd.commands.simulate import main
-from vsd.simulator.profile import Profile
+from vsd.step_times.profile import Profile
 
 TIMES = ["--times", "target_s=0.42,draft_s=0.0466"]
 QUICK = [*TIMES, "--rate", "0.87", "--precision", "0.1", "--tokens", "128"]

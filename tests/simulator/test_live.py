@@ -16,7 +16,7 @@ from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.pruners.uniform import Uniform
 from vsd.pruners.uv_prune import UVPrune
-from vsd.simulator.profile import Profile
+from vsd.step_times.profile import Profile
 from vsd.types import Trace, Video
 
 # Seconds of a token in prefills and towers; a target pass of one token takes 3 s, of each further one 0.5 s more.

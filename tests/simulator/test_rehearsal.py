@@ -13,9 +13,9 @@ from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
 from vsd.simulator.acceptance import ByPosition, Script, rate
-from vsd.simulator.profile import Profile
+from vsd.step_times.profile import Profile
 from vsd.simulator.rehearsal import Rehearsal, Setting, accuracy, simulate
-from vsd.simulator.times import Given
+from vsd.step_times.times import Given
 from vsd.types import Trace
 
 TIMES = Given(target=6.0, draft=1.0)

@@ -14,7 +14,7 @@ from vsd.parallelism.pearl import Pearl
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Replay, rates, right
 from vsd.simulator.rehearsal import Setting, simulate
-from vsd.simulator.times import Given
+from vsd.step_times.times import Given
 from vsd.types import Round, Trace, Video
 
 RATIO = 0.1

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from vsd.metrics.record import Record
-from vsd.simulator.devices import DEVICES
-from vsd.simulator.profile import Profile
-from vsd.simulator.roofline import Machine, Roofline
-from vsd.simulator.shapes import SHAPES, shape
+from vsd.step_times.devices import DEVICES
+from vsd.step_times.profile import Profile
+from vsd.step_times.roofline import Machine, Roofline
+from vsd.step_times.shapes import SHAPES, shape
 from vsd.types import Round, Sample, Trace
 
 H200 = DEVICES["h200"]

@@ -14,7 +14,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,25 +21,22 @@ from typing import Any
 from vsd.drafters.tree import SPECVLM, form
 from vsd.metrics import stats
 from vsd.metrics.record import Record
-from vsd.parallelism import Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.pearl import Pearl
+from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
 from vsd.simulator.acceptance import Acceptance, ByPosition, Replay
-from vsd.simulator.devices import DEVICES
 from vsd.simulator.figure import draw
-from vsd.simulator.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
-from vsd.simulator.roofline import SPLITS, Machine, Roofline
-from vsd.simulator.shapes import SHAPES, shape
-from vsd.simulator.times import Given, Times
+from vsd.step_times.devices import DEVICES
+from vsd.step_times.profile import Profile
+from vsd.step_times.roofline import SPLITS, Machine, Roofline
+from vsd.step_times.shapes import SHAPES, shape
+from vsd.step_times.times import Given, Times
 from vsd.utils.validation import is_number, require
 
-SCHEDULES: dict[str, Callable[[], Parallelism]] = {
-    "sequential": Sequential,
-    "pearl": Pearl,
-    "hippo": Hippo,
-    "parallelvlm": partial(ParallelVLM, length="fixed"),  # every gamma is tried here
+SCHEDULES: dict[str, Parallelism] = {
+    "sequential": Sequential(),
+    "pearl": PEARL,
+    "hippo": HIPPO,
+    "parallelvlm": replace(PARALLELVLM, length="fixed"),  # every gamma is tried here
 }
 COLUMNS = (
     ("decode", "speed/decode", "{:.2f}x"),
@@ -284,7 +280,7 @@ def _own_ratio(records: Sequence[Record]) -> str:
 
 def _schedule(name: str) -> tuple[str, Parallelism]:
     require("--schedule", f"a list of {', '.join(SCHEDULES)}", name, name in SCHEDULES)
-    return name, SCHEDULES[name]()
+    return name, SCHEDULES[name]
 
 
 def _tree(text: str) -> str:

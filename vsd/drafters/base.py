@@ -24,8 +24,8 @@ class Drafter(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Names "relevance" if the rounds of the context must hold the visual relevance of their tokens, "visual_mass"
-        if the context must hold the target's attention on the visual tokens."""
+        """What the context must hold of the target's passes, by name (see `vsd.evidence`): of the kinds that have rows
+        of a pass."""
         return frozenset()
 
     @abstractmethod

@@ -36,7 +36,7 @@ class RelevanceCut(DrafterWrapper):
     def propose(
         self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        seen = [value for round in context.rounds for value in round.relevance]
+        seen = [value for round in context.rounds for value in round.evidence.get("relevance", ())]
         above = sum(value > seen[-1] for value in seen)
         relevant = bool(seen) and above < self.share * len(seen)
         return self.inner.propose(context, model, state, 1 if relevant else gamma, random)

@@ -43,7 +43,8 @@ class ViSkip(DrafterWrapper):
     def propose(
         self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        if context.visual_mass is not None and context.visual_mass >= self.threshold:
+        mass_n = context.evidence.get("visual_mass")
+        if mass_n is not None and float(mass_n[-1]) >= self.threshold:
             nothing = torch.empty(0, dtype=torch.long)
             return Draft(tokens_N=nothing, parents_N=nothing)
         return self.inner.propose(context, model, state, gamma, random)

@@ -1,37 +1,51 @@
-"""Drafts that rank 0 of a tensor-parallel run broadcasts to all ranks."""
+"""Windows that all ranks of a tensor-parallel run share: rank 0's."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import replace
+from typing import Generic
 
 import torch
 
 from vsd.draft import Window
+from vsd.executors.base import DraftClient, Pending, Request, T
 from vsd.types import Draft
 from vsd.utils import distributed
 
 
-def broadcast(job: Future[Window]) -> Future[Window]:
-    """The same window on every rank, rank 0's; without torchrun the job itself."""
-    return job if distributed.count() == 1 else _Broadcast(job)
+class BroadcastClient(DraftClient):
+    """Asks another client, so that this rank's draft keeps up, and then takes rank 0's window in place of its own."""
+
+    def __init__(self, inner: DraftClient) -> None:
+        self._inner = inner
+
+    def ready(self) -> None:
+        self._inner.ready()
+
+    def forget(self) -> None:
+        self._inner.forget()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start(self, request: Request[T]) -> Pending[T]:
+        return _OfRank0(self._inner.start(request))
 
 
-class _Broadcast(Future[Window]):
-    """Waits for this rank's own window, so that its draft keeps up, and then for rank 0's."""
+class _OfRank0(Generic[T]):
+    def __init__(self, own: Pending[T]) -> None:
+        self._own = own
 
-    def __init__(self, job: Future[Window]) -> None:
-        super().__init__()
-        self._job = job
+    def result(self) -> T:
+        own = self._own.result()
+        return _shared(own) if isinstance(own, Window) else own  # type: ignore[return-value]
 
-    def result(self, timeout: float | None = None) -> Window:
-        if not self.done():
-            window = self._job.result(timeout)
-            own = (window.draft.tokens_N.tolist(), window.draft.parents_N.tolist())
-            theirs = distributed.from_rank0(lambda: own)
-            if theirs != own:
-                # Their probabilities are not here, and nobody asks for them: rank 0 judges.
-                tokens_N, parents_N = (torch.tensor(numbers, dtype=torch.long) for numbers in theirs)
-                window = replace(window, draft=Draft(tokens_N=tokens_N, parents_N=parents_N))
-            self.set_result(window)
-        return super().result()
+
+def _shared(window: Window) -> Window:
+    own = (window.draft.tokens_N.tolist(), window.draft.parents_N.tolist())
+    first = distributed.from_rank0(lambda: own)
+    if first == own:
+        return window
+    # Their probabilities are not here, and nobody asks for them: rank 0 judges.
+    tokens_N, parents_N = (torch.tensor(each, dtype=torch.long) for each in first)
+    return replace(window, draft=Draft(tokens_N=tokens_N, parents_N=parents_N))

@@ -1,4 +1,4 @@
-"""A draft worker in a process of its own: its own Python, its own threads, its own device.
+"""The draft's work in a process of its own: its own Python, its own threads, its own device.
 
 Token ids, rounds and seconds cross a pipe; kept indices and frames, or the target's prompt in place of frames, once a
 sample; of probabilities only the rows that sampled drafts were drawn from.
@@ -9,46 +9,46 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Generic
 
-import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from vsd.draft import DraftSide, Window
-from vsd.executors.workers import Worker
-from vsd.types import Draft, Prompt, SampleError
+from vsd.draft import DraftRunner, load_runner
+from vsd.executors.base import DraftClient, Executor, MakeRunner, Pending, Request, Sides, T
+from vsd.models import Checkpoint
+from vsd.types import SampleError
 from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTimeout, comes
+from vsd.utils.messages import packed, unpacked
+from vsd.utils.validation import is_number, require, require_whole
 
 START_S = 600.0  # to load the draft's weights, which are on this machine, and to warm its device up
 READY = -1
-_BEGINNINGS = frozenset({"vision_key", "encode", "adopt"})  # of a run or a sample: a worker that was lost is replaced
 
 
-class OtherProcess(Worker):
-    """Does the work in a process that builds its own `DraftSide`; it is started with the first piece of work.
+class ProcessClient(DraftClient):
+    """Asks a worker process, which makes its own runner; it is started before the first sample.
 
-    A worker that dies, does not take a piece of work or answer it within `timeout_s`, or runs out of memory ends the
-    sample with its reason (SampleError, torch.OutOfMemoryError), and a fresh one takes the next sample. It ends with
-    this process.
+    A worker that dies, does not take a request or answer it within `timeout_s`, or runs out of memory ends the sample
+    with its reason (SampleError, torch.OutOfMemoryError), and a fresh one takes the next sample. It ends with this
+    process.
     """
 
-    def __init__(self, build: Callable[[], DraftSide], *, timeout_s: float, threads: int) -> None:
-        self._child = ChildProcess(serve, build, threads, name="vsd-draft")
+    def __init__(self, make: Callable[[], DraftRunner], *, timeout_s: float, threads: int) -> None:
+        self._child = ChildProcess(serve, make, threads, name="vsd-draft")
         self._timeout_s = timeout_s
-        self._asked = 0
+        self._count = 0
 
-    def start(self) -> None:
+    def ready(self) -> None:
         """Start the process, if it does not run, and wait until its model is loaded and its device warm, which is no
-        part of an answer's `timeout_s`. Raises what the loading raised."""
+        part of a request's `timeout_s`. Raises what the loading raised."""
         if not self._child.alive:
             self._child.start()
-            self._receive(READY, START_S)
+            self.receive(READY, START_S)
 
     def close(self) -> None:
         self._child.close()
@@ -56,20 +56,19 @@ class OtherProcess(Worker):
     def forget(self) -> None:
         """Nobody waits for it, and a worker that was lost is not replaced for it."""
         with suppress(SampleError):
-            self._submit("forget")
+            self.start(partial(DraftRunner.forget))
 
-    def _submit(self, method: str, *args: Any) -> Future[Any]:
-        if method in _BEGINNINGS:
-            self.start()
-        self._asked += 1
+    def start(self, request: Request[T]) -> Pending[T]:
+        self._count += 1
+        arguments = {name: packed(value) for name, value in request.keywords.items()}
         try:
-            self._child.send((self._asked, method, [_sent(item) for item in args]), self._timeout_s)
+            self._child.send((self._count, request.func, arguments), self._timeout_s)
         except ChildError as error:
             raise _lost(error) from None
-        return _Reply(self, self._asked)
+        return _Reply(self, self._count, self._timeout_s)
 
-    def _receive(self, number: int, timeout_s: float) -> Any:
-        """The result of this piece of work; those of earlier ones that nobody waited for are dropped."""
+    def receive(self, number: int, timeout_s: float) -> Any:
+        """The result of this request; those of earlier ones that nobody waited for are dropped."""
         answered = None
         while answered != number:
             try:
@@ -80,103 +79,44 @@ class OtherProcess(Worker):
             self.close()  # what it holds would be missing in the next sample
         if error is not None:
             raise error
-        return _received(result)
+        return unpacked(result)
 
 
-class _Reply(Future[Any]):
-    """The answer to one piece of work, read from the pipe when it is asked for."""
+class _Reply(Generic[T]):
+    """The answer to one request, read from the pipe when somebody waits for it."""
 
-    def __init__(self, worker: OtherProcess, number: int) -> None:
-        super().__init__()
-        self._worker = worker
-        self._number = number
+    def __init__(self, client: ProcessClient, number: int, timeout_s: float) -> None:
+        self._client, self._number, self._timeout_s = client, number, timeout_s
+        self._value = list[T]()
 
-    def result(self, timeout: float | None = None) -> Any:
-        if not self.done():
-            try:
-                self.set_result(
-                    self._worker._receive(self._number, self._worker._timeout_s if timeout is None else timeout)
-                )
-            except Exception as error:
-                self.set_exception(error)
-        return super().result()
+    def result(self) -> T:
+        if not self._value:
+            self._value.append(self._client.receive(self._number, self._timeout_s))
+        return self._value[0]
 
 
-def serve(pipe: Connection, build: Callable[[], DraftSide], threads: int) -> None:
-    """The worker's whole life: build, then answer until the other end of the pipe is closed."""
+def serve(pipe: Connection, make: Callable[[], DraftRunner], threads: int) -> None:
+    """The worker's whole life: make the runner, then answer until the other end of the pipe is closed."""
     torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own default is a semaphore, which a killed process would leave behind
     try:
-        side = build()
+        runner = make()
     except Exception as error:
-        pipe.send((READY, None, _reported(error)))
+        pipe.send((READY, None, _sendable(error)))
         return
     pipe.send((READY, None, None))
     while True:
         comes(pipe)
-        number, method, args = pipe.recv()
+        number, method, arguments = pipe.recv()
         reply, failure = None, None
         try:
-            reply = _sent(getattr(side, method)(*[_received(item) for item in args]))
+            reply = packed(method(runner, **{name: unpacked(value) for name, value in arguments.items()}))
         except Exception as error:
-            failure = _reported(error)
+            failure = _sendable(error)
         pipe.send((number, reply, failure))
 
 
-class _Array(NamedTuple):
-    """What was a tensor, which would be sent through shared memory; `bits`: of bfloat16, which numpy does not have."""
-
-    array: np.ndarray
-    bits: bool
-
-
-class _Prompt(NamedTuple):
-    """What was a prompt: its fields by name."""
-
-    fields: dict[str, Any]
-
-
-class _Window(NamedTuple):
-    """What was a window. Its tokens are lists: a message of them is made and read in half the time."""
-
-    tokens: list[int]
-    parents: list[int]
-    probs: np.ndarray | None
-    seconds: float
-
-
-def _sent(value: Any) -> Any:
-    """The value in a form that is quickly sent."""
-    if isinstance(value, Tensor):
-        bits = value.dtype is torch.bfloat16
-        return _Array((value.view(torch.int16) if bits else value).cpu().numpy(), bits)
-    if isinstance(value, Prompt):
-        return _Prompt({item.name: _sent(getattr(value, item.name)) for item in fields(value)})
-    if not isinstance(value, Window):
-        return value
-    draft, probs_NW = value.draft, value.draft.probs_NW
-    probs = None if probs_NW is None else probs_NW.cpu().numpy()
-    return _Window(draft.tokens_N.tolist(), draft.parents_N.tolist(), probs, value.seconds)
-
-
-def _received(value: Any) -> Any:
-    """What `_sent` was given."""
-    if isinstance(value, _Array):
-        tensor = torch.from_numpy(value.array)
-        return tensor.view(torch.bfloat16) if value.bits else tensor
-    if isinstance(value, _Prompt):
-        return Prompt(**{name: _received(item) for name, item in value.fields.items()})
-    if not isinstance(value, _Window):
-        return value
-    draft = Draft(
-        tokens_N=torch.tensor(value.tokens, dtype=torch.long),
-        parents_N=torch.tensor(value.parents, dtype=torch.long),
-        probs_NW=None if value.probs is None else torch.from_numpy(value.probs),
-    )
-    return Window(draft=draft, seconds=value.seconds)
-
-
-def _reported(error: Exception) -> Exception:
+def _sendable(error: Exception) -> Exception:
     """The error itself if it can be sent, else its text."""
     try:
         pickle.loads(pickle.dumps(error))
@@ -191,3 +131,32 @@ def _lost(error: ChildError) -> SampleError:
         return SampleError(f"draft: its worker must answer within {error.timeout_s:g} s, got nothing")
     code = error.exit_code if isinstance(error, ChildDied) else None
     return SampleError(f"draft: its worker must live through the sample, got exit code {code}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process(Executor):
+    """In a process of its own, which loads the draft's model itself and computes with `threads` threads (0: as many as
+    this one). It has `timeout_s` seconds to take a request or to answer it, before it is replaced."""
+
+    remote: ClassVar[bool] = True
+
+    timeout_s: float = 60.0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        holds = is_number(self.timeout_s) and self.timeout_s > 0
+        require("executor.timeout_s", "a number above 0", self.timeout_s, holds)
+        require_whole("executor.threads", self.threads, least=0)
+
+    def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
+        if make is None:
+            return sides
+        if isinstance(sides.draft, Checkpoint):
+            sides.draft.fetch()  # a download is no part of the worker's start
+            build = partial(load_runner, sides.draft, make)
+        elif sides.draft is None:
+            build = partial(make, None)
+        else:
+            raise ValueError("draft: a process of its own loads its own model, got one that is loaded (Checkpoint)")
+        client = ProcessClient(build, timeout_s=self.timeout_s, threads=self.threads or torch.get_num_threads())
+        return replace(sides, client=client)

@@ -57,7 +57,7 @@ def audit(target: VideoLM, video: Video, question: str, ours: Sequence[int], bas
     if difference.ours is None or difference.baseline is None:
         return difference
     prompt = target.encode(video, question)
-    state, logits_W, _ = target.prefill(prompt, capacity=prompt.length + difference.place)
+    state, logits_W = target.prefill(prompt, capacity=prompt.length + difference.place)
     if difference.place:
         common_M = torch.tensor(list(ours[: difference.place]), device=target.device)
         logits_W = target.forward(common_M, chain(difference.place), state).logits_MW[-1]

@@ -88,4 +88,6 @@ def _scores(row: Mapping[str, Any]) -> dict[str, Score]:
 
 
 def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _frozen(each) for name, each in value.items()}
     return tuple(value) if isinstance(value, list) else value

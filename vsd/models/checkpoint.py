@@ -19,13 +19,13 @@ import torch
 from transformers import AutoProcessor
 from transformers.distributed import DistributedConfig
 
+from vsd.evidence import check_need
 from vsd.models import hub
 from vsd.models.base import ROPES, VideoLM, chat
 from vsd.models.config import hollow_model, read_config
 from vsd.models.families import FAMILIES
 from vsd.models.files import check_folder
 from vsd.models.generation_config import beyond_greedy
-from vsd.models.hidden import layer_number
 from vsd.models.placement import (
     DeviceMap,
     check_device,
@@ -129,11 +129,10 @@ def check_pair(target: ModelInfo, draft: ModelInfo) -> None:
         )
 
 
-def check_layers(target: ModelInfo, needs: frozenset[str]) -> None:
-    """Raise ValueError if a method needs the hidden states of a layer that the target does not have."""
+def check_needs(target: ModelInfo, needs: Iterable[str]) -> None:
+    """Raise ValueError if a method needs evidence that the target does not have."""
     for need in sorted(needs):
-        if need.startswith("hidden:"):
-            layer_number(need.removeprefix("hidden:"), target.depth)
+        check_need(need, target.depth)
 
 
 def read_draft_vocab(path: str) -> list[int]:

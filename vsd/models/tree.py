@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from vsd.types import Draft
+
 
 @lru_cache(maxsize=128)
 def chain(nodes: int) -> tuple[int, ...]:
@@ -63,3 +65,27 @@ def check(parents: Sequence[int]) -> None:
     for node, parent in enumerate(parents):
         if not -1 <= parent < node:
             raise ValueError(f"parents: the parent of node {node} must lie in [-1, {node}), got {parent}")
+
+
+NO_DRAFT = Draft(tokens_N=torch.empty(0, dtype=torch.long), parents_N=torch.empty(0, dtype=torch.long))
+
+
+def part(draft: Draft, start: int, stop: int | None) -> Draft:
+    """A stretch of a chain, as a chain."""
+    tokens_N = draft.tokens_N[start:stop]
+    of_nodes = (None if each is None else each[start:stop] for each in (draft.probs_NW, draft.confidence_N))
+    return _chain_of(tokens_N, *of_nodes)
+
+
+def joined(first: Draft, second: Draft) -> Draft:
+    """Two chains, the second behind the first."""
+    if not len(first.tokens_N) or not len(second.tokens_N):
+        return second if len(second.tokens_N) else first
+    both = [(first.probs_NW, second.probs_NW), (first.confidence_N, second.confidence_N)]
+    of_nodes = (None if one is None or other is None else torch.cat((one, other)) for one, other in both)
+    return _chain_of(torch.cat((first.tokens_N, second.tokens_N)), *of_nodes)
+
+
+def _chain_of(tokens_N: Tensor, probs_NW: Tensor | None, confidence_N: Tensor | None) -> Draft:
+    parents_N = torch.tensor(chain(len(tokens_N)), dtype=torch.long)
+    return Draft(tokens_N=tokens_N, parents_N=parents_N, probs_NW=probs_NW, confidence_N=confidence_N)

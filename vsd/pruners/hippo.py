@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vsd.pruners import evidence as ev
+from vsd.evidence.base import is_layer
 from vsd.pruners.base import ScorePruner
 from vsd.pruners.select import top
 from vsd.pruners.similarity import at_least_float32, unit
@@ -68,7 +68,7 @@ class Hippo(ScorePruner):
         for name, choices in self._CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"pruner.{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if self.features != "projector" and not ev.is_layer(self.features):
+        if self.features != "projector" and not is_layer(self.features):
             raise ValueError(f"pruner.features must be projector or a layer such as 0.5, got {self.features!r}")
         if type(self.crop) is not int or self.crop < 3 or self.crop % 2 == 0:
             raise ValueError(f"pruner.crop must be an odd whole number of at least 3, got {self.crop!r}")
@@ -82,8 +82,8 @@ class Hippo(ScorePruner):
     @property
     def needs(self) -> frozenset[str]:
         """The suffix's attention over the video and the compared features, each only if its weights are above 0."""
-        attention = {ev.VIDEO_ATTENTION} if self.weight_global else set()
-        feature = ev.FEATURES if self.features == "projector" else ev.hidden_need(self.features)
+        attention = {"video_attention"} if self.weight_global else set()
+        feature = "features" if self.features == "projector" else f"hidden:{self.features}"
         return frozenset(attention | ({feature} if self.weight_temporal or self.weight_spatial else set()))
 
     def score(self, evidence: Evidence) -> Tensor:
@@ -98,7 +98,7 @@ class Hippo(ScorePruner):
                 variety_V = spatial(unit_VD, grid, self.crop)
                 parts.append(self.weight_spatial * per_frame(variety_V, grid, self.normalise, _COSINE_ROUNDING**2))
         if self.weight_global:
-            asked_V = at_least_float32(ev.video_attention(evidence))
+            asked_V = at_least_float32(evidence["video_attention"])
             parts.append(self.weight_global * per_frame(asked_V, grid, self.normalise))
         return torch.stack([part.to(parts[0]) for part in parts]).sum(0)
 
@@ -107,7 +107,9 @@ class Hippo(ScorePruner):
         return top_per_frame(score_V, grid, k) if self.budget_per == "frame" else top(score_V, k)
 
     def _compared(self, evidence: Evidence) -> Tensor:
-        return ev.features(evidence) if self.features == "projector" else ev.hidden(evidence, self.features).visual_VD
+        if self.features == "projector":
+            return evidence["features"]
+        return evidence[f"hidden:{self.features}"].visual_VD
 
 
 def temporal(unit_VD: Tensor, grid: Grid, neighbour: str) -> Tensor:

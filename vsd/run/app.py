@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vsd.data.base import Source
     from vsd.data.scoring import Scorer
     from vsd.engine import Engine
+    from vsd.executors import Executor
     from vsd.metrics.record import Record
     from vsd.parallelism import Parallelism
     from vsd.run.baselines import BaselineCache
@@ -62,7 +63,7 @@ OmegaConf.register_new_resolver(
     "rank_folder", lambda out: out if distributed.rank() == 0 else throwaway(), replace=True
 )
 
-METHODS = ("pruner", "drafter", "verifier", "parallelism")
+METHODS = ("pruner", "drafter", "verifier", "parallelism", "executor")
 
 
 class UsageError(ValueError):
@@ -185,7 +186,14 @@ def _uses_draft(methods: Mapping[str, Any]) -> bool:
 def _needs(cfg: DictConfig, methods: Mapping[str, Any]) -> frozenset[str]:
     """The evidence of the target's layers that a run asks for."""
     pruner = methods["pruner"].needs if _uses_draft(methods) else frozenset()
-    return frozenset(pruner) | (methods["verifier"].needs - {"relevance"}) | {instantiate(cfg.relevance).need}
+    drafter = methods["drafter"].needs if methods["parallelism"].drafts else frozenset()
+    needs = frozenset(pruner | methods["verifier"].needs | drafter)
+    return (needs - {"relevance"}) | {instantiate(cfg.relevance).need}
+
+
+def _profile(executor: Executor) -> str:
+    """Step times of a simulated run: a file, or devices; empty where times are measured."""
+    return getattr(executor, "profile", "")
 
 
 def _forget_earlier_jobs() -> None:
@@ -203,7 +211,7 @@ def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
     from vsd.utils.fingerprint import file_identity, weights_identity
 
     roles = ("target", "draft") if _uses_draft(methods) else ("target",)
-    files = [file for file in (cfg.draft_vocab, methods["parallelism"].profile) if file]
+    files = [file for file in (cfg.draft_vocab, _profile(methods["executor"])) if file]
     return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *([file_identity(file)] for file in files)]
 
 
@@ -220,7 +228,7 @@ def prepare(
         disk.check_folder(cfg.baseline_folder, field="baseline_folder")
     from vsd import video
     from vsd.data.base import check_samples, select
-    from vsd.parallelism.base import check_form, check_ranks
+    from vsd.parallelism.base import check_form
 
     _as_typed(cfg, overrides)
     source = instantiate(cfg.data)
@@ -236,19 +244,19 @@ def prepare(
     check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
     check_form(methods["parallelism"], methods["drafter"])
     shared = {role: bool(cfg[role].get("tp_plan")) for role in ("target", "draft")}
-    check_ranks(methods["parallelism"], methods["drafter"], **shared)
+    check.check_ranks(methods["parallelism"], methods["executor"], methods["drafter"], **shared)
     if uses_draft:
-        _place_draft(cfg, methods["parallelism"])
+        _place_draft(cfg, methods["parallelism"], methods["executor"])
     check.check_models(
         cfg,
         uses_draft=uses_draft,
         needs=_needs(cfg, methods),
         samples=samples,
         kept=1 - methods["pruner"].ratio,
-        remote=methods["parallelism"].remote,
+        remote=methods["executor"].remote,
         measure=measure or video.measure,
     )
-    turns = check.shared_gpus(cfg) if uses_draft and methods["parallelism"].remote else []
+    turns = check.shared_gpus(cfg) if uses_draft and methods["executor"].remote else []
     idle = check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft)
     for warning in (*idle, *turns):
         log.warning(warning)
@@ -266,7 +274,7 @@ def _as_typed(cfg: DictConfig, overrides: Sequence[str]) -> None:
             cfg.data[name] = typed
 
 
-def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
+def _place_draft(cfg: DictConfig, parallelism: Parallelism, executor: Executor) -> None:
     """Give the draft a GPU of its own if the two work at once, there are several and nobody has placed them."""
     import torch
 
@@ -278,7 +286,7 @@ def _place_draft(cfg: DictConfig, parallelism: Parallelism) -> None:
         cfg.target.device,
         cfg.draft.device,
         gpus=torch.cuda.device_count(),
-        at_once=parallelism.at_once and not parallelism.simulated,
+        at_once=parallelism.overlaps and executor.concurrent and not executor.simulated,
         chosen=given_device not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
     )
     if place != cfg.draft.device:
@@ -352,7 +360,7 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
         draft = None
         if _uses_draft(methods):
             tokens = read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
-            if methods["parallelism"].remote:
+            if methods["executor"].remote:
                 where = {str(name): _plain(value) for name, value in cfg.draft.items() if name != "_target_"}
                 draft = Checkpoint(**where, tokens=tuple(tokens))
             else:
@@ -404,7 +412,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "target": weights_identity(resolve(cfg.target.path)),
         "vocab": engine.target.vocab,  # as many tokens as its draft leaves it
         "rule": repr(engine.verifier.alone()),
-        "times": file_identity(profile) if (profile := engine.parallelism.profile) else "measured",
+        "times": file_identity(profile) if (profile := _profile(engine.executor)) else "measured",
         "dtype": cfg.target.dtype,
         "device": cfg.target.device,
         "device_map": _plain(cfg.target.device_map),

@@ -15,7 +15,10 @@ from vsd.data.base import parse_shard
 from vsd.utils.validation import is_number, is_whole, require, require_number
 
 if TYPE_CHECKING:
+    from vsd.drafters import Drafter
+    from vsd.executors import Executor
     from vsd.models import ModelInfo
+    from vsd.parallelism import Parallelism
     from vsd.run.check_memory import Measure
     from vsd.types import Sample
 
@@ -81,7 +84,7 @@ def check_models(
     target = models.inspect(cfg.target.path, max_pixels=cfg.target.max_pixels, field="target")
     _check_placement(cfg, "target")
     _check_context(cfg, target)
-    models.check_layers(target, needs)
+    models.check_needs(target, needs)
     if uses_draft:
         if cfg.draft_vocab:
             models.read_draft_vocab(cfg.draft_vocab)
@@ -113,6 +116,26 @@ def _check_placement(cfg: DictConfig, role: str) -> None:
     models.check_placement(option.path, **where, field=role)
 
 
+def check_ranks(parallelism: Parallelism, executor: Executor, drafter: Drafter, *, target: bool, draft: bool) -> None:
+    """Raise ValueError for what the processes of torchrun cannot do together; `target` and `draft`: which of the two
+    models they share.
+
+    A draft that they share is run by all of them in step, so nothing may begin at a moment of its own.
+    """
+    from vsd.utils import distributed
+
+    if distributed.count() < 2:
+        return
+    if not target:
+        raise ValueError(f"target.tp_plan: must be auto under torchrun ({distributed.count()} processes), got None")
+    if executor.remote:
+        raise ValueError("executor: must be inline or thread under torchrun, got 'process'")
+    if draft and (executor.concurrent or parallelism.timed or drafter.timed):
+        raise ValueError(
+            "draft.tp_plan: must be null with a draft on a thread of its own or of a measured length, got 'auto'"
+        )
+
+
 def shared_gpus(cfg: DictConfig) -> list[str]:
     """Of a draft in a process of its own: the GPUs that it shares with the target, as a sentence."""
     from vsd import models
@@ -124,9 +147,9 @@ def shared_gpus(cfg: DictConfig) -> list[str]:
     if not shared:
         return []
     return [
-        f"parallelism.executor=process: target and draft share {', '.join(shared)}, where two processes take turns: "
+        f"executor=process: target and draft share {', '.join(shared)}, where two processes take turns: "
         "they do not work at once unless NVIDIA's MPS runs (draft.device=cuda:1 for another GPU, "
-        "parallelism.executor=thread for two streams of one process)"
+        "executor=thread for two streams of one process)"
     ]
 
 

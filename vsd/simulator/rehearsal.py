@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 
 from vsd.engine import Engine
-from vsd.executors.virtual_worker import Elsewhere
+from vsd.executors import Executor, Inline, Sides
+from vsd.executors.base import MakeRunner
+from vsd.executors.simulated import VirtualClient
 from vsd.metrics import stats
 from vsd.metrics.record import Record, without_rounds
 from vsd.models.base import VideoLM
-from vsd.parallelism import Parallel, Parallelism, Sequential
+from vsd.parallelism import Parallelism, Sequential
 from vsd.simulator.acceptance import Acceptance, Script
 from vsd.simulator.stubs import StubDraft, StubDrafter, StubPruner, StubTarget
-from vsd.simulator.times import Times
-from vsd.simulator.virtual_clock import VirtualClock
+from vsd.step_times.times import Times
+from vsd.step_times.virtual_clock import VirtualClock
 from vsd.types import Sample, Trace, Video
 
 FIRST = 16  # generations before the first look at the standard error
@@ -78,10 +80,7 @@ class Rehearsal:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self._schedule = setting.parallelism
-        self._apart = self._schedule.at_once
-        if isinstance(self._schedule, Parallel):  # where the draft works is a virtual clock here
-            self._schedule = replace(self._schedule, executor="inline")
+        self._apart = setting.parallelism.overlaps
 
     def record(self, number: int, alone: Trace | None = None) -> Record:
         """One generation, and the target alone on it (`alone`, if that is known)."""
@@ -108,16 +107,31 @@ class Rehearsal:
             draft=cast(VideoLM, draft),
             pruner=StubPruner(ratio=setting.ratio, times=setting.times, time=here) if setting.visual else None,
             drafter=StubDrafter(script=script, paths=setting.paths),
-            parallelism=self._schedule,
+            parallelism=setting.parallelism,
+            executor=Played(times=setting.times, here=here, there=there),
             gamma=setting.gamma,
             max_new_tokens=script.limit,
             share_vision=False,  # there are no weights; a draft that encodes in no time shares
         )
-        if alone:
-            engine = engine.baseline()
-        elif engine.worker is not None and self._apart:
-            engine.worker = Elsewhere(engine.worker, here=here, there=there, **setting.times.messages)
-        return engine.run(NOTHING, "")
+        return (engine.baseline() if alone else engine).run(NOTHING, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played(Executor):
+    """One answer's, in the time of its two clocks: the schedule's own and the draft's."""
+
+    simulated: ClassVar[bool] = True
+
+    times: Times
+    here: VirtualClock
+    there: VirtualClock
+
+    def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
+        inline = Inline().connect(sides, make, overlaps=overlaps)
+        if inline.client is None:
+            return inline
+        client = VirtualClient(inline.client, self.times, here=self.here, there=self.there)
+        return replace(inline, client=client)
 
 
 def accuracy(records: Sequence[Record], name: str = "speed/decode") -> float:

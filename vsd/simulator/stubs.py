@@ -6,7 +6,7 @@ the script says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,13 +14,14 @@ from torch import Tensor
 
 from vsd.drafters.base import Drafter, require_model
 from vsd.drafters.tree import form
-from vsd.models.base import Early, VideoLM
+from vsd.evidence import Collector
+from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain, children, depths
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Script
-from vsd.simulator.times import Times
-from vsd.simulator.virtual_clock import VirtualClock
+from vsd.step_times.times import Times
+from vsd.step_times.virtual_clock import VirtualClock
 from vsd.types import Context, Draft, Evidence, Grid, Output, Prompt, Video
 from vsd.utils.clock import Clock
 from vsd.utils.random_source import RandomSource
@@ -56,6 +57,8 @@ class StubModel:
     name: str = "simulated"
     device: torch.device = field(default=torch.device("cpu"))
     device_names: frozenset[str] = frozenset()
+    depth: int = 1
+    ranks: int = 1
     eos: frozenset[int] = frozenset({END})
     vocab: int = 3
     context: int = 1 << 40
@@ -99,31 +102,34 @@ class StubTarget(StubModel):
         self.time.spend(self.times.encode_s(self.script.visual))
         return self.prompt()
 
-    def prefill(
-        self,
-        prompt: Prompt,
-        *,
-        want: Iterable[str] = frozenset(),
-        capacity: int | None = None,
-        early: Early | None = None,
-    ) -> tuple[Rows, Tensor, Evidence]:
-        seconds, evidence = self.times.prefill_s(prompt.length), Evidence(grid=prompt.grid)
-        before = seconds * self.early if early else seconds
-        self.time.spend(before)
-        if early:
-            early.call(evidence)
-        self.time.spend(seconds - before)
-        return Rows(prompt.length), self.probs_LW[0], evidence
+    def start_prefill(self, prompt: Prompt, *, collector: Collector, capacity: int) -> StubPrefill:
+        return StubPrefill(self, prompt)
 
-    def forward(
-        self, ids_M: Tensor, parents_M: Sequence[int], state: Rows, *, layer: str | None = None, mass: None = None
-    ) -> Output:
+    def forward(self, ids_M: Tensor, parents_M: Sequence[int], state: Rows, *, collector: Collector) -> Output:
         count, place = len(parents_M), state.generated + 1  # of the token behind the root
         self.time.begin()
         self.time.spend(self.times.verify_s(count, state.length))
         if parents_M == chain(count):
             return Output(logits_MW=self.probs_LW[place : place + count])
         return Output(logits_MW=self.probs_LW[place + torch.tensor(depths(parents_M))])
+
+
+class StubPrefill:
+    """A prefill that takes its time: see `vsd.models.prefill.Prefill`."""
+
+    def __init__(self, target: StubTarget, prompt: Prompt) -> None:
+        self.state = Rows(prompt.length)
+        self._target, self._left_s = target, target.times.prefill_s(prompt.length)
+
+    def until(self, layer: int) -> bool:
+        passed = self._left_s * self._target.early
+        self._target.time.spend(passed)
+        self._left_s -= passed
+        return True
+
+    def finish(self) -> Tensor:
+        self._target.time.spend(self._left_s)
+        return self._target.probs_LW[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +140,9 @@ class StubDraft(StubModel):
         self.time.spend(self.times.draft_encode_s(self.script.visual))
         return self.prompt()
 
-    def prefill(
-        self, prompt: Prompt, *, want: Iterable[str] = frozenset(), capacity: int | None = None
-    ) -> tuple[Rows, Tensor, Evidence]:
+    def prefill(self, prompt: Prompt, *, capacity: int) -> tuple[Rows, Tensor]:
         self.time.spend(self.times.draft_prefill_s(prompt.length))
-        return Rows(prompt.length), torch.empty(self.vocab), Evidence(grid=prompt.grid)
+        return Rows(prompt.length), torch.empty(self.vocab)
 
     def read(self, nodes: int, state: State) -> None:
         """Take the time of a pass over so many nodes."""

@@ -20,8 +20,9 @@ class Verifier(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Evidence of the target's prefill, as in `Evidence`; and "relevance" for `Output.relevance_M` of the
-        verifying pass. A ClassVar where it is fixed, a property where it depends on fields."""
+        """Evidence by name (see `vsd.evidence`): of the target's prefill for the context, and of the verifying pass for
+        `Output.evidence` where it has rows of a pass. A ClassVar where it is fixed, a property where it depends on
+        fields."""
         return frozenset()
 
     @property

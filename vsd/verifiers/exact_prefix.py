@@ -98,7 +98,7 @@ def _below(
     rows = [row for row in (root + 1, *(node + 1 for node in nodes)) if row < read]
     seen = Output(
         logits_MW=output.logits_MW[rows],
-        relevance_M=None if output.relevance_M is None else output.relevance_M[rows],
+        evidence={name: rows_M[rows] for name, rows_M in output.evidence.items()},
     )
     verdict = rule.verify(part, seen, replace(context, last_read=len(rows) > len(nodes)), random)
     return replace(verdict, path=tuple(nodes[node] for node in verdict.path))

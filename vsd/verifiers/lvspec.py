@@ -45,9 +45,9 @@ def shifted(tokens: Sequence[int], argmax: Sequence[int], place: int, *, window:
 class LVSpec(Relaxed):
     """Loose verification: only tokens that depend on the video must be the target's own.
 
-    LVSpec, arXiv 2604.05650. Relevance is `vsd.relevance`'s. `looseness` is the paper's lambda: the share of a draft's
-    places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile of the
-    relevances of the generation so far, these places included (`quantile`), or below the value `below` (`absolute`).
+    LVSpec, arXiv 2604.05650. Relevance is `vsd.evidence.relevance`'s. `looseness` is the paper's lambda: the share of a
+    draft's places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile
+    of the relevances of the generation so far, these places included (`quantile`), or below the value `below` (`absolute`).
     With `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the
     other sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says; it has no part
     in `threshold=absolute`.
@@ -89,7 +89,7 @@ class LVSpec(Relaxed):
             return tuple(value < self.below for value in line.relevance)
         if self.threshold == "rank":
             return loose_by_rank(line.relevance, self.looseness)
-        seen = [value for round_ in line.context.rounds for value in round_.relevance]
+        seen = [value for round_ in line.context.rounds for value in round_.evidence.get("relevance", ())]
         return loose_by_quantile(line.relevance, seen, self.looseness)
 
     def _shifted(self, line: Line, place: int) -> bool:

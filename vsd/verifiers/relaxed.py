@@ -97,7 +97,7 @@ def _line(
         argmax=tuple(argmax_M[row] for row in before),
         logits_nW=output.logits_MW[before],
         context=context,
-        relevance=() if output.relevance_M is None else tuple(output.relevance_M[before].tolist()),
+        relevance=tuple(output.evidence["relevance"][before].tolist()) if "relevance" in output.evidence else (),
         spared=tuple(spared[node] for node in path),
     )
 

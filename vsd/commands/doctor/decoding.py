@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,19 +13,17 @@ from vsd.commands.doctor.kernels import cudnn
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import VideoLM
 from vsd.models.room import free_memory
-from vsd.parallelism import Parallel, Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.pearl import Pearl
+from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
 from vsd.run import memory
 from vsd.zoo import FAMILIES
 
-SCHEDULES: dict[str, Callable[..., Parallelism]] = {"pearl": Pearl, "hippo": Hippo, "parallelvlm": ParallelVLM}
-EXECUTORS = ("inline", "thread", "process")
+SCHEDULES: dict[str, Parallelism] = {"pearl": PEARL, "hippo": HIPPO, "parallelvlm": PARALLELVLM}
+EXECUTORS: dict[str, Executor] = {"inline": Inline(), "thread": Thread(), "process": Process()}
 FEW = (("pearl", "inline"), ("parallelvlm", "thread"), ("hippo", "process"))
 PROFILED = 20  # rounds
 
@@ -93,7 +90,8 @@ def schedules(machine: Machine) -> Finding:
                     target=target,
                     draft=machine.draft(family, "float32") if executor == "process" else draft,
                     pruner=UVPrune(ratio=0.5),
-                    parallelism=SCHEDULES[name](executor=executor),
+                    parallelism=SCHEDULES[name],
+                    executor=EXECUTORS[executor],
                     max_new_tokens=24,
                 )
             ) as engine:
@@ -109,7 +107,7 @@ def out_of_memory(machine: Machine) -> Finding:
     left = list[int]()
     for executor in ("inline", "thread"):
         with closing(
-            Engine(target=target, draft=draft, parallelism=Parallel(executor=executor), max_new_tokens=12)
+            Engine(target=target, draft=draft, parallelism=PEARL, executor=EXECUTORS[executor], max_new_tokens=12)
         ) as engine:
             expected = engine.run(machine.video(), machine.question).tokens
             memory.release()
@@ -178,7 +176,7 @@ def _engine(target: VideoLM, draft: VideoLM, drafter: Drafter, tokens: int) -> E
 
 def _run_out(engine: Engine, machine: Machine) -> None:
     """One sample whose draft asks for more memory than there is; what it leaves is given back as a run does."""
-    model: Any = engine.worker._side.model  # type: ignore[union-attr]
+    model: Any = engine.draft
 
     def forward(*_: Any, **__: Any) -> None:
         if machine.cuda:

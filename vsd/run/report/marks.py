@@ -23,8 +23,9 @@ def marks(trace: Trace) -> list[Mark]:
     """A mark for each token of the generation; the first comes from the prefill and is the target's own."""
     token_marks = [Mark()]
     for round_ in trace.rounds:
+        values = round_.evidence.get("relevance", ())
         for place in range(round_.committed):
-            relevance = round_.relevance[place] if place < len(round_.relevance) else None
+            relevance = values[place] if place < len(values) else None
             token_marks.append(Mark(relaxed=place in round_.relaxed, relevance=relevance))
     return token_marks[: len(trace.tokens)]
 

@@ -81,7 +81,7 @@ def show(
     if verifier.synthetic:
         faults = ["[red]made up[/]  acceptance is synthetic: these are times, the generations mean nothing"]
     if any(record.trace is not None and record.trace.simulated for record in records):
-        faults = [*faults, "[yellow]simulated[/]  the times are those of parallelism.profile; none was measured"]
+        faults = [*faults, "[yellow]simulated[/]  the times are those of executor.profile; none was measured"]
     files = f"[dim]files[/]  {_plain(str(folder))}"
     (console or Console()).print(
         Group(_numbers(records, metrics), *_texts(records), *_troubles(records), *faults, files)

@@ -137,7 +137,7 @@ def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], fact
     """What the draft would say at each of the target's tokens, behind those before: RIGHT, or what is missed. `facts`
     are the tokens that are words of facts."""
     prompt = draft.encode(video, question)
-    state, first_W, _ = draft.prefill(prompt, capacity=prompt.length + len(tokens))
+    state, first_W = draft.prefill(prompt, capacity=prompt.length + len(tokens))
     said = [int(first_W.argmax())]
     if len(tokens) > 1:
         logits_MW = draft.forward(torch.tensor(tokens[:-1]), range(-1, len(tokens) - 2), state).logits_MW

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vsd.metrics.record import Record
-from vsd.simulator.times import Times
+from vsd.step_times.times import Times
 from vsd.types import Round, Trace
 from vsd.utils.validation import is_number, require, require_number
 

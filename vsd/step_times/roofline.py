@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vsd.simulator.devices import Device
-from vsd.simulator.shapes import Shape
-from vsd.simulator.times import Times
+from vsd.step_times.devices import Device
+from vsd.step_times.shapes import Shape
+from vsd.step_times.times import Times
 from vsd.utils.validation import is_number, require, require_number, require_one_of, require_whole
 
 SPLITS = ("tensor", "pipeline")

@@ -27,11 +27,6 @@ class Times(ABC):
     devices: tuple[int, int] = (1, 1)
     """How many the target holds, and the draft."""
 
-    @property
-    def messages(self) -> dict[str, float]:
-        """Both of a message's costs, by name."""
-        return {"latency_s": self.latency_s, "message_s": self.message_s}
-
     def device_names(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
         """Names for the target's devices and the draft's: others if they work `apart`, else shared ones."""
         theirs, ours = self.devices
