@@ -133,7 +133,7 @@ class Engine:
             kept=kept or prompt.grid.tokens,
             prompt=prompt.length,
             finish=generation.finish,
-            devices=self._devices(),
+            devices=self._devices(simulated=clock.simulated),
             simulated=clock.simulated,
             vision_shared=shared if kept else None,
         )
@@ -228,11 +228,11 @@ class Engine:
         if self.client is not None:
             self.client.close()
 
-    def _devices(self) -> int:
+    def _devices(self, *, simulated: bool) -> int:
         """How many devices a run holds, those of other ranks too. A CPU, which both sides share, counts once for each
         that works at the time."""
         names = set(self.target.device_names)
         if self.draft is not None:
             apart = self.parallelism.overlaps and self.executor.concurrent
             names |= {f"{name}, draft" if apart and name == "cpu" else name for name in self.draft.device_names}
-        return len(names) * (1 if self.executor.simulated else distributed.count())
+        return len(names) * (1 if simulated else distributed.count())

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vsd.draft import Window
 from vsd.evidence import Collector
 from vsd.generation import Generation
 from vsd.models.base import VideoLM
-from vsd.models.tree import NO_DRAFT
+from vsd.models.tree import NO_DRAFT, part
 from vsd.types import Draft, Evidence, Output, Prompt, Round, Verdict, VerifierContext
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
@@ -128,6 +129,14 @@ class Session:
         numbers = {name: tuple(rows.tolist()) for name, rows in judged.evidence.items() if rows.ndim == 1}
         committed = self.generation.add(draft, judged.verdict, evidence=numbers, **counts)
         self._keep(judged, committed)
+
+    def test_first(self, logits_W: Tensor, window: Window) -> Draft:
+        """Commit the first token of a window that was drafted during the prefill, if it stands, or else the target's
+        own; a round. Returns what of the window is not verified."""
+        tested, count = part(window.draft, 0, 1), len(window.draft.tokens_N)
+        judged = self.first(logits_W, tested)
+        self.add(tested, judged, proposed=count, ahead=count, draft_s=window.seconds)
+        return part(window.draft, 1, None) if judged.verdict.bonus is None else NO_DRAFT
 
     def begin(self, judged: Judged) -> None:
         """Commit the target's own first token, which is of no round."""

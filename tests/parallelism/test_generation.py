@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from vsd.generation import Generation
 from vsd.models.tree import chain
-from vsd.parallelism import Generation
 from vsd.types import Draft, Round, Verdict
 
 EOS = 0

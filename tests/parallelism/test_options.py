@@ -14,5 +14,5 @@ from vsd.run import app
 def test_trees_are_refused_before_any_weight_is_loaded(tmp_path: Path) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=["parallelism=pearl", "drafter=tree"])
-    with pytest.raises(app.UsageError, match="drafter: Pearl needs chains, got Tree"):
+    with pytest.raises(app.UsageError, match="drafter: Parallel needs chains, got Tree"):
         app.run(cfg, tmp_path / "run")

@@ -14,15 +14,16 @@ from vsd.drafters.adaptive import Adaptive
 from vsd.drafters.dynamic_tree import DynamicTree
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.evidence.relevance import Relevance
+from vsd.executors import Executor, Inline, Thread
 from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
-from vsd.relevance import Relevance
 from vsd.types import Draft, Round, Trace, Video
 from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
-EXECUTORS = ("inline", "thread")
+EXECUTORS: dict[str, Executor] = {"inline": Inline(), "thread": Thread()}
 CHOICES = [(True, True), (True, False), (False, True), (False, False)]
 
 
@@ -31,12 +32,13 @@ def expected(pair: Pair, video: Video) -> Trace:
     return Engine(target=pair.target, draft=pair.draft, max_new_tokens=TOKENS).baseline().run(video, QUESTION)
 
 
-def engine(pair: Pair, *, gamma: int = 4, limit: int = TOKENS, **fields: object) -> Engine:
+def engine(pair: Pair, *, executor: str = "inline", gamma: int = 4, limit: int = TOKENS, **fields: object) -> Engine:
     return Engine(
         target=pair.target,
         draft=pair.draft,
         pruner=Uniform(ratio=0.5),
         parallelism=Parallel(**fields),  # type: ignore[arg-type]
+        executor=EXECUTORS[executor],
         gamma=gamma,
         max_new_tokens=limit,
     )
@@ -69,13 +71,14 @@ def test_a_model_that_drafts_for_itself_runs_on_two_threads(
         draft=pair.target,
         pruner=Uniform(ratio=0.5),
         relevance=Relevance(layer=layer, always=True),
-        parallelism=Parallel(executor=executor, overlap_prefill=True),
+        parallelism=Parallel(overlap_prefill=True),
+        executor=EXECUTORS[executor],
         max_new_tokens=TOKENS,
     )
     trace = run.run(video, QUESTION)
     run.close()
     assert trace.tokens == expected.tokens
-    assert all(len(each.relevance) == each.committed for each in trace.rounds)
+    assert all(len(each.evidence["relevance"]) == each.committed for each in trace.rounds)
     if run.draft is not None and executor == "thread":
         assert run.draft.model is not pair.target.model
         weights = zip(run.draft.model.parameters(), pair.target.model.parameters(), strict=True)
@@ -89,7 +92,7 @@ def test_a_generation_ends_with_a_verified_token(pair: Pair, video: Video, expec
     end = expected.tokens.index(expected.tokens[place]) + 1
     for draft, gamma in itertools.product((pair.draft, target), (2, 5)):
         run = Engine(
-            target=target, draft=draft, parallelism=Parallel(executor="inline"), gamma=gamma, max_new_tokens=TOKENS
+            target=target, draft=draft, parallelism=Parallel(), executor=Inline(), gamma=gamma, max_new_tokens=TOKENS
         )
         trace = run.run(video, QUESTION)
         assert (trace.tokens, trace.finish) == (expected.tokens[:end], "eos")
@@ -98,7 +101,7 @@ def test_a_generation_ends_with_a_verified_token(pair: Pair, video: Video, expec
 @pytest.mark.parametrize("limit", range(1, 10))
 def test_a_budget_is_exact(pair: Pair, video: Video, expected: Trace, limit: int) -> None:
     for pre, post in CHOICES:
-        run = engine(pair, limit=limit, executor="inline", pre_verify=pre, post_verify=post)
+        run = engine(pair, limit=limit, pre_verify=pre, post_verify=post)
         trace = run.run(video, QUESTION)
         assert trace.tokens == expected.tokens[:limit]
         assert sum(each.proposed for each in trace.rounds) == sum(each.wasted + each.accepted for each in trace.rounds)
@@ -106,7 +109,7 @@ def test_a_budget_is_exact(pair: Pair, video: Video, expected: Trace, limit: int
 
 def test_a_draft_of_the_same_probabilities_is_never_thrown_away(pair: Pair, video: Video) -> None:
     run = Engine(
-        target=pair.target, draft=pair.target, parallelism=Parallel(executor="inline"), gamma=4, max_new_tokens=17
+        target=pair.target, draft=pair.target, parallelism=Parallel(), executor=Inline(), gamma=4, max_new_tokens=17
     )
     rounds = run.run(video, QUESTION).rounds
     assert [each.accepted for each in rounds] == [
@@ -120,7 +123,7 @@ def test_a_draft_of_the_same_probabilities_is_never_thrown_away(pair: Pair, vide
 
 
 def test_without_either_it_is_the_sequential_schedule(pair: Pair, video: Video) -> None:
-    ours = engine(pair, executor="inline", pre_verify=False, post_verify=False).run(video, QUESTION).rounds
+    ours = engine(pair, pre_verify=False, post_verify=False).run(video, QUESTION).rounds
     theirs = Engine(
         target=pair.target, draft=pair.draft, pruner=Uniform(ratio=0.5), gamma=4, max_new_tokens=TOKENS
     ).run(video, QUESTION).rounds  # fmt: skip
@@ -132,8 +135,15 @@ def test_without_either_it_is_the_sequential_schedule(pair: Pair, video: Video) 
 
 
 def test_a_measured_length_follows_the_times(pair: Pair, video: Video) -> None:
-    schedule = Parallel(executor="inline", length="measured")
-    run = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, gamma=9, max_new_tokens=TOKENS)
+    schedule = Parallel(length="measured")
+    run = Engine(
+        target=pair.target,
+        draft=pair.draft,
+        parallelism=schedule,
+        executor=Inline(),
+        gamma=9,
+        max_new_tokens=TOKENS,
+    )
     run.run(video, QUESTION)
     for verify_s, length in ((0.5, 5), (0.1, 1), (0.01, 1), (3.0, 9)):
         assert schedule.window(9, [a_round(draft_s=0.4, verify_s=verify_s)] * 3) == length
@@ -150,9 +160,7 @@ def test_trees_are_refused(pair: Pair, drafter: Drafter) -> None:
         Engine(target=pair.target, draft=pair.draft, drafter=drafter, parallelism=Parallel())
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("executor", "magic"), ("length", "auto"), ("pre_verify", 1), ("overlap_prefill", "yes")]
-)
+@pytest.mark.parametrize(("field", "value"), [("length", "auto"), ("pre_verify", 1), ("overlap_prefill", "yes")])
 def test_a_wrong_choice_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"parallelism\.{field}: must be .*, got "):
         Parallel(**{field: value})  # type: ignore[arg-type]
@@ -165,9 +173,10 @@ def test_the_generation_does_not_depend_on_where_drafts_are_drawn(pair: Pair, vi
         run = Engine(
             target=pair.target,
             draft=pair.draft,
-            drafter=Chain(**params),  # type: ignore[arg-type]
-            verifier=Sampling(**params),  # type: ignore[arg-type]
-            parallelism=Parallel(executor=executor),
+            drafter=Chain(**law),  # type: ignore[arg-type]
+            verifier=Sampling(**law),  # type: ignore[arg-type]
+            parallelism=Parallel(),
+            executor=EXECUTORS[executor],
             max_new_tokens=TOKENS,
         )
         found = run.run(video, QUESTION, seed=seed).tokens
@@ -186,7 +195,8 @@ def test_what_goes_wrong_on_the_other_thread_is_told_here(pair: Pair, video: Vid
         target=pair.target,
         draft=pair.draft,
         drafter=Broken(),
-        parallelism=Parallel(executor="thread"),
+        parallelism=Parallel(),
+        executor=Thread(),
         max_new_tokens=TOKENS,
     )
     for _ in range(2):  # and the next sample finds the worker as it was

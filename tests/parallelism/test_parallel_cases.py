@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.parallelism.small_sides import a_session
+from tests.parallelism.small_sides import both_sides
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.types import Round
 from vsd.utils.random_source import SeededRandom
@@ -47,9 +47,9 @@ def decoded(
     def draft(text: tuple[int, ...]) -> Tensor:
         return logits_of((said(seed, text) + (not agrees(seed, text, rate))) % VOCAB)
 
-    session = a_session(target, draft, Greedy(), SeededRandom(0), limit=limit, gamma=gamma, eos=eos, first=first)
-    schedule.decode(session)
-    return session.generation.tokens, session.generation.finish, session.generation.rounds, session.target_forwards
+    session, writer = both_sides(target, draft, Greedy(), SeededRandom(0), limit=limit, gamma=gamma, eos=eos, first=first)
+    schedule.decode(session, writer)
+    return session.generation.tokens, session.generation.finish, session.generation.rounds, session.forwards
 
 
 @settings(max_examples=1000, derandomize=True)
@@ -66,7 +66,7 @@ def decoded(
 def test_any_case_gives_the_targets_own_generation(
     seed: int, rate: float, limit: int, gamma: int, ends: bool, pre: bool, post: bool, early: bool
 ) -> None:
-    schedule = Parallel(executor="inline", pre_verify=pre, post_verify=post)
+    schedule = Parallel(pre_verify=pre, post_verify=post)
     eos = frozenset({1}) if ends else frozenset[int]()
     alone, finish, _, _ = decoded(
         Autoregressive(), seed, rate, limit=limit, gamma=gamma, eos=eos, first="own" if early else "given"
@@ -83,7 +83,7 @@ def test_any_case_gives_the_targets_own_generation(
 
 def test_the_acceptance_of_a_run_does_not_depend_on_the_schedule() -> None:
     lengths = []
-    for schedule in (Sequential(), Parallel(executor="inline")):
+    for schedule in (Sequential(), Parallel()):
         rounds = [
             each for seed in range(20) for each in decoded(schedule, seed, 0.8, limit=100, gamma=4, eos=frozenset())[2]
         ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.branches import Branches, probs_of
-from tests.parallelism.small_sides import a_session
+from tests.parallelism.small_sides import both_sides
 from tests.small_model import SmallModel, distance, probs_of_target
 from vsd.parallelism import Parallel
 from vsd.utils.probabilities import SamplingParams
@@ -34,10 +34,10 @@ def probs_of_generations(
 
     def generation(random: Branches) -> tuple[int, ...]:
         target, draft = SmallModel(seed, VOCAB), SmallModel(100 + seed, VOCAB)
-        session = a_session(
+        session, writer = both_sides(
             target, draft, verifier, random, limit=skipped + length, gamma=gamma, params=drawn, first=first
         )
-        schedule.decode(session)
+        schedule.decode(session, writer)
         return tuple(session.generation.tokens[skipped:])
 
     return probs_of(generation)
@@ -53,7 +53,7 @@ def test_the_probabilities_are_the_targets(
     pre: bool, post: bool, drawn: SamplingParams, gamma: int, first: str
 ) -> None:
     verifier, length = Sampling(temperature=1.0, top_p=0.95), 3
-    schedule = Parallel(executor="inline", pre_verify=pre, post_verify=post)
+    schedule = Parallel(pre_verify=pre, post_verify=post)
     ours = probs_of_generations(schedule, verifier, drawn, 1, gamma, length, first)
     assert sum(ours.values()) == pytest.approx(1, abs=1e-12)
     assert distance(ours, probs_of_target(verifier, SmallModel(1, VOCAB), length)) < 1e-12
@@ -62,5 +62,5 @@ def test_the_probabilities_are_the_targets(
 def test_a_biased_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "residual", lambda p, q, token: p)
     verifier, params = Sampling(temperature=1.0), SamplingParams(temperature=1.0)
-    ours = probs_of_generations(Parallel(executor="inline"), verifier, params, 1, 2, 2)
+    ours = probs_of_generations(Parallel(), verifier, params, 1, 2, 2)
     assert distance(ours, probs_of_target(verifier, SmallModel(1, VOCAB), 2)) > 1e-3

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,14 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd import engine as engine_module
-from vsd.draft import load_side
+from vsd.draft import DraftRunner, load_runner
 from vsd.drafters import Chain, Drafter
 from vsd.engine import Engine
-from vsd.executors.process import OtherProcess
+from vsd.executors import Inline, Process
+from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.cache import State
-from vsd.parallelism import Parallel, process
+from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
 from vsd.utils.random_source import RandomSource
@@ -31,7 +32,7 @@ from vsd.verifiers.sampling import Sampling
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
 AROUND_S = 2.0  # for what the sample does beside waiting
-EARLY = {"overlap_prefill": True, "early_draft": True}
+EARLY = Parallel(overlap_prefill=True, early_draft=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,8 @@ def build(
         pruner=Uniform(ratio=0.5),
         drafter=drafter,
         verifier=verifier,
-        parallelism=Parallel(executor="process", timeout_s=timeout_s, threads=1, **EARLY),
+        parallelism=EARLY,
+        executor=Process(timeout_s=timeout_s, threads=1),
         gamma=4,
         max_new_tokens=TOKENS,
     )
@@ -84,8 +86,8 @@ def expected(pair: Pair, video: Video) -> Trace:
 
 
 def pid(engine: Engine) -> int:
-    assert isinstance(engine.worker, OtherProcess)
-    found = engine.worker._child.pid
+    assert isinstance(engine.client, ProcessClient)
+    found = engine.client._child.pid
     assert found is not None
     return found
 
@@ -114,7 +116,8 @@ def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: V
         target=pair.target,
         draft=pair.draft,
         pruner=Uniform(ratio=0.5),
-        parallelism=Parallel(executor="inline", **EARLY),
+        parallelism=EARLY,
+        executor=Inline(),
         gamma=4,
         max_new_tokens=TOKENS,
     )
@@ -134,7 +137,8 @@ def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> 
         pruner=Uniform(ratio=0.5),
         drafter=drafter,
         verifier=verifier,
-        parallelism=Parallel(executor="inline", **EARLY),
+        parallelism=EARLY,
+        executor=Inline(),
         gamma=4,
         max_new_tokens=TOKENS,
     )
@@ -154,7 +158,7 @@ def test_trouble_ends_one_sample(
     pair: Pair, video: Video, expected: Trace, tmp_path: Path, trouble: str, error: type[Exception], message: str
 ) -> None:
     engine = build(pair, drafter=Troubled(mark=str(tmp_path / "mark"), trouble=trouble), timeout_s=3)
-    engine.worker.start()  # type: ignore[union-attr]
+    engine.client.ready()  # type: ignore[union-attr]
     first, began = pid(engine), time.perf_counter()
     with pytest.raises(error, match=message):
         engine.run(video, QUESTION)
@@ -176,7 +180,7 @@ def test_frames_that_no_pipe_holds_do_not_wait_for_a_stopped_worker(
     os.kill(first, signal.SIGSTOP)
     began = time.perf_counter()
     with monkeypatch.context() as patch:
-        patch.setattr(engine.worker, "_timeout_s", 0.5)
+        patch.setattr(engine.client, "_timeout_s", 0.5)
         with pytest.raises(SampleError, match=r"draft: its worker must answer within 0\.5 s, got nothing"):
             engine.run(large, QUESTION)
     assert time.perf_counter() - began < 0.5 + AROUND_S
@@ -212,24 +216,24 @@ def test_a_draft_that_cannot_be_loaded_is_told(pair: Pair, video: Video, tmp_pat
         Engine(
             target=pair.target,
             draft=Checkpoint(path=str(tmp_path / "nothing")),
-            parallelism=Parallel(executor="process"),
+            executor=Process(),
         )
 
 
 def test_a_loaded_draft_is_refused(pair: Pair) -> None:
     with pytest.raises(ValueError, match="draft: a process of its own loads its own model"):
-        Engine(target=pair.target, draft=pair.draft, parallelism=Parallel(executor="process"))
+        Engine(target=pair.target, draft=pair.draft, executor=Process())
 
 
 def test_a_download_is_no_part_of_the_start(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be had is said by this process, before it starts another."""
-    monkeypatch.setattr(process.OtherProcess, "start", None)
-    monkeypatch.setattr(engine_module, "inspect", lambda path, field: inspect(str(pair.draft_path)))
+    monkeypatch.setattr(ProcessClient, "ready", None)
+    monkeypatch.setattr("vsd.models.pair.inspect", lambda path, field: inspect(str(pair.draft_path)))
     with pytest.raises(ValueError, match=r"draft\.path: 'nobody/nothing' must be a checkpoint folder or a hub name"):
         Engine(
             target=pair.target,
             draft=Checkpoint(path="nobody/nothing"),
-            parallelism=Parallel(executor="process"),
+            executor=Process(),
         )
 
 
@@ -244,8 +248,8 @@ def test_a_worker_is_warm_when_it_is_ready(pair: Pair, video: Video, monkeypatch
 
         monkeypatch.setattr(VideoLM, name, noted)
     checkpoint = Checkpoint(path=str(pair.draft_path), dtype="float64")
-    side = load_side(checkpoint, Chain(), gamma=3, max_new_tokens=8)
+    runner = load_runner(checkpoint, partial(DraftRunner, drafter=Chain(), gamma=3, max_new_tokens=8))
     assert calls == ["encode", "prefill", "forward"]
-    assert side.model is not None
-    warm, cold = (model.prefill(model.encode(video, QUESTION))[1] for model in (side.model, pair.draft))
+    assert runner.model is not None
+    warm, cold = (model.prefill(model.encode(video, QUESTION))[1] for model in (runner.model, pair.draft))
     torch.testing.assert_close(warm, cold, rtol=1e-12, atol=1e-12)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-
-from vsd.draft import Window
 from vsd.executors.streams import Streams, tensors
 from vsd.executors.workers import OtherThread
+
+from vsd.draft import Window
 from vsd.parallelism import workers
 from vsd.types import Draft, Grid
 

@@ -84,7 +84,8 @@ class Probe:
     # While the prompt is read ----------------------------------------------------------------------------------------
 
     def prompt_states(self, layer: int, states_MD: Tensor, start: int) -> None:
-        """Take the states of a piece of the prompt that begins at token `start`."""
+        """Take the states of a piece of the prompt that begins at token `start`: of layers from 1 on, since the
+        embeddings stand in the prompt."""
 
     def prompt_attention(self, layer: int, attended: Attended) -> None:
         """Take the attention of a piece of the prompt."""

@@ -23,6 +23,8 @@ class HiddenStates(Probe):
         self.layers = frozenset({self.stage})
         self._visual, self._text = list[Tensor](), list[Tensor]()
         self._rows_MD: Tensor | None = None
+        if not self.stage:
+            self.prompt_states(0, reading.prompt.embeds_TD, 0)
 
     def prompt_states(self, layer: int, states_MD: Tensor, start: int) -> None:
         prompt = self.reading.prompt

@@ -337,7 +337,7 @@ class VideoLM(ABC):
         first, last = layers or (0, self.depth)
         if watch is None:
             return self._text_model(states_MD, positions_P1M, mask, state, {}, first, last)
-        if first == 0:
+        if watch.start is None:
             watch.see_states(0, states_MD)
         with watch.hooked(self.text.layers):
             extra = {"watch": watch} if watch.attention else {}

@@ -32,9 +32,9 @@ class Prefill:
 
     @torch.inference_mode()
     def until(self, layer: int) -> bool:
-        """Let the whole prompt go through the layers up to this one. False, and nothing is done, where it would be read
-        to its end, or is read in pieces."""
-        if layer == self._model.depth or len(self._pieces()) > 1:
+        """Let the whole prompt go through the layers up to this one. False, and nothing is done, where it is read in
+        pieces."""
+        if len(self._pieces()) > 1:
             return False
         if layer:
             self._mask = self.state.extend(self._prompt.length)
@@ -45,8 +45,9 @@ class Prefill:
     @torch.inference_mode()
     def finish(self) -> Tensor:
         """Read what is left; returns the logits_W behind the prompt."""
+        depth = self._model.depth
         if self._layer:
-            states_MD = self._read(0, self._prompt.length, self._mask)
+            states_MD = self._states_TD if self._layer == depth else self._read(0, self._prompt.length, self._mask)
         else:
             for start, end in self._pieces():
                 states_MD = self._read(start, end, self.state.extend(end - start))

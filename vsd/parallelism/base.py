@@ -4,6 +4,7 @@ target verifies. Where the draft works is the executor's to say."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 from vsd.draft import DraftSession
@@ -11,6 +12,7 @@ from vsd.drafters.base import Drafter
 from vsd.executors import Executor, Inline
 from vsd.models.tree import NO_DRAFT
 from vsd.session import Session
+from vsd.types import Round
 
 
 class Parallelism(ABC):
@@ -33,9 +35,9 @@ class Parallelism(ABC):
         """Where drafts are made if nobody says: as the schedule's YAML has it."""
         return Inline()
 
-    def window(self, session: Session) -> int:
-        """How many tokens to draft next, at least 1 and at most gamma."""
-        return session.gamma
+    def window(self, gamma: int, recent: Iterable[Round]) -> int:
+        """How many tokens to draft next, at most `gamma`, at least 1; `recent` are the last rounds of the run."""
+        return gamma
 
     def prefill(self, session: Session, draft: DraftSession | None) -> None:
         """Read both prompts, one after the other, and commit the first token."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import ClassVar, Literal, get_args
-
-from torch import Tensor
 
 from vsd.draft import DraftSession, Window
 from vsd.executors import Executor, Pending, Process
 from vsd.models.tree import NO_DRAFT, joined, part
 from vsd.parallelism.base import Parallelism
 from vsd.session import Session
-from vsd.types import Draft
+from vsd.types import Draft, Round
 from vsd.utils.validation import require, require_one_of
 
 Length = Literal["fixed", "measured"]
@@ -62,12 +61,12 @@ class Parallel(Parallelism):
     def default_executor(cls) -> Executor:
         return Process()
 
-    def window(self, session: Session) -> int:
-        timed = [each for each in session.recent if each.proposed] if self.timed else []
+    def window(self, gamma: int, recent: Iterable[Round]) -> int:
+        timed = [each for each in recent if each.proposed] if self.timed else []
         if not timed:
-            return session.gamma
+            return gamma
         token_s = median(each.draft_s / each.proposed for each in timed)
-        return max(1, min(session.gamma, round(median(each.verify_s for each in timed) / token_s)))
+        return max(1, min(gamma, round(median(each.verify_s for each in timed) / token_s)))
 
     def prefill(self, session: Session, draft: DraftSession | None) -> None:
         assert draft is not None
@@ -77,23 +76,16 @@ class Parallel(Parallelism):
         with session.clock.span("prefill"):
             if self.early_draft and (evidence := session.early_evidence(draft.needs)):
                 draft.prefill(evidence)
-                gamma = min(self.window(session), session.generation.limit)
+                gamma = min(self.window(session.gamma, session.recent), session.generation.limit)
                 early = draft.start(tokens=[], gamma=gamma, **session.news())
             logits_W = session.prefill()
         if early is None:
             session.begin(session.first(logits_W, NO_DRAFT))
         else:
             draft.ready(session.evidence)
-            session.pending = self._first(session, logits_W, early.result())
+            session.pending = session.test_first(logits_W, early.result())
         session.clock.mark("first_token")
         draft.ready(session.evidence)
-
-    def _first(self, session: Session, logits_W: Tensor, window: Window) -> Draft:
-        """Test the first token of a window that was drafted during the prefill; returns what of it is not verified."""
-        tested, count = part(window.draft, 0, 1), len(window.draft.tokens_N)
-        judged = session.first(logits_W, tested)
-        session.add(tested, judged, proposed=count, ahead=count, draft_s=window.seconds)
-        return part(window.draft, 1, None) if judged.verdict.bonus is None else NO_DRAFT
 
     def decode(self, session: Session, draft: DraftSession | None) -> None:
         assert draft is not None
@@ -108,12 +100,18 @@ class Parallel(Parallelism):
         start = now()
         windows = list[Window]()
         if not len(pending.tokens_N) and not self.pre_verify:  # the target waits for a window
-            windows += _done(self._start(session, draft, NO_DRAFT, min(self.window(session), generation.left - 1)))
+            windows += _done(
+                self._start(
+                    session, draft, NO_DRAFT, min(self.window(session.gamma, session.recent), generation.left - 1)
+                )
+            )
             pending = windows[0].draft if windows else NO_DRAFT
         waited = now() - start
         count, ahead = len(pending.tokens_N), None
         if (self.post_verify if count else self.pre_verify) and generation.left - count > 1:
-            ahead = self._start(session, draft, pending, min(self.window(session), generation.left - count))
+            ahead = self._start(
+                session, draft, pending, min(self.window(session.gamma, session.recent), generation.left - count)
+            )
         reading = now()
         output = session.read(pending)
         read = now()
@@ -135,8 +133,10 @@ class Parallel(Parallelism):
         )
         return part(new, 1, None) if judged.verdict.bonus is None else NO_DRAFT
 
-    def _start(self, session: Session, draft: DraftSession, pending: Draft, gamma: int) -> Pending[Window] | None:
-        """Have at most `gamma` tokens drafted behind the tokens and a chain that is `pending` behind them."""
+    def _start(self, session: Session, draft: DraftSession, pending: Draft, most: int) -> Pending[Window] | None:
+        """Have a window of at most `most` tokens drafted behind the tokens and a chain that is `pending` behind
+        them."""
+        gamma = min(self.window(session.gamma, session.recent), most)
         if gamma < 1:
             return None
         tokens = [*session.generation.tokens, *pending.tokens_N.tolist()]
