@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from vsd.parallelism.parallelvlm import ParallelVLM
 
 from vsd.drafters.adaptive import Adaptive, Pace
 from vsd.drafters.chain import Chain
@@ -19,7 +20,6 @@ from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
 from vsd.parallelism.parallel import Parallel
-from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
 from vsd.types import SampleError, Video

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor
+from vsd.parallelism.parallelvlm import ParallelVLM
 
 from tests.conftest import Pair
 from vsd.drafters import Chain, Drafter
@@ -16,7 +17,6 @@ from vsd.engine import Engine
 from vsd.models.attention import VisualMass
 from vsd.models.tree import ancestors, chain
 from vsd.parallelism import Parallel, Parallelism, Sequential
-from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uniform import Uniform
 from vsd.types import Prompt, Round, Trace, Video

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from vsd.executors.workers import OtherThread, SameThread
+from vsd.parallelism.parallelvlm import ParallelVLM
 
 from tests.conftest import Pair
 from vsd.data.datamodule import Item
 from vsd.engine import Engine
-from vsd.executors.workers import OtherThread, SameThread
 from vsd.models import State, VideoLM
 from vsd.parallelism import Parallel, Parallelism
-from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.pruners.uniform import Uniform
 from vsd.run.task import DecodeTask
 from vsd.types import Prompt, Sample, Video

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from vsd.parallelism.parallelvlm import ParallelVLM
 
 from tests.conftest import Pair
 from tests.kin import one_step, save_kin
@@ -16,7 +17,6 @@ from vsd.executors.process import _received, _sent
 from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Parallelism, Sequential
 from vsd.parallelism.parallel import Parallel
-from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.pruners.specvlm import SpecVLM
 from vsd.types import Prompt, Trace, Video
 

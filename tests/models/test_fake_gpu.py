@@ -11,11 +11,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AutoConfig, AutoProcessor
+from vsd.models.hidden import HiddenTaps
 
 from tests.conftest import Pair
 from vsd.models import VideoLM, attention, cache
 from vsd.models.families import FAMILIES
-from vsd.models.hidden import HiddenTaps
 from vsd.models.tree import chain
 from vsd.types import Grid, Prompt
 

@@ -121,7 +121,7 @@ def both_sides(
     window ("drafted")."""
     given = int(first == "given")
     generation, reader = Generation(limit=limit, eos=eos), Reader(target, given)
-    writer = Writer(draft, sampling or SamplingParams(), random, given)
+    writer = Writer(draft, params or SamplingParams(), random, given)
     session = between(reader, verifier, random, generation=generation, gamma=gamma)
     if given:
         generation.append([0])

@@ -213,8 +213,8 @@ def test_a_drawn_generation_does_not_depend_on_where_it_is_drafted(pair: Pair, v
             video,
             replace(PARALLELVLM, length="fixed"),
             executor,
-            drafter=Chain(**law),  # type: ignore[arg-type]
-            verifier=Sampling(**law),  # type: ignore[arg-type]
+            drafter=Chain(**params),  # type: ignore[arg-type]
+            verifier=Sampling(**params),  # type: ignore[arg-type]
         ).tokens
         for executor in ("inline", "thread")
     ]

@@ -173,8 +173,8 @@ def test_the_generation_does_not_depend_on_where_drafts_are_drawn(pair: Pair, vi
         run = Engine(
             target=pair.target,
             draft=pair.draft,
-            drafter=Chain(**law),  # type: ignore[arg-type]
-            verifier=Sampling(**law),  # type: ignore[arg-type]
+            drafter=Chain(**params),  # type: ignore[arg-type]
+            verifier=Sampling(**params),  # type: ignore[arg-type]
             parallelism=Parallel(),
             executor=EXECUTORS[executor],
             max_new_tokens=TOKENS,

@@ -47,7 +47,9 @@ def decoded(
     def draft(text: tuple[int, ...]) -> Tensor:
         return logits_of((said(seed, text) + (not agrees(seed, text, rate))) % VOCAB)
 
-    session, writer = both_sides(target, draft, Greedy(), SeededRandom(0), limit=limit, gamma=gamma, eos=eos, first=first)
+    session, writer = both_sides(
+        target, draft, Greedy(), SeededRandom(0), limit=limit, gamma=gamma, eos=eos, first=first
+    )
     schedule.decode(session, writer)
     return session.generation.tokens, session.generation.finish, session.generation.rounds, session.forwards
 

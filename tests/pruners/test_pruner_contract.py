@@ -11,9 +11,9 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from vsd.pruners.evidence import is_need
 
 from vsd.pruners import Pruner
-from vsd.pruners.evidence import is_need
 from vsd.types import Evidence
 
 from .random_evidence import random_evidence

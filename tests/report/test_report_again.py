@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from vsd.commands.report import main
 
 from tests.app.conftest import *  # noqa: F403 - its fixtures
 from tests.app.conftest import Compose, FakeEngine
 from vsd.commands import calibrate
+from vsd.commands.report import main
 from vsd.run import app
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from vsd.models.hidden import layer_number
+from vsd.parallelism.hippo import Hippo
+from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.parallelism.pearl import Pearl
 
 from tests.conftest import Pair
 from vsd.engine import Engine
 from vsd.executors.simulated import read
-from vsd.models.hidden import layer_number
 from vsd.parallelism import Autoregressive, Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.pearl import Pearl
 from vsd.pruners.uniform import Uniform
 from vsd.pruners.uv_prune import UVPrune
 from vsd.step_times.profile import Profile

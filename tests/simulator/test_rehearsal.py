@@ -6,15 +6,15 @@ from dataclasses import replace
 from statistics import NormalDist, fmean
 
 import pytest
-
-from vsd.metrics import stats
-from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.parallelism.hippo import Hippo
 from vsd.parallelism.parallelvlm import ParallelVLM
 from vsd.parallelism.pearl import Pearl
+
+from vsd.metrics import stats
+from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.simulator.acceptance import ByPosition, Script, rate
-from vsd.step_times.profile import Profile
 from vsd.simulator.rehearsal import Rehearsal, Setting, accuracy, simulate
+from vsd.step_times.profile import Profile
 from vsd.step_times.times import Given
 from vsd.types import Trace
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
+from vsd.parallelism.pearl import Pearl
 
 from tests.zoo_in_code import save_qwen
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
 from vsd.parallelism import Autoregressive, Parallelism, Sequential
-from vsd.parallelism.pearl import Pearl
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Replay, rates, right
 from vsd.simulator.rehearsal import Setting, simulate

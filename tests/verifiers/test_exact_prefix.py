@@ -12,14 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from vsd.parallelism.hippo import Hippo
+from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.parallelism.pearl import Pearl
 
 from tests.parallelism.small_sides import Reader, between
 from vsd.draft import Window
 from vsd.models.tree import chain
 from vsd.parallelism import Generation, Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.pearl import Pearl
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
 from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy, Verifier

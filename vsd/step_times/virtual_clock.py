@@ -9,11 +9,7 @@ import numpy as np
 from vsd.utils.clock import Clock
 
 
-<<<<<<<< HEAD:vsd/simulator/virtual_clock.py
 class VirtualClock:
-========
-class VirtualClock:
->>>>>>>> 5254722 (The core anew: schedules and executors apart, evidence open):vsd/step_times/virtual_time.py
     """The seconds of one device. Each side of a parallel run has one; they meet where one waits for the other.
 
     What takes a second alone takes `pace` of them while `beside` works too: another virtual clock, whose work is told
@@ -25,11 +21,7 @@ class VirtualClock:
         self,
         pace: float = 1.0,
         *,
-<<<<<<<< HEAD:vsd/simulator/virtual_clock.py
         beside: VirtualClock | None = None,
-========
-        beside: VirtualClock | None = None,
->>>>>>>> 5254722 (The core anew: schedules and executors apart, evidence open):vsd/step_times/virtual_time.py
         spread: float = 0.0,
         seed: Sequence[int] = (0,),
     ) -> None:
@@ -80,13 +72,8 @@ class VirtualClock:
 class _VirtualSpans(Clock):
     simulated = True
 
-<<<<<<<< HEAD:vsd/simulator/virtual_clock.py
     def __init__(self, time: VirtualClock) -> None:
         self._time = time
-========
-    def __init__(self, timeline: VirtualClock) -> None:
-        self._timeline = timeline
->>>>>>>> 5254722 (The core anew: schedules and executors apart, evidence open):vsd/step_times/virtual_time.py
         super().__init__()
 
     def now(self) -> float:

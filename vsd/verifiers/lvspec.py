@@ -47,10 +47,10 @@ class LVSpec(Relaxed):
 
     LVSpec, arXiv 2604.05650. Relevance is `vsd.evidence.relevance`'s. `looseness` is the paper's lambda: the share of a
     draft's places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile
-    of the relevances of the generation so far, these places included (`quantile`), or below the value `below` (`absolute`).
-    With `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the
-    other sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says; it has no part
-    in `threshold=absolute`.
+    of the relevances of the generation so far, these places included (`quantile`), or below the value `below`
+    (`absolute`). With `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window`
+    places in the other sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says;
+    it has no part in `threshold=absolute`.
 
     Differs from the paper in: not published, therefore fields: the form of the threshold, the tolerance's window (3),
     its side (both) and its direction (either); the relevance of a place is that of the state which predicts it; the
