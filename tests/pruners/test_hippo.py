@@ -56,7 +56,7 @@ def test_spatial_of_one_cell_is_zero():
 @pytest.mark.parametrize(("grid", "crop"), [((2, 4, 5), 3), ((2, 4, 5), 5), ((1, 3, 2), 9), ((3, 1, 4), 3)])
 def test_spatial_against_loops(grid: tuple[int, int, int], crop: int):
     evidence = random_evidence(grid, needs=frozenset({"features"}), dtype=torch.float64)
-    cells, radius = unit(evidence.features_VD).view(*grid, -1), crop // 2
+    cells, radius = unit(evidence["features"]).view(*grid, -1), crop // 2
     expected = []
     for t, y, x in torch.cartesian_prod(*[torch.arange(n) for n in grid]).tolist():
         crop_cells = [
@@ -66,7 +66,7 @@ def test_spatial_against_loops(grid: tuple[int, int, int], crop: int):
             if (b, a) != (y, x)
         ]
         expected.append(torch.stack([cells[t, y, x] @ cell for cell in crop_cells]).var(correction=0))
-    torch.testing.assert_close(spatial(unit(evidence.features_VD), Grid(*grid), crop), torch.stack(expected))
+    torch.testing.assert_close(spatial(unit(evidence["features"]), Grid(*grid), crop), torch.stack(expected))
 
 
 def test_per_frame():
@@ -93,17 +93,16 @@ def test_per_frame_removes_a_bias_for_the_frame(seed: int, how: str):
 def test_bias_of_the_last_frame_does_not_reach_the_choice():
     """Attention ten times as strong in the last frame takes every place by itself, and none more under HIPPO."""
     evidence = random_evidence((4, 2, 2), needs=frozenset({"video_attention"}))
-    evidence.video_attention_V[:] = torch.tensor([0.1, 0.2, 0.4, 0.3]).repeat(4)
-    evidence.video_attention_V[12:] *= 10
+    evidence["video_attention"][:] = torch.tensor([0.1, 0.2, 0.4, 0.3]).repeat(4)
+    evidence["video_attention"][12:] *= 10
     pruner = Hippo(ratio=0.75, weight_temporal=0, weight_spatial=0)
     assert pruner.keep(evidence).tolist() == [2, 6, 10, 14]
 
 
 def test_fusion():
     """g prefers the second cell of each frame, t and s decide by their weights; one frame of the clip is enough."""
-    evidence = Evidence(
-        grid=CLIP_GRID, features_VD=3 * CLIP, video_attention_V=torch.tensor([0.1, 0.2, 0.2, 0.1, 0.3, 0.1])
-    )
+    asked = torch.tensor([0.1, 0.2, 0.2, 0.1, 0.3, 0.1])
+    evidence = Evidence(grid=CLIP_GRID, values={"features": 3 * CLIP, "video_attention": asked})
     pruner = Hippo(ratio=0.5, weight_global=1, weight_temporal=2, weight_spatial=5)
     # g: 0 1 | 1 0 | 1 0.  t (previous): 0 1 | 0 1 | 1 0.  s: one neighbour each, so no variance.
     torch.testing.assert_close(pruner.score(evidence), torch.tensor([0.0, 3, 1, 2, 3, 0]))
@@ -112,7 +111,7 @@ def test_fusion():
 
 def test_noise_of_a_still_video_is_no_score():
     features = torch.randn(1, 6, 64, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1).flatten(0, 1)
-    evidence = Evidence(grid=Grid(3, 2, 3), features_VD=features)
+    evidence = Evidence(grid=Grid(3, 2, 3), values={"features": features})
     pruner = Hippo(ratio=0.5, weight_global=0, weight_spatial=0)
     assert pruner.score(evidence).tolist() == [0] * 18
 

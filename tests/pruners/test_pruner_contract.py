@@ -11,10 +11,10 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from vsd.pruners.evidence import is_need
 
+from vsd.evidence import check_need
 from vsd.pruners import Pruner
-from vsd.types import Evidence
+from vsd.types import Evidence, Hidden
 
 from .random_evidence import random_evidence
 
@@ -42,9 +42,8 @@ def ignores_ratio(name: str) -> bool:
 
 
 def tensors(evidence: Evidence) -> list[torch.Tensor]:
-    values = [evidence.features_VD, evidence.attention_V, evidence.video_attention_V]
-    values += [tensor for states in evidence.hidden.values() for tensor in (states.visual_VD, states.text_SD)]
-    return [value for value in values if value is not None]
+    values = [(each.visual_VD, each.text_SD) if isinstance(each, Hidden) else (each,) for each in evidence.values.values()]
+    return [tensor for value in values for tensor in value]
 
 
 def check_indices(kept: torch.Tensor, count: int, tokens: int) -> None:
@@ -120,7 +119,8 @@ def test_constant_evidence_is_no_error(name: str):
 @every_pruner
 def test_needs_are_known_and_their_absence_is_refused(name: str):
     pruner = build(name)
-    assert all(is_need(need) for need in pruner.needs)
+    for need in pruner.needs:
+        check_need(need, depth=4)
     for missing in pruner.needs:
         with pytest.raises(ValueError, match=re.escape(missing)):
             pruner.keep(random_evidence(needs=pruner.needs - {missing}))
@@ -132,7 +132,7 @@ def test_evidence_of_another_grid_is_refused(name: str):
     evidence = dataclasses.replace(random_evidence((2, 2, 2), needs=pruner.needs), grid=random_evidence().grid)
     if not pruner.needs:
         pytest.skip(f"{name} looks at no evidence but the grid")
-    with pytest.raises(ValueError, match="8 rows for 64 visual tokens"):
+    with pytest.raises(ValueError, match="must have 64 rows, one a visual token, got 8$"):
         pruner.keep(evidence)
 
 
@@ -178,9 +178,9 @@ def test_cuda_keeps_what_the_cpu_keeps(name: str):
 
 def test_nan_and_wrong_shapes_are_refused():
     evidence = random_evidence()
-    evidence.attention_V[3] = float("nan")
+    evidence["attention"][3] = float("nan")
     with pytest.raises(ValueError, match="NaN"):
         build("attention").keep(evidence)
-    two_columns = dataclasses.replace(evidence, attention_V=torch.ones(64, 2))
+    two_columns = dataclasses.replace(evidence, values={"attention": torch.ones(64, 2)})
     with pytest.raises(ValueError, match="shape"):
         build("attention").keep(two_columns)

@@ -13,7 +13,7 @@ from vsd.types import Evidence, Grid
 
 
 def attended(*weights: float) -> Evidence:
-    return Evidence(grid=Grid(1, 1, len(weights)), attention_V=torch.tensor(weights))
+    return Evidence(grid=Grid(1, 1, len(weights)), values={"attention": torch.tensor(weights)})
 
 
 TEN = attended(0.02, 0.02, 0.20, 0.02, 0.02, 0.02, 0.25, 0.02, 0.02, 0.01)  # sums to 0.60
@@ -63,7 +63,7 @@ def test_fewest_holding_against_counting(weights: list[int], tenths: int):
 @given(st.integers(1, 40), st.integers(0, 10), st.integers(0, 99), st.integers(0, 1000))
 def test_contains_its_first_stage(tokens: int, tenths: int, percent: int, seed: int):
     weights = torch.rand(tokens, generator=torch.Generator().manual_seed(seed))
-    evidence = Evidence(grid=Grid(1, 1, tokens), attention_V=weights)
+    evidence = Evidence(grid=Grid(1, 1, tokens), values={"attention": weights})
     pruner = SpecVLM(ratio=percent / 100, p=tenths / 10)
     kept = set(pruner.keep(evidence).tolist())
     assert len(kept) == pruner.budget(evidence.grid)

@@ -18,7 +18,7 @@ def test_two_layers_equal_the_sum_over_all():
     evidence = random_evidence(grid, needs=needs, dtype=torch.float64)
     growth = torch.zeros(evidence.tokens, dtype=torch.float64)
     for layer in range(1, layers + 1):
-        for sign, states in ((1, evidence.hidden[str(layer)]), (-1, evidence.hidden[str(layer - 1)])):
+        for sign, states in ((1, evidence[f"hidden:{layer}"]), (-1, evidence[f"hidden:{layer - 1}"])):
             growth += sign * torch.cosine_similarity(states.visual_VD[:, None], states.text_SD[None], dim=-1).sum(1)
     score = UVPrune(ratio=0.5, layer=str(layers)).score(evidence)
     torch.testing.assert_close(score, growth, rtol=1e-12, atol=1e-12)
@@ -30,9 +30,9 @@ def test_keeps_what_grows():
     text = torch.tensor([[5.0, 0.0]])
     evidence = Evidence(
         grid=Grid(1, 1, 4),
-        hidden={
-            "0": Hidden(visual_VD=torch.tensor([x, y, x, y]), text_SD=text),
-            "0.5": Hidden(visual_VD=torch.tensor([x, x, y, between]), text_SD=text),
+        values={
+            "hidden:0": Hidden(visual_VD=torch.tensor([x, y, x, y]), text_SD=text),
+            "hidden:0.5": Hidden(visual_VD=torch.tensor([x, x, y, between]), text_SD=text),
         },
     )
     pruner = UVPrune(ratio=0.5)
@@ -58,5 +58,5 @@ def test_refuses_layers_that_are_none(layer: object):
 
 
 def test_refuses_an_empty_suffix():
-    with pytest.raises(ValueError, match="no text tokens"):
+    with pytest.raises(ValueError, match="must have text behind the video, got none"):
         UVPrune(ratio=0.5).keep(random_evidence(suffix=0))
