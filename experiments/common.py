@@ -15,14 +15,15 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from vsd.data.scoring import scored
 from vsd.data.small_events import SmallEvents
 from vsd.engine import Engine
+from vsd.evidence import Collector, Reading
 from vsd.metrics import stats
 from vsd.metrics.record import Record
-from vsd.models import Checkpoint, VideoLM
+from vsd.models import Checkpoint, State, VideoLM
 from vsd.run import app
 from vsd.run.provenance import provenance
 from vsd.run.report.folder import last_run
 from vsd.run.task import sample_seed
-from vsd.types import Evidence, Grid, Sample, Video
+from vsd.types import Evidence, Grid, Prompt, Sample, Video
 from vsd.video import read
 from vsd.zoo.small_events.drawing import CELL, tokens_of
 from vsd.zoo.small_events.world import Shown
@@ -143,8 +144,19 @@ def side_by_side(
 
 def seen(target: VideoLM, sample: Sample, video: Video, needs: Iterable[str], seed: int = 0) -> Evidence:
     """What a pruner that `needs` this was shown in a run with this seed."""
-    evidence = target.prefill(target.encode(video, sample.question), want=frozenset(needs))[2]
+    evidence = read_prompt(target, target.encode(video, sample.question), needs)[1]
     return replace(evidence, seed=sample_seed(seed, sample.id))
+
+
+def read_prompt(
+    target: VideoLM, prompt: Prompt, needs: Iterable[str], *, capacity: int | None = None
+) -> tuple[State, Evidence]:
+    """The target's cache behind a prompt, and what of these needs the prompt has shown."""
+    reading = Reading(prompt=prompt, depth=target.depth, ranks=target.ranks)
+    collector = Collector({need: need for need in needs}, reading)
+    prefill = target.start_prefill(prompt, collector=collector, capacity=capacity)
+    prefill.finish()
+    return prefill.state, collector.evidence()
 
 
 def event_tokens(sample: Sample, grid: Grid, frames: int) -> list[int]:

@@ -13,8 +13,10 @@ from time import perf_counter
 
 import torch
 
-from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
+from experiments.common import Clips, arguments, pairs, read_prompt, setting, shown, side_by_side, table
+from vsd.draft import DraftSession
 from vsd.engine import Engine
+from vsd.executors import Executor, Inline
 from vsd.metrics import stats
 from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
@@ -22,9 +24,9 @@ from vsd.models.tree import chain
 from vsd.parallelism import Parallelism
 from vsd.pruners.base import Pruner
 from vsd.simulator.acceptance import Replay
-from vsd.step_times.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
-from vsd.types import Sample, Video
+from vsd.step_times.profile import Profile
+from vsd.types import Evidence, Prompt, Sample, Video
 
 COLUMNS = {
     "speed-up": "speed/decode",
@@ -43,11 +45,12 @@ WINDOW = 5
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A way to decode. `turns` names the case in which the two sides take turns, all else being equal; None if this is
-    such a case. `simulated` is false for what the simulator has no idea of."""
+    such a case. `executor` is where it drafts; `simulated` is false for what the simulator has no idea of."""
 
     name: str
     schedule: Parallelism
     pruner: Pruner
+    executor: Executor = Inline()  # noqa: RUF009 - frozen
     gamma: int = 5
     turns: str | None = "sequential"
     simulated: bool = True
@@ -55,9 +58,10 @@ class Case:
     def engine(self, target: VideoLM, loaded: VideoLM, draft: Checkpoint) -> Engine:
         return Engine(
             target=target,
-            draft=draft if self.schedule.remote else loaded,
+            draft=draft if self.executor.remote else loaded,
             pruner=self.pruner,
             parallelism=self.schedule,
+            executor=self.executor,
             gamma=self.gamma,
         )
 
@@ -121,16 +125,14 @@ class Steps:
     @torch.inference_mode()
     def measure(self, sample: Sample, video: Video) -> None:
         """Some steps on a clip: seconds of both sides in turn, of both at once, and of a message and its answer."""
-        here, there, target = self._in_turn.worker, self._apart.worker, self._in_turn.target
-        assert here is not None
-        assert there is not None
+        target, pruner = self._in_turn.target, self._in_turn.pruner
+        assert pruner is not None
         answer = self._in_turn.run(video, sample.question).tokens
         prompt = target.encode(video, sample.question)
-        state, _, evidence = target.prefill(prompt, want=self._in_turn._wanted())
-        for engine in (self._in_turn, self._apart):
-            opening = engine._opening(video, sample.question, prompt, 0, target.clock())
-            assert opening is not None
-            opening.finish(evidence)
+        state, evidence = read_prompt(target, prompt, pruner.needs)
+        here, there = (
+            self._draft(engine, video, sample.question, prompt, evidence) for engine in (self._in_turn, self._apart)
+        )
         tokens, nodes = answer[:TOKENS], torch.tensor(answer[: WINDOW + 1])
 
         def verify() -> float:
@@ -140,21 +142,28 @@ class Steps:
             return perf_counter() - start
 
         for _ in range(STEPS):
-            window = here.propose(tokens, [], WINDOW).result()
+            window = here.propose(tokens=tokens, rounds=[], gamma=WINDOW)
             alone_s = verify()
-            job = there.propose(tokens, [], WINDOW)
+            job = there.start(tokens=tokens, rounds=[], gamma=WINDOW)
             beside_s, theirs = verify(), job.result()
             start = perf_counter()
-            waited = there.propose(tokens, [], WINDOW).result()
+            waited = there.propose(tokens=tokens, rounds=[], gamma=WINDOW)
             way_s = perf_counter() - start - waited.seconds
             start = perf_counter()
-            job = there.propose(tokens, [], 1)  # is done before the target is
+            job = there.start(tokens=tokens, rounds=[], gamma=1)  # is done before the target is
             asked = perf_counter()
             verify()
             taking = perf_counter()
             job.result()
             handling_s = asked - start + perf_counter() - taking
             self._found.append((alone_s, window.seconds, beside_s, theirs.seconds, way_s, handling_s))
+
+    def _draft(self, engine: Engine, video: Video, question: str, prompt: Prompt, evidence: Evidence) -> DraftSession:
+        """The draft's side of a sample, whose prompt is read."""
+        session = engine._draft_session(video, question, prompt, engine.target.clock(), engine.vision_shared)
+        assert session is not None
+        session.ready(evidence)
+        return session
 
 
 def gain(ours: Sequence[Record], turns: Sequence[Record]) -> list[Record]:
@@ -166,7 +175,7 @@ def measure(cases: Sequence[Case], target: VideoLM, draft: Checkpoint, clips: Cl
     """A row a case."""
     loaded = draft.load()
     engines = [case.engine(target, loaded, draft) for case in cases]
-    steps = Steps(engines[0], next(each for each in engines if each.parallelism.remote))
+    steps = Steps(engines[0], next(each for each in engines if each.executor.remote))
     try:
         records = side_by_side(engines, clips, also=steps.measure)
     finally:

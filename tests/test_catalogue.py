@@ -48,6 +48,22 @@ def test_describe():
         describe("pruner=best", "no full stop")
 
 
+def test_options_of_one_class_are_told_apart_by_their_comments(conf: Path):
+    for number in ("first", "second"):
+        text = f"# Keeps the {number}\n# of all. More of it.\n# After arXiv 2403.06764.\n"
+        text += f"# Differs from the paper in: it is\n# {number}.\n"
+        (conf / "pruner" / f"{number}.yaml").write_text(f"{text}\n_target_: vsd.pruners.uniform.Uniform # no text\n")
+    one, *rows = entries("pruner", conf)
+    assert one.papers == ("2508.16201",)
+    assert [(row.name, row.does, row.papers, row.differs) for row in rows] == [
+        (f"pruner={number}", f"Keeps the {number} of all.", ("2403.06764",), f"it is {number}.")
+        for number in ("first", "second")
+    ]
+    (conf / "pruner" / "third.yaml").write_text("_target_: vsd.pruners.uniform.Uniform\n")
+    with pytest.raises(CatalogueError, match=r"third.yaml must begin with a comment"):
+        entries("pruner", conf)
+
+
 def test_write_then_check(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]):
     assert run("--check", readme, conf) == 1
     assert "not current" in capsys.readouterr().err
@@ -104,6 +120,18 @@ def test_a_missing_readme_or_group_is_named(readme: Path, conf: Path, capsys: py
     assert "there is no" in capsys.readouterr().err
     assert run("--check", readme, conf.with_name("none")) == 1
     assert "no YAML files" in capsys.readouterr().err
+
+
+def test_every_parallel_schedule_of_the_project_has_a_text_of_its_own():
+    rows = {row.name.partition("=")[2]: row for row in entries("parallelism", ROOT / "conf")}
+    assert rows["pearl"].papers == ("2408.11850",)
+    assert rows["hippo"].papers == ("2601.08273", "2408.11850")
+    assert rows["parallelvlm"].papers == ("2603.19610", "2408.11850")
+    assert rows["pearl"].does == (
+        "While the target verifies a window, the draft writes the next one; a rejection throws it away."
+    )
+    assert rows["hippo"].differs.startswith("of the draft's prefill only its encoding of the video overlaps")
+    assert len({row.does for row in rows.values()}) == len(rows)
 
 
 def test_every_pruner_of_the_project_has_a_row():

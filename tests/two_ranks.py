@@ -12,21 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from vsd.parallelism.parallelvlm import ParallelVLM
 
+from tests.collected import collected
 from vsd.drafters.adaptive import Adaptive, Pace
 from vsd.drafters.chain import Chain
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
+from vsd.executors import Inline, Thread
 from vsd.models import VideoLM, load
-from vsd.parallelism.parallel import Parallel
+from vsd.parallelism import PARALLELVLM, Parallel
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
 from vsd.types import SampleError, Video
 from vsd.utils import distributed
 from vsd.verifiers.sampling import Sampling
 
-WANTED = frozenset({"attention", "video_attention", "features", "visual_mass", "hidden:2"})
+LAYERS = frozenset({"attention:1", "video_attention:2", "keys:2", "hidden:2"})
+WANTED = LAYERS | {"attention", "video_attention", "features", "visual_mass"}
 
 
 class Wayward(Adaptive):
@@ -42,23 +44,23 @@ def compare(folder: Path, video: Video) -> None:
     draft = load(str(folder / "draft"), dtype="float64")
     shared.eos = alone.eos = frozenset()
     assert shared.ranks == 2
-    found = [model.prefill(model.encode(video, "Why?"), want=WANTED) for model in (alone, shared)]
+    found = [collected(model, model.encode(video, "Why?"), WANTED) for model in (alone, shared)]
     assert found[0][0].rows(0)[0].shape[1] == 2 * found[1][0].rows(0)[0].shape[1]
     close(found[0][1], found[1][1])
     ours, theirs = found[0][2], found[1][2]
-    for name in ("attention_V", "video_attention_V", "features_VD"):
-        close(getattr(ours, name), getattr(theirs, name))
-    assert ours.visual_mass == pytest.approx(theirs.visual_mass, rel=1e-9)
-    close(ours.hidden["2"].visual_VD, theirs.hidden["2"].visual_VD)
+    for name in WANTED - {"visual_mass", "hidden:2"}:
+        close(ours[name], theirs[name])
+    assert ours["visual_mass"] == pytest.approx(theirs["visual_mass"], rel=1e-9)
+    close(ours["hidden:2"].visual_VD, theirs["hidden:2"].visual_VD)
     some = range(0, alone.vocab - 8, 2)
     both = [model.trim(some).narrow(alone.vocab - 20) for model in (alone, shared)]
     close(*[model.prefill(model.encode(video, "Why?"))[1] for model in both])
     with pytest.raises(ValueError, match="no twin"):
         shared.twin()
     sampling = {"drafter": Chain(temperature=1.0), "verifier": Sampling(temperature=1.0)}
-    early = {"parallelism": ParallelVLM(executor="inline"), "pruner": UVPrune(ratio=0.5, layer="0.5")}
-    measured = {"parallelism": Parallel(executor="thread", length="measured")}
-    skipping = {"drafter": ViSkip(inner=Chain(), threshold=ours.visual_mass)}
+    early = {"parallelism": PARALLELVLM, "executor": Inline(), "pruner": UVPrune(ratio=0.5, layer="0.5")}
+    measured = {"parallelism": Parallel(length="measured"), "executor": Thread()}
+    skipping = {"drafter": ViSkip(inner=Chain(), threshold=ours["visual_mass"])}
     for options in ({}, sampling, skipping, {"drafter": Wayward(inner=Chain())}, measured, early):
         # What a draft is like changes no greedy generation; one that differs between ranks would hang or break the
         # cache.

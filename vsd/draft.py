@@ -42,7 +42,8 @@ class Window:
 class DraftRunner:
     """Drafts for one sample at a time: `encode` or `adopt`, `prefill`, then `propose` once a round.
 
-    `model` is None for a drafter that asks none. `clock` begins a clock of its seconds, by default the model's.
+    `model` is None for a drafter that asks none. `clock` begins a clock of its seconds, by default the model's;
+    `with_confidence`: whether a rule looks at how sure its drafts are.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class DraftRunner:
         gamma: int,
         max_new_tokens: int,
         positions: str = "original",
+        with_confidence: bool = False,
         clock: Callable[[], Clock] | None = None,
     ) -> None:
         self.model, self.drafter = model, drafter
         self._clock = clock or (model.clock if model is not None else Clock)
         self._max_new_tokens, self._positions = max_new_tokens, positions
+        self._with_confidence = with_confidence
         self._spare = max_new_tokens + drafter.nodes(gamma) + 1  # cache rows behind the prompt
         self._memory = drafter.memory()
         self._random: RandomSource = SeededRandom(0)
@@ -138,6 +141,7 @@ class DraftRunner:
             rounds=self._rounds,
             evidence={name: torch.cat(rows) for name, rows in self._evidence.items()},
             memory=self._memory,
+            with_confidence=self._with_confidence,
         )
         draft = self.drafter.propose(context, self.model, self._state, gamma, self._random)
         self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache

@@ -21,7 +21,7 @@ from vsd.models.pair import one_vocabulary
 from vsd.models.scaling import Scaling
 from vsd.models.text import pieces
 from vsd.parallelism import Autoregressive, Parallelism, Sequential
-from vsd.parallelism.base import check_form
+from vsd.parallelism.base import check_drafter
 from vsd.pruners.base import Pruner
 from vsd.session import Session
 from vsd.types import Prompt, Round, Trace, Video
@@ -76,14 +76,19 @@ class Engine:
         sides = Sides(target=target)
         make = None
         if self.drafter is not None:
-            check_form(self.parallelism, self.drafter)
+            check_drafter(self.drafter, self.parallelism, self.verifier)
             if self.drafter.needs_model:
                 if draft is None:
                     raise ValueError(f"draft: {type(self.drafter).__name__} drafts with a model, got none")
                 target, draft = one_vocabulary(target, draft)
                 sides = Sides(target=target, draft=draft, pruner=pruner)
             make = partial(
-                DraftRunner, drafter=self.drafter, gamma=gamma, max_new_tokens=max_new_tokens, positions=positions
+                DraftRunner,
+                drafter=self.drafter,
+                gamma=gamma,
+                max_new_tokens=max_new_tokens,
+                positions=positions,
+                with_confidence=self.verifier.needs_confidence,
             )
         sides = self.executor.connect(sides, make, overlaps=self.parallelism.overlaps)
         self.target, self.draft, self.pruner, self.client = sides.target, sides.draft, sides.pruner, sides.client

@@ -205,7 +205,8 @@ class Context:
 
     `evidence` is what the drafter `needs` of the target's passes, by name: row i is of the state that predicted token
     i. It has a row for each token that the target has verified, and is empty before the first. `memory` is what the
-    drafter remembers of the run so far (see `vsd.drafters.base.Drafter.memory`).
+    drafter remembers of the run so far (see `vsd.drafters.base.Drafter.memory`). `with_confidence`: whether the rule
+    that judges the draft looks at its `confidence_N`.
     """
 
     prompt: Sequence[int]
@@ -213,6 +214,7 @@ class Context:
     rounds: Sequence[Round] = ()
     evidence: Mapping[str, Tensor] = field(default_factory=dict)
     memory: Any = None
+    with_confidence: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +239,7 @@ class Draft:
 
     Parents come before children. `probs_NW` are the draft's probabilities each token was drawn from (None when the
     draft was greedy or came from no model). `confidence_N` is how sure the draft was of each token: its probability at
-    temperature 1, greedy or not (None when it came from no model).
+    temperature 1, greedy or not (None where no rule of the run looks at it, and when it came from no model).
     """
 
     tokens_N: Tensor

@@ -18,11 +18,12 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.common import Clips, arguments, pairs, setting, table
 from vsd.engine import Engine
+from vsd.evidence import Collector, Reading
+from vsd.evidence.relevance import Relevance
 from vsd.models import VideoLM
 from vsd.models.tree import chain
 from vsd.parallelism import Autoregressive
 from vsd.pruners.uniform import Uniform
-from vsd.relevance import Relevance
 from vsd.types import Video
 from vsd.zoo.training.words import Facts
 
@@ -47,18 +48,18 @@ class Tokens:
 def read_again(target: VideoLM, draft: VideoLM, video: Video, question: str, *, ratio: float, top_n: int) -> Tokens:
     """The target's own answer, read once more by both models; the draft on its pruned prompt."""
     ids = torch.tensor(Engine(target=target, parallelism=Autoregressive()).run(video, question).tokens)
-    layers = [str(layer) for layer in range(target.depth + 1)]
     prompt, relevance = target.encode(video, question), {}
-    want = {f"hidden:{layer}" for layer in layers}
-    state, _, evidence = target.prefill(prompt, want=want, capacity=prompt.length + len(ids))
-    for layer in layers:
-        states_MD = target.forward(ids, chain(len(ids)), state, layer=layer).hidden_MD
-        state.commit(())
-        assert states_MD is not None
-        found = Relevance(layer=layer, top_n=top_n).meter(evidence)(states_MD).numpy()
-        relevance[int(layer), "at"], relevance[int(layer), "before"] = found[1:], found[:-1]
-    pruned = draft.encode(video, question).keep(Uniform(ratio=ratio).keep(evidence))
-    state, _, _ = draft.prefill(pruned, capacity=pruned.length + len(ids))
+    needs = {layer: Relevance(layer=str(layer), top_n=top_n).need for layer in range(target.depth + 1)}
+    reading = Reading(prompt=prompt, depth=target.depth, ranks=target.ranks)
+    collector = Collector({need: need for need in needs.values()}, reading, in_passes=needs.values())
+    prefill = target.start_prefill(prompt, collector=collector, capacity=prompt.length + len(ids))
+    prefill.finish()
+    rows = target.forward(ids, chain(len(ids)), prefill.state, collector=collector).evidence
+    for layer, need in needs.items():
+        found = rows[need].numpy()
+        relevance[layer, "at"], relevance[layer, "before"] = found[1:], found[:-1]
+    pruned = draft.encode(video, question).keep(Uniform(ratio=ratio).keep(collector.evidence()))
+    state, _ = draft.prefill(pruned, capacity=pruned.length + len(ids))
     guesses = draft.forward(ids, chain(len(ids)), state).logits_MW.argmax(-1)[:-1].numpy()
     facts = Facts(target.processor.tokenizer).tokens
     told = ids[1:].numpy()

@@ -18,9 +18,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from experiments.common import Clips, arguments, event_tokens, pairs, setting, table
+from experiments.common import Clips, arguments, event_tokens, pairs, read_prompt, setting, table
 from vsd.models import VideoLM
-from vsd.models.attention import SuffixAttention
 from vsd.models.base import chat
 from vsd.pruners.select import budget, top
 from vsd.pruners.similarity import unit
@@ -47,31 +46,23 @@ class Read:
 @torch.inference_mode()
 def read(target: VideoLM, sample: Sample, prompt: Prompt) -> Read:
     layers = [str(layer) for layer in range(target.depth + 1)]
-    evidence = target.prefill(prompt, want={f"hidden:{layer}" for layer in layers})[2]
+    needs = [f"hidden:{layer}" for layer in layers]
+    needs += [f"{kind}:{layer}" for kind in ATTENTIONS.values() for layer in layers[1:]]
+    evidence = read_prompt(target, prompt, needs)[1]
     ids = prompt.ids_T[prompt.suffix :].tolist()
     pieces = [target.processor.tokenizer.decode([token]).strip().lower() for token in ids]
     begin, end = _question(target, ids)
     names = [place for place in range(begin, end) if pieces[place] in FACT_WORDS]
     return Read(
-        states=[evidence.hidden[layer] for layer in layers],
+        states=[evidence[f"hidden:{layer}"] for layer in layers],
         question=list(range(begin, end)),
         names=names or list(range(begin, end)),
-        attention={name: attention(target, prompt, context=name == "attention") for name in ATTENTIONS},
+        attention={name: [evidence[f"{kind}:{layer}"] for layer in layers[1:]] for name, kind in ATTENTIONS.items()},
     )
 
 
-ATTENTIONS = ("attention", "attention, over the video's keys")
-
-
-def attention(target: VideoLM, prompt: Prompt, *, context: bool) -> list[Tensor]:
-    """The suffix's attention on each visual token, layer by layer: what the evidence is the mean of."""
-    probe = SuffixAttention(prompt.visual_V, context=context, video=not context)
-    state = target._state(prompt, prompt.length)
-    for start, end in ((0, prompt.suffix), (prompt.suffix, prompt.length)):
-        places = prompt.positions_PT[:, None, start:end]
-        mask = state.extend(end - start)
-        target._run(prompt.embeds_TD[start:end], places, mask, state, probe=probe if start else None)
-    return probe._context_sums if context else probe._video_sums
+ATTENTIONS = {"attention": "attention", "attention, over the video's keys": "video_attention"}
+"""By what it is called here, the kind of evidence."""
 
 
 def _question(target: VideoLM, suffix: list[int]) -> tuple[int, int]:

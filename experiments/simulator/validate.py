@@ -16,21 +16,21 @@ import torch
 from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
 from experiments.schedules import Steps
 from vsd.engine import Engine
+from vsd.executors import Inline, Process
 from vsd.metrics import stats
 from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
-from vsd.parallelism import Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo as Schedule
+from vsd.parallelism import HIPPO, Parallelism, Sequential
 from vsd.pruners.hippo import Hippo
 from vsd.simulator.acceptance import Replay
-from vsd.step_times.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
+from vsd.step_times.profile import Profile
 
 SOURCES = (8, 1)  # the gammas of the sequential runs that the simulator is told of
 WAYS: tuple[tuple[str, Parallelism, int], ...] = (
     *(("sequential (source)", Sequential(), gamma) for gamma in SOURCES),
     *(("sequential", Sequential(), gamma) for gamma in (2, 3, 5)),
-    *(("hippo", Schedule(executor="process", threads=1), gamma) for gamma in (2, 3, 5, 8)),
+    *(("hippo", HIPPO, gamma) for gamma in (2, 3, 5, 8)),
 )
 NAMES = ("speed/decode", "speed/end_to_end")
 
@@ -41,9 +41,10 @@ def measure(target: VideoLM, draft: Checkpoint, clips: Clips, ratio: float) -> l
     engines = [
         Engine(
             target=target,
-            draft=draft if schedule.remote else loaded,
+            draft=draft if schedule.overlaps else loaded,
             pruner=Hippo(ratio=ratio),
             parallelism=schedule,
+            executor=Process(threads=1) if schedule.overlaps else Inline(),
             gamma=gamma,
         )
         for _, schedule, gamma in WAYS

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from tests.video.clips import write_video
 from tests.zoo_in_code import save_qwen
+from vsd.executors import Executor, Inline
 from vsd.metrics.audit import Audit, first_difference
 from vsd.parallelism import Parallelism, Sequential
 from vsd.run import app
@@ -72,6 +73,7 @@ class FakeEngine:
     gap: float = 0.5
     vocab: int = 100
     parallelism: Parallelism = field(default_factory=Sequential)
+    executor: Executor = field(default_factory=Inline)
     log: list[str] = field(default_factory=list)
     """Which engine decoded, in order; shared with the baseline."""
 

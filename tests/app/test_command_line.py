@@ -110,7 +110,7 @@ def is_left(group: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent differently there")
-@pytest.mark.parametrize("schedule", [[], ["parallelism=pearl", "parallelism.executor=process"]], ids=["one", "two"])
+@pytest.mark.parametrize("schedule", [[], ["parallelism=pearl", "executor=process"]], ids=["one", "two"])
 def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path, schedule: list[str]) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+CORE = (
+    *("models", "evidence", "pruners", "drafters", "verifiers", "parallelism", "executors"),
+    *("step_times", "simulator", "utils"),
+)
 RIM = ("hydra", "omegaconf", "lightning", "wandb", "rich")
 
 
@@ -12,7 +16,7 @@ def test_the_engine_imports_nothing_of_the_rim() -> None:
     code = f"""
 import importlib, pkgutil, sys
 import vsd.engine
-for package in ("models", "pruners", "drafters", "verifiers", "parallelism", "executors", "simulator", "utils"):
+for package in {CORE}:
     module = importlib.import_module(f"vsd.{{package}}")
     for each in pkgutil.iter_modules(module.__path__):
         importlib.import_module(f"vsd.{{package}}.{{each.name}}")

@@ -68,7 +68,7 @@ def test_weights_count_once_for_a_target_that_drafts_for_itself(
     given = [pair[0], *pair[2:], "draft=self", "data=folder", f"data.path={clips}"]
     target, draft = sizes(configure, tmp_path, monkeypatch, *given)
     assert target.weights > draft.weights == 0
-    worker = ["parallelism=pearl", "parallelism.executor=process"]  # loads its own
+    worker = ["parallelism=pearl", "executor=process"]  # loads its own
     target, draft = sizes(configure, tmp_path, monkeypatch, *given, *worker)
     assert target.weights == draft.weights > 0
 
@@ -108,8 +108,8 @@ def test_a_draft_that_sees_another_grid_is_refused(
     ("overrides", "gpus", "place"),
     [
         (["parallelism=pearl"], 2, "cuda:1"),
-        (["parallelism=pearl", "parallelism.executor=process"], 4, "cuda:1"),
-        (["parallelism=pearl", "parallelism.executor=inline"], 2, "cuda"),
+        (["parallelism=pearl", "executor=process"], 4, "cuda:1"),
+        (["parallelism=pearl", "executor=inline"], 2, "cuda"),
         (["parallelism=sequential"], 2, "cuda"),
         (["parallelism=pearl"], 1, "cuda"),
         (["parallelism=pearl", "draft.device=cuda"], 2, "cuda"),

@@ -13,7 +13,7 @@ from vsd.utils.random_source import SeededRandom
 
 def continuation(pair: Pair, video: Video, context: list[int], count: int) -> list[int]:
     """What the draft itself says after `context`, one token at a time from a fresh prefill."""
-    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+    state, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
     tokens = list(context)
     for place in range(len(context) + count - 1):
         logits = pair.draft.forward(torch.tensor([tokens[place]]), (-1,), state).logits_MW
@@ -25,7 +25,7 @@ def continuation(pair: Pair, video: Video, context: list[int], count: int) -> li
 
 @pytest.mark.parametrize("accepted", [0, 2, 4])
 def test_chain_follows_the_draft_model(pair: Pair, video: Video, accepted: int) -> None:
-    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+    state, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
     random, context = SeededRandom(0), [9]
     draft = Chain().propose(Context(prompt=(), tokens=context), pair.draft, state, 4, random)
     assert draft.tokens_N.tolist() == continuation(pair, video, context, 4)

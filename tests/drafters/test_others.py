@@ -15,6 +15,7 @@ from vsd.drafters.prompt_lookup import PromptLookup, continuation
 from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
+from vsd.executors import Inline, Thread
 from vsd.models import State, VideoLM
 from vsd.parallelism import Parallel, Parallelism, Sequential
 from vsd.types import Context, Draft, Round, Video
@@ -61,7 +62,7 @@ def test_lookup_reads_the_question_too() -> None:
 
 def test_relevance_cut_drafts_little_where_the_video_matters() -> None:
     def length(share: float, *relevance: float) -> int:
-        rounds = [a_round(relevance=relevance[:2]), a_round(relevance=relevance[2:])] if relevance else []
+        rounds = [a_round(evidence={"relevance": part}) for part in (relevance[:2], relevance[2:])] if relevance else []
         return len(drafted(RelevanceCut(inner=Sevens(), share=share), Context(prompt=(), tokens=[1], rounds=rounds)))
 
     assert length(0.4) == 5
@@ -73,10 +74,16 @@ def test_relevance_cut_drafts_little_where_the_video_matters() -> None:
 
 @pytest.mark.parametrize(("mass", "count"), [(None, 5), (0.0, 5), (0.3499, 5), (0.35, 0), (0.6, 0), (1.0, 0)])
 def test_viskip_drafts_nothing_from_its_threshold_on(mass: float | None, count: int) -> None:
-    context = Context(prompt=(), tokens=[1], visual_mass=mass)
+    context = seen() if mass is None else seen(0.9 - mass, mass)  # only the last one counts
     assert len(drafted(ViSkip(inner=Sevens()), context)) == count
     assert len(drafted(ViSkip(inner=Sevens(), threshold=1.1), context)) == 5
-    assert not drafted(ViSkip(inner=Sevens(), threshold=0), Context(prompt=(), tokens=[1], visual_mass=0.0))
+    assert not drafted(ViSkip(inner=Sevens(), threshold=0), seen(0.0))
+
+
+def seen(*masses: float) -> Context:
+    """The context behind tokens of these attention masses."""
+    evidence = {"visual_mass": torch.tensor(masses, dtype=torch.float64)} if masses else {}
+    return Context(prompt=(), tokens=[1] * max(len(masses), 1), evidence=evidence)
 
 
 def test_viskip_asks_for_the_mass_and_for_what_it_asks() -> None:
@@ -139,7 +146,7 @@ def test_adaptive_notices_when_drafts_get_better() -> None:
         assert len(drafted(drafter, Context(prompt=(), tokens=[1], memory=memory))) == (5 if accepted else 1)
 
 
-@pytest.mark.parametrize("schedule", [Sequential(), Parallel(executor="thread")], ids=["sequential", "parallel"])
+@pytest.mark.parametrize("schedule", [Sequential(), Parallel()], ids=["sequential", "parallel"])
 def test_every_round_is_learnt_from_once(
     pair: Pair, video: Video, schedule: Parallelism, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +158,9 @@ def test_every_round_is_learnt_from_once(
         told.append((id(pace), round.drafted))
 
     monkeypatch.setattr(Pace, "see", see)
-    run = Engine(target=pair.target, draft=pair.draft, drafter=drafter, parallelism=schedule, gamma=3, max_new_tokens=3)
+    executor = Thread() if schedule.overlaps else Inline()
+    how = {"drafter": drafter, "parallelism": schedule, "executor": executor}
+    run = Engine(target=pair.target, draft=pair.draft, **how, gamma=3, max_new_tokens=3)  # type: ignore[arg-type]
     rounds = [each for _ in range(4) for each in run.run(video, "What?").rounds]
     run.close()
     paces = {pace for pace, _ in told}
@@ -172,13 +181,13 @@ def test_what_a_drafter_remembers_is_the_runs(pair: Pair, video: Video) -> None:
 
 
 def test_a_chain_stops_where_it_is_unsure(pair: Pair, video: Video) -> None:
-    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+    state, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
     draft = Chain(confidence=1.0).propose(Context(prompt=(), tokens=[9]), pair.draft, state, 6, SeededRandom(0))
     assert len(draft.tokens_N) == 1
 
 
 def test_a_drawn_chain_carries_its_probabilities(pair: Pair, video: Video) -> None:
-    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+    state, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
     drafter = Chain(temperature=1.0, top_k=5)
     draft = drafter.propose(Context(prompt=(), tokens=[9]), pair.draft, state, 4, SeededRandom(0))
     assert draft.probs_NW is not None

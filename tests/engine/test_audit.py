@@ -16,7 +16,7 @@ from vsd.engine import Engine
 from vsd.metrics.audit import STEPS, audit, first_difference
 from vsd.models import State, load
 from vsd.run.task import DecodeTask
-from vsd.types import Draft, Evidence, Output, Sample, Verdict, Video
+from vsd.types import Draft, Output, Sample, Verdict, VerifierContext, Video
 from vsd.utils.random_source import RandomSource
 from vsd.verifiers.greedy import Greedy
 
@@ -27,7 +27,7 @@ QUESTION = "Where is it?"
 class Careless(Greedy):
     """Says that it is lossless, and takes every draft."""
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, random: RandomSource) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         path = tuple(range(len(draft.tokens_N)))
         return Verdict(path=path, bonus=int(output.logits_MW[-1].argmax()), relaxed=(False,) * len(path))
 
@@ -36,7 +36,7 @@ def test_the_logits_are_those_of_the_place(pair: Pair, video: Video) -> None:
     ours = Engine(target=pair.target, draft=pair.draft, max_new_tokens=9).baseline().run(video, QUESTION).tokens
     prompt = pair.target.encode(video, QUESTION)
     for place in (0, 1, 8):
-        state, logits_W, _ = pair.target.prefill(prompt)
+        state, logits_W = pair.target.prefill(prompt)
         for token in ours[:place]:
             logits_W = pair.target.forward(torch.tensor([token]), (-1,), state).logits_MW[0]
             state.commit((0,))
@@ -50,7 +50,7 @@ def test_the_logits_are_those_of_the_place(pair: Pair, video: Video) -> None:
 
 def test_two_tokens_far_below_the_largest_logit_are_no_near_tie(pair: Pair, video: Video) -> None:
     target = load(str(pair.target_path), dtype="bfloat16")
-    _, logits_W, _ = target.prefill(target.encode(video, QUESTION))
+    _, logits_W = target.prefill(target.encode(video, QUESTION))
     low = logits_W.float().sort().indices[:2].tolist()
     assert not audit(target, video, QUESTION, low[:1], low[1:]).explained
     best = int(logits_W.argmax())

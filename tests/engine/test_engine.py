@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.conftest import FAMILIES, Pair
 from tests.zoo_in_code import VOCAB
 from vsd.engine import Engine
+from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
@@ -75,9 +76,7 @@ def test_only_needed_evidence_is_made_and_the_seed_goes_with_it(pair: Pair, vide
     Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=2).run(video, QUESTION, seed=7)
     evidence = pruner.seen[0]
     assert evidence.seed == 7
-    assert set(evidence.hidden) == {"1"}
-    assert evidence.attention_V is None
-    assert evidence.features_VD is None
+    assert set(evidence.values) == {"hidden:1"}
 
 
 def test_baseline_has_no_draft_and_no_pruner(pair: Pair, video: Video) -> None:
@@ -119,9 +118,10 @@ def test_compact_positions_change_the_draft_only(pair: Pair, video: Video) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gamma": 0}, "gamma: at least one token must be drafted per round, got 0"),
-        ({"max_new_tokens": 0}, "max_new_tokens: at least one token must be generated, got 0"),
-        ({"positions": "new"}, "positions: must be 'original' or 'compact', got 'new'"),
+        ({"gamma": 0}, "gamma: must be a whole number, at least 1, got 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens: must be a whole number, at least 1, got 0"),
+        ({"positions": "new"}, "positions: must be one of original, compact, got 'new'"),
+        ({"parallelism": Parallel(), "executor": Process()}, "draft: a process of its own loads its own model"),
         ({"draft": None}, "draft: Chain drafts with a model, got none"),
     ],
 )
@@ -146,12 +146,12 @@ def test_target_and_draft_must_share_the_grid(pair: Pair, video: Video, tmp_path
         Engine(target=pair.target, draft=other, max_new_tokens=4).run(video, QUESTION)
 
 
-@pytest.mark.parametrize("executor", ["inline", "thread"])
+@pytest.mark.parametrize("executor", [Inline(), Thread()], ids=["inline", "thread"])
 def test_what_the_draft_cannot_read_ends_one_sample(
-    executor: str, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+    executor: Executor, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule = Parallel(executor=executor, overlap_prefill=True, early_draft=True)
-    engine = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, max_new_tokens=4)
+    how = {"parallelism": Parallel(overlap_prefill=True, early_draft=True), "executor": executor}
+    engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=4)  # type: ignore[arg-type]
     with monkeypatch.context() as patch:
         patch.setattr(type(engine.draft), "features", _no_features_of(pair.target))
         with pytest.raises(SampleError, match=r"^vision tower: IndexError: a grid too large"):
@@ -172,13 +172,15 @@ def _no_features_of(target: VideoLM) -> Any:
 
 
 def test_the_devices_of_a_run_are_counted(pair: Pair, video: Video) -> None:
-    def held(schedule: Parallelism) -> int:
-        engine = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, max_new_tokens=2)
+    def held(schedule: Parallelism, executor: Executor) -> int:
+        how = {"parallelism": schedule, "executor": executor}
+        engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=2)  # type: ignore[arg-type]
         trace = engine.run(video, QUESTION)
         engine.close()
         return trace.devices
 
-    assert [held(Sequential()), held(Parallel(executor="inline")), held(Parallel(executor="thread"))] == [1, 1, 2]
+    assert [held(each, Inline()) for each in (Sequential(), Parallel())] == [1, 1]
+    assert [held(each, Thread()) for each in (Sequential(), Parallel())] == [1, 2]  # in turn they share it
     assert Checkpoint(path="x", device="cuda").device_names == {"cuda:0"}
     assert Checkpoint(path="x", device_map={"model": "cuda:1", "lm_head": 2}).device_names == {"cuda:1", "cuda:2"}
     assert Checkpoint(path="x", device_map="auto").device_names  # here: whatever there is

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from vsd.parallelism.parallelvlm import ParallelVLM
 
 from tests.conftest import Pair
 from tests.kin import one_step, save_kin
 from vsd.engine import Engine
-from vsd.executors.process import _received, _sent
+from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import Checkpoint, VideoLM, load
-from vsd.parallelism import Parallelism, Sequential
-from vsd.parallelism.parallel import Parallel
+from vsd.parallelism import PARALLELVLM, Parallel, Parallelism, Sequential
 from vsd.pruners.specvlm import SpecVLM
 from vsd.types import Prompt, Trace, Video
+from vsd.utils.messages import packed, unpacked
 
 QUESTION = "What is seen?"
 TOKENS = 16
-SCHEDULES: dict[str, Parallelism] = {
-    "sequential": Sequential(),
-    "early": ParallelVLM(executor="inline", length="fixed"),
-    "thread": Parallel(executor="thread", overlap_prefill=True),
-    "process": Parallel(executor="process", threads=1),
+SCHEDULES: dict[str, tuple[Parallelism, Executor]] = {
+    "sequential": (Sequential(), Inline()),
+    "early": (replace(PARALLELVLM, length="fixed"), Inline()),
+    "thread": (Parallel(overlap_prefill=True), Thread()),
+    "process": (Parallel(), Process(threads=1)),
 }
 
 
@@ -59,9 +59,9 @@ def test_the_same_generation_by_the_same_drafts(
     pair: Pair, folder: Path, kin: VideoLM, video: Video, name: str
 ) -> None:
     draft = Checkpoint(path=str(folder), dtype="float64") if name == "process" else kin
-    shared = generation(pair, draft, video, parallelism=SCHEDULES[name])
-    here = replace(SCHEDULES[name], executor="inline")
-    apart = generation(pair, kin, video, parallelism=here, share_vision=False)
+    schedule, executor = SCHEDULES[name]
+    shared = generation(pair, draft, video, parallelism=schedule, executor=executor)
+    apart = generation(pair, kin, video, parallelism=schedule, executor=Inline(), share_vision=False)
     assert (shared.vision_shared, apart.vision_shared) == (True, False)
     assert shared.tokens == apart.tokens == generation(pair, pair.draft, video).tokens
     assert drafts(shared) == drafts(apart)
@@ -104,7 +104,7 @@ def test_nobody_reads_the_video_beside_the_target(pair: Pair, video: Video) -> N
 def test_a_prompt_crosses_to_another_process(pair: Pair, video: Video, dtype: torch.dtype) -> None:
     prompt = pair.target.encode(video, QUESTION)
     values = {**vars(prompt), "embeds_TD": prompt.embeds_TD.to(dtype)}
-    arrived = _received(_sent(Prompt(**values)))
+    arrived = unpacked(pickle.loads(pickle.dumps(packed(Prompt(**values)))))
     assert arrived.embeds_TD.dtype is dtype
     assert all(
         torch.equal(getattr(arrived, name), each) if isinstance(each, torch.Tensor) else getattr(arrived, name) == each

@@ -11,34 +11,35 @@ import pytest
 from tests.conftest import Pair
 from tests.exactness.test_combinations import CONF, PRUNERS, QUESTION, STRICT, TOKENS, method
 from vsd.engine import Engine
-from vsd.executors.process import OtherProcess
+from vsd.executors import process
+from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint
-from vsd.parallelism import Parallel, parallel
-from vsd.parallelism.parallel import EXECUTORS
 from vsd.types import Trace, Video
 
 IN_TURN = {"autoregressive", "sequential"}
 SCHEDULES = sorted({file.stem for file in (CONF / "parallelism").glob("*.yaml")} - IN_TURN)
+EXECUTORS = sorted(file.stem for file in (CONF / "executor").glob("*.yaml"))
+DIALS = {"process": ["executor.threads=1"], "simulated": ["executor.profile='l40s*8,h100'"]}
 GAMMA = 4
 
 
 class OneProcess:
-    """The worker of all engines of a test module: to start one takes seconds."""
+    """The client of all engines of a test module: to start a process takes seconds."""
 
     def __init__(self) -> None:
-        self.worker: OtherProcess | None = None
+        self.client: ProcessClient | None = None
 
-    def __call__(self, build: Callable[[], Any], **options: Any) -> OtherProcess:
-        self.worker = self.worker or OtherProcess(build, **options)
-        return self.worker
+    def __call__(self, make: Callable[[], Any], **options: Any) -> ProcessClient:
+        self.client = self.client or ProcessClient(make, **options)
+        return self.client
 
 
 @pytest.fixture(scope="module")
 def one_process(pair: Pair) -> Iterator[OneProcess]:
     found = OneProcess()
     yield found
-    if found.worker is not None:
-        found.worker.close()
+    if found.client is not None:
+        found.client.close()
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +60,17 @@ def test_every_strict_rule_is_token_identical(
     executor: str,
     pruner: str,
 ) -> None:
-    monkeypatch.setattr(parallel, "OtherProcess", one_process)
-    remote = executor == "process"
+    monkeypatch.setattr(process, "ProcessClient", one_process)
+    where = method("executor", executor, *DIALS.get(executor, []))
+    remote = where.remote
     for verifier, strict in STRICT.items():
-        found = method("parallelism", schedule, f"parallelism.executor={executor}", "parallelism.threads=1")
-        assert isinstance(found, Parallel)
         engine = Engine(
             target=pair.target,
             draft=Checkpoint(path=str(pair.draft_path), dtype="float64") if remote else pair.draft,
             pruner=method("pruner", pruner, "ratio=0.5"),
             verifier=method("verifier", verifier, *strict),
-            parallelism=found,
+            parallelism=method("parallelism", schedule),
+            executor=where,
             gamma=GAMMA,
             max_new_tokens=TOKENS,
         )

@@ -14,6 +14,7 @@ from vsd.drafters import Chain
 from vsd.drafters.dynamic_tree import DynamicTree
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.executors import Inline
 from vsd.models import VideoLM, load
 from vsd.models.placement import draft_place
 from vsd.parallelism import Parallel
@@ -35,11 +36,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "lvspec": {"pruner": UVPrune(ratio=0.5), "verifier": LVSpec(looseness=0.5)},
     "typical": {"pruner": UVPrune(ratio=0.5), "verifier": Typical()},
     "compact": {"pruner": SpecVLM(ratio=0.5), "positions": "compact"},
-    "pearl": {"pruner": SpecVLM(ratio=0.5), "parallelism": Parallel(executor="inline")},
-    "early": {"pruner": UVPrune(ratio=0.5), "parallelism": Parallel(executor="inline", **EARLY)},
+    "pearl": {"pruner": SpecVLM(ratio=0.5), "parallelism": Parallel(), "executor": Inline()},
+    "early": {"pruner": UVPrune(ratio=0.5), "parallelism": Parallel(**EARLY), "executor": Inline()},
     "parallel sampling": {
         **{"pruner": UVPrune(ratio=0.5), "drafter": Chain(**SAMPLED), "verifier": Sampling(**SAMPLED)},
-        "parallelism": Parallel(executor="inline", **EARLY),
+        "parallelism": Parallel(**EARLY),
+        "executor": Inline(),
     },
 }
 

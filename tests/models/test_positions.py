@@ -94,7 +94,7 @@ def test_as_the_library_has_it_a_question_stands_inside_a_long_video(pair: Pair)
 def test_prefill_gives_the_logits_of_the_stock_forward(target: VideoLM, stock: Any, video: Video) -> None:
     with torch.inference_mode():
         expected_W = stock(**stock_inputs(target, video), logits_to_keep=1).logits[0, -1]
-    _, logits_W, _ = target.prefill(target.encode(video, QUESTION))
+    _, logits_W = target.prefill(target.encode(video, QUESTION))
     torch.testing.assert_close(logits_W, expected_W, rtol=1e-9, atol=1e-9)
 
 

@@ -42,8 +42,10 @@ def ignores_ratio(name: str) -> bool:
 
 
 def tensors(evidence: Evidence) -> list[torch.Tensor]:
-    values = [(each.visual_VD, each.text_SD) if isinstance(each, Hidden) else (each,) for each in evidence.values.values()]
-    return [tensor for value in values for tensor in value]
+    found = list[torch.Tensor]()
+    for value in evidence.values.values():
+        found += [value.visual_VD, value.text_SD] if isinstance(value, Hidden) else [value]
+    return found
 
 
 def check_indices(kept: torch.Tensor, count: int, tokens: int) -> None:
@@ -132,7 +134,7 @@ def test_evidence_of_another_grid_is_refused(name: str):
     evidence = dataclasses.replace(random_evidence((2, 2, 2), needs=pruner.needs), grid=random_evidence().grid)
     if not pruner.needs:
         pytest.skip(f"{name} looks at no evidence but the grid")
-    with pytest.raises(ValueError, match="must have 64 rows, one a visual token, got 8$"):
+    with pytest.raises(ValueError, match=r"must have 64 rows, one a visual token, got 8$"):
         pruner.keep(evidence)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
-from vsd.parallelism.pearl import Pearl
 
 from tests.zoo_in_code import save_qwen
 from vsd.engine import Engine
+from vsd.executors import Inline
 from vsd.models import VideoLM, load
-from vsd.parallelism import Autoregressive, Parallelism, Sequential
+from vsd.parallelism import PEARL, Autoregressive, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Replay, rates, right
 from vsd.simulator.rehearsal import Setting, simulate
@@ -41,7 +41,8 @@ def recorded(models: tuple[VideoLM, VideoLM], video: Video, parallelism: Paralle
     target, draft = models
     pruner = Uniform(ratio=RATIO)
     engine = Engine(
-        target=target, draft=draft, pruner=pruner, parallelism=parallelism, gamma=gamma, max_new_tokens=LIMIT
+        **{"target": target, "draft": draft, "pruner": pruner, "parallelism": parallelism},
+        **{"executor": Inline(), "gamma": gamma, "max_new_tokens": LIMIT},  # type: ignore[arg-type]
     )
     return [engine.run(video, question) for question in QUESTIONS]
 
@@ -53,7 +54,7 @@ def sequential(models: tuple[VideoLM, VideoLM], video: Video) -> list[Trace]:
 
 @pytest.fixture(scope="module")
 def parallel(models: tuple[VideoLM, VideoLM], video: Video) -> list[Trace]:
-    return recorded(models, video, Pearl(executor="inline"))
+    return recorded(models, video, PEARL)
 
 
 def told(trace: Trace) -> list[Round]:
@@ -77,7 +78,7 @@ def test_a_sequential_run_is_reproduced(sequential: list[Trace]) -> None:
 
 
 def test_a_parallel_run_is_reproduced(parallel: list[Trace]) -> None:
-    for ours, theirs in zip(replayed(parallel, Pearl()), parallel, strict=True):
+    for ours, theirs in zip(replayed(parallel, PEARL), parallel, strict=True):
         assert told(ours) == told(theirs)
 
 

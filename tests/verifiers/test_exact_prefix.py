@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,14 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from vsd.parallelism.hippo import Hippo
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.pearl import Pearl
 
 from tests.parallelism.small_sides import Reader, between
 from vsd.draft import Window
-from vsd.models.tree import chain
-from vsd.parallelism import Generation, Parallelism, Sequential
+from vsd.executors.base import Done
+from vsd.generation import Generation
+from vsd.models.tree import NO_DRAFT, chain
+from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
 from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy, Verifier
@@ -55,9 +53,7 @@ def logits(text: tuple[int, ...]) -> Tensor:
 class Trees(Reader):
     """A target that reads trees too."""
 
-    def forward(
-        self, ids_M: Tensor, parents: Sequence[int], state: Reader, layer: str | None = None, mass: None = None
-    ) -> Output:
+    def forward(self, ids_M: Tensor, parents: Sequence[int], state: Reader, **options: Any) -> Output:
         self.parents, self.ids, texts = list(parents), ids_M.tolist(), list[tuple[int, ...]]()
         for token, parent in zip(self.ids, self.parents, strict=True):
             texts.append((*(texts[parent] if parent >= 0 else self.read), token))
@@ -69,15 +65,13 @@ class Trees(Reader):
 
 
 class Wrong:
-    """A draft that is wrong at some places of the generation, as a worker; of a tree the sibling of each node is
+    """A draft's session that is wrong at some places of the generation; of a tree the sibling of each node is
     another token."""
 
     def __init__(self, places: set[int], *, tree: bool) -> None:
         self.places, self.tree = places, tree
 
-    def propose(
-        self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int, visual_mass: float | None = None
-    ) -> Future[Window]:
+    def propose(self, *, tokens: Sequence[int], gamma: int, **news: Any) -> Window:
         proposed, parents, level = list[int](), list[int](), [(-1, tuple(tokens))]
         for _ in range(gamma):
             below = list[tuple[int, tuple[int, ...]]]()
@@ -89,22 +83,25 @@ class Wrong:
                     parents.append(parent)
                     below.append((len(proposed) - 1, (*text, token)))
             level = below[:2]  # two of them grow on
-        future: Future[Window] = Future()
         draft = Draft(tokens_N=torch.tensor(proposed), parents_N=torch.tensor(parents))
-        future.set_result(Window(draft=draft, seconds=1e-5 * gamma))
-        return future
+        return Window(draft=draft, seconds=1e-5 * gamma)
+
+    def start(self, **request: Any) -> Done[Window]:
+        return Done(self.propose(**request))
 
 
 def decoded(
     schedule: Parallelism, verifier: Verifier, places: set[int], *, gamma: int, limit: int, tree: bool
 ) -> Generation:
     """The generation, and the first window drafted within the prefill where the schedule does so."""
-    reader, worker = Trees(logits, 0), Wrong(places, tree=tree)
+    reader, draft = Trees(logits, 0), Wrong(places, tree=tree)
     generation = Generation(limit=limit, eos=frozenset())
-    session = between(reader, worker, verifier, SeededRandom(0), generation=generation, gamma=gamma)
-    early = worker.propose([], [], min(gamma, limit)).result() if schedule.early_draft else None
-    session.begin(logits(()), early)
-    schedule.decode(session)
+    session = between(reader, verifier, SeededRandom(0), generation=generation, gamma=gamma)
+    if getattr(schedule, "early_draft", False):
+        session.pending = session.test_first(logits(()), draft.propose(tokens=[], gamma=min(gamma, limit)))
+    else:
+        session.begin(session.first(logits(()), NO_DRAFT))
+    schedule.decode(session, draft)  # type: ignore[arg-type]
     return generation
 
 
@@ -113,8 +110,8 @@ SCHEDULES: list[tuple[Parallelism, bool]] = [
     (Sequential(), False),
     (Sequential(), True),
     *(
-        (kind(executor="inline", pre_verify=pre, post_verify=post, early_draft=early), False)
-        for kind in (Pearl, Hippo, ParallelVLM)
+        (replace(kind, pre_verify=pre, post_verify=post, early_draft=early), False)
+        for kind in (PEARL, HIPPO, PARALLELVLM)
         for pre, post in CHOICES
         for early in (True, False)
     ),
@@ -184,7 +181,7 @@ def test_the_last_token_may_be_unread_on_either_side_of_the_border() -> None:
 
 
 def test_the_rule_behind_it_sees_its_own_part_only() -> None:
-    relevance = {"relevance_M": torch.tensor([0.9, 0.9, 0.1, 0.9, 0.5])}
+    relevance = {"evidence": {"relevance": torch.tensor([0.9, 0.9, 0.1, 0.9, 0.5])}}
     rule = ExactPrefix(inner=LVSpec(looseness=0.5, shift=False), length=2)
     # of the last two places the one of less relevance is loose: the first of them
     assert judged(rule, [1, 1, 1, 1], [1, 1, 2, 2, 3], 0, **relevance) == ((0, 1, 2), 2, (False, False, True))
@@ -214,7 +211,7 @@ def test_the_context_says_what_is_so(schedule: Parallelism, tree: bool) -> None:
         assert rows in (nodes, nodes + 1)
         unread += not context.last_read
     works_ahead = getattr(schedule, "pre_verify", False) or getattr(schedule, "post_verify", False)
-    assert (unread > 0) == bool(works_ahead or schedule.early_draft)
+    assert (unread > 0) == bool(works_ahead or getattr(schedule, "early_draft", False))
 
 
 def first(generation: Generation) -> int:

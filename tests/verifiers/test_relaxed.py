@@ -36,13 +36,14 @@ def judge(
     parents = chain(len(tokens)) if parents is None else parents
     draft = Draft(tokens_N=torch.tensor(tokens, dtype=torch.long), parents_N=torch.tensor(parents, dtype=torch.long))
     logits_MW = torch.tensor(probs, dtype=torch.float64).log()
-    relevance_M = None if relevance is None else torch.tensor(relevance, dtype=torch.float64)
-    return rule.verify(draft, Output(logits_MW=logits_MW, relevance_M=relevance_M), context, SeededRandom(0))
+    evidence = {} if relevance is None else {"relevance": torch.tensor(relevance, dtype=torch.float64)}
+    return rule.verify(draft, Output(logits_MW=logits_MW, evidence=evidence), context, SeededRandom(0))
 
 
 def a_round(relevance: tuple[float, ...]) -> Round:
     count = len(relevance)
-    return Round(drafted=count, nodes=count, accepted=count, committed=count, rejected=False, relevance=relevance)
+    numbers = {"relevance": relevance} if relevance else {}
+    return Round(drafted=count, nodes=count, accepted=count, committed=count, rejected=False, evidence=numbers)
 
 
 SURE = [0.97, 0.01, 0.01, 0.01]

@@ -133,7 +133,7 @@ def test_training_sees_what_the_engine_sees(family, kept):
     prompt = replace(prompt, embeds_TD=embeds_TD).keep(torch.from_numpy(chosen))
     tokenizer = adapter.processor.tokenizer
     tokens = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
-    state, first_W, _ = adapter.prefill(prompt, capacity=prompt.length + len(tokens))
+    state, first_W = adapter.prefill(prompt, capacity=prompt.length + len(tokens))
     logits = adapter.forward(torch.tensor(tokens[:-1]), range(-1, len(tokens) - 2), state).logits_MW
     engine = cross_entropy(torch.cat([first_W[None], logits]), torch.tensor(tokens))
     with torch.no_grad():

@@ -1,4 +1,5 @@
-"""The README's tables of methods, written from the docstrings of what the YAML files point at.
+"""The README's tables of methods, written from the docstrings of what the YAML files point at. Options that are
+settings of one class are told apart by the comments that their files begin with.
 
 `python -m vsd.commands.catalogue --write` brings the tables up to date; `--check` exits 1 when they are not. A table
 stands between `<!-- catalogue:GROUP -->` and `<!-- /catalogue -->`, for each of the groups below.
@@ -11,13 +12,15 @@ import importlib
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-GROUPS = ("pruner", "drafter", "verifier", "parallelism")
+GROUPS = ("pruner", "drafter", "verifier", "parallelism", "executor")
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = "<!-- /catalogue -->"
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)")
@@ -31,7 +34,7 @@ class CatalogueError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row: the option's name in its group and what its docstring says."""
+    """One row: the option's name in its group and what is said of it."""
 
     name: str
     does: str
@@ -39,12 +42,12 @@ class Entry:
     differs: str
 
 
-def describe(name: str, docstring: str) -> Entry:
-    """The row of a method. Raises CatalogueError when the docstring has no first sentence that ends in a full stop."""
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", inspect.cleandoc(docstring))]
+def describe(name: str, text: str) -> Entry:
+    """The row of a method. Raises CatalogueError when the text has no first sentence that ends in a full stop."""
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", inspect.cleandoc(text))]
     sentence = _SENTENCE.match(paragraphs[0])
     if sentence is None:
-        raise CatalogueError(f"{name}: the docstring must begin with one sentence that ends in a full stop")
+        raise CatalogueError(f"{name}: its text must begin with one sentence that ends in a full stop")
     papers = tuple(dict.fromkeys(_ARXIV.findall(" ".join(paragraphs))))
     differs = next((match[1] for part in paragraphs if (match := _DIFFERS.search(part))), "")
     return Entry(name=name, does=sentence[0], papers=papers, differs=differs)
@@ -55,14 +58,31 @@ def entries(group: str, conf: Path) -> list[Entry]:
     files = sorted((conf / group).glob("*.yaml"))
     if not files:
         raise CatalogueError(f"there are no YAML files in {conf / group}")
-    return [describe(f"{group}={file.stem}", _docstring(file)) for file in files]
+    made = {file: _target(file) for file in files}
+    count = Counter(made.values())
+    texts = {file: _docstring(file, target) if count[target] == 1 else _comment(file) for file, target in made.items()}
+    return [describe(f"{group}={file.stem}", text) for file, text in texts.items()]
 
 
-def _docstring(file: Path) -> str:
+def _target(file: Path) -> str:
+    """The class that a YAML points at."""
     config = OmegaConf.to_container(OmegaConf.load(file))
     target = config.get("_target_") if isinstance(config, dict) else None
     if not isinstance(target, str):
         raise CatalogueError(f"{file} has no _target_")
+    return target
+
+
+def _comment(file: Path) -> str:
+    """The comment that a YAML begins with; what it differs in is a paragraph of its own."""
+    lines = takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
+    text = "\n".join(line.removeprefix("#").strip() for line in lines)
+    if not text:
+        raise CatalogueError(f"{file} must begin with a comment, since another option has its class")
+    return _DIFFERS.sub(r"\n\n\g<0>", text)
+
+
+def _docstring(file: Path, target: str) -> str:
     module, _, name = target.rpartition(".")
     try:
         docstring = getattr(importlib.import_module(module), name).__doc__

@@ -21,6 +21,8 @@ class Drafter(ABC):
     """Whether its drafts are chains."""
     timed: ClassVar[bool] = False
     """Whether what it drafts follows the clock."""
+    confident: ClassVar[bool] = False
+    """Whether its drafts say how sure it is of them (`Draft.confidence_N`), if the context asks for it."""
 
     @property
     def needs(self) -> frozenset[str]:

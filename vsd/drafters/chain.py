@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -11,7 +12,7 @@ from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain
 from vsd.types import Context, Draft
-from vsd.utils.probabilities import SamplingParams
+from vsd.utils.probabilities import SamplingParams, confidence
 from vsd.utils.random_source import RandomSource
 from vsd.utils.validation import require_share
 
@@ -24,6 +25,8 @@ class Chain(SamplingParams, Drafter):
     ones at temperature 0. With `confidence` the chain ends early, behind a token that the draft gave less probability.
     """
 
+    confident: ClassVar[bool] = True
+
     confidence: float = 0.0
 
     def __post_init__(self) -> None:
@@ -35,7 +38,7 @@ class Chain(SamplingParams, Drafter):
     ) -> Draft:
         model, state = require_model(model, state)
         ids_M = torch.tensor(context.tokens[state.generated :], device=model.device)
-        tokens, probs = list[torch.Tensor](), list[torch.Tensor]()
+        tokens, probs, sure = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
         for _ in range(gamma):
             logits_1W = _read(ids_M, model, state)
             if self.temperature:
@@ -44,12 +47,15 @@ class Chain(SamplingParams, Drafter):
             else:
                 ids_M = logits_1W.argmax(-1)  # stays on the device: nothing waits for it until the draft is verified
             tokens.append(ids_M)
+            if context.with_confidence:
+                sure.append(confidence(logits_1W, ids_M.to(logits_1W.device)))
             if self.confidence and float(logits_1W.float().softmax(-1)[0, ids_M]) < self.confidence:
                 break
         return Draft(
             tokens_N=torch.cat(tokens),
             parents_N=torch.tensor(chain(len(tokens))),
             probs_NW=torch.cat(probs) if probs else None,
+            confidence_N=torch.cat(sure) if sure else None,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 from typing import ClassVar
 
 import torch
@@ -29,6 +30,7 @@ class DynamicTree(Drafter):
     """
 
     chains: ClassVar[bool] = False
+    confident: ClassVar[bool] = True
 
     total: int = 60
     top_k: int = 10
@@ -56,9 +58,11 @@ class DynamicTree(Drafter):
         best = sorted(range(len(tokens)), key=lambda node: -worth[node])[: self.total]
         kept = sorted(best)
         place = {node: index for index, node in enumerate(kept)} | {-1: -1}
+        sure = [exp(worth[node] - (worth[parents[node]] if parents[node] >= 0 else 0.0)) for node in kept]
         return Draft(
             tokens_N=torch.tensor([tokens[node] for node in kept]),
             parents_N=torch.tensor([place[parents[node]] for node in kept]),
+            confidence_N=torch.tensor(sure) if context.with_confidence else None,
         )
 
     def _children(

@@ -16,7 +16,7 @@ from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import children, depths
 from vsd.types import Context, Draft
-from vsd.utils.probabilities import SamplingParams
+from vsd.utils.probabilities import SamplingParams, confidence
 from vsd.utils.random_source import RandomSource
 from vsd.utils.validation import require
 
@@ -65,6 +65,7 @@ class Tree(SamplingParams, Drafter):
     """
 
     chains: ClassVar[bool] = False
+    confident: ClassVar[bool] = True
 
     paths: str = SPECVLM
 
@@ -87,17 +88,26 @@ class Tree(SamplingParams, Drafter):
         below, levels = children(parents), depths(parents)
         tokens: dict[int, int] = {}
         probs: dict[int, Tensor] = {}
-        self._children(growth.root_W, below[-1], ranks, tokens, probs, random)
+        sure: dict[int, Tensor] = {}
+
+        def grow(logits_W: Tensor, nodes: Sequence[int]) -> None:
+            self._children(logits_W, nodes, ranks, tokens, probs, random)
+            if context.with_confidence:
+                tokens_n = torch.tensor([tokens[node] for node in nodes], device=logits_W.device)
+                sure.update(zip(nodes, confidence(logits_W.expand(len(nodes), -1), tokens_n), strict=True))
+
+        grow(growth.root_W, below[-1])
         for level in range(max(levels)):
             inner = [node for node in range(len(parents)) if levels[node] == level and below[node]]
             logits_MW = growth.read(inner, [tokens[node] for node in inner], [parents[node] for node in inner])
             for logits_W, node in zip(logits_MW, inner, strict=True):
-                self._children(logits_W, below[node], ranks, tokens, probs, random)
+                grow(logits_W, below[node])
         order = range(len(parents))
         return Draft(
             tokens_N=torch.tensor([tokens[node] for node in order]),
             parents_N=torch.tensor(parents),
             probs_NW=torch.stack([probs[node] for node in order]) if probs else None,
+            confidence_N=torch.stack([sure[node] for node in order]) if sure else None,
         )
 
     def _children(

@@ -33,6 +33,10 @@ class DrafterWrapper(Drafter):
         return self.inner.timed
 
     @property
+    def confident(self) -> bool:  # type: ignore[override]
+        return self.inner.confident
+
+    @property
     def needs(self) -> frozenset[str]:
         return self.inner.needs
 

@@ -24,7 +24,8 @@ class InlineClient(DraftClient):
 
 @dataclass(frozen=True, kw_only=True)
 class Inline(Executor):
-    """Here, one after the other: no gain for a schedule that would have both sides work at once."""
+    """The draft works on this thread, when it is its turn: no gain for a schedule that would have both sides work at
+    once."""
 
     concurrent: ClassVar[bool] = False
 

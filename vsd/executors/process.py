@@ -135,8 +135,8 @@ def _lost(error: ChildError) -> SampleError:
 
 @dataclass(frozen=True, kw_only=True)
 class Process(Executor):
-    """In a process of its own, which loads the draft's model itself and computes with `threads` threads (0: as many as
-    this one). It has `timeout_s` seconds to take a request or to answer it, before it is replaced."""
+    """The draft works in a process of its own, which loads its model itself and computes with `threads` threads (0: as
+    many as this one). It has `timeout_s` seconds to take a request or to answer it, before it is replaced."""
 
     remote: ClassVar[bool] = True
 

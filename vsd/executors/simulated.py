@@ -30,8 +30,8 @@ RULE = f"a file of step times, or devices for target and draft like 'l40s*8,l40s
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated(Executor):
-    """Here, in the time of another machine, by `profile`: a file of step times, or the devices of target and draft. A
-    schedule that has both sides work at once has a device for each."""
+    """Both work on this thread, in the time of another machine, by `profile`: a file of step times, or the devices of
+    target and draft. A schedule that has both sides work at once has a device for each."""
 
     simulated: ClassVar[bool] = True
 

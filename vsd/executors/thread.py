@@ -32,8 +32,8 @@ class ThreadClient(DraftClient):
 
 @dataclass(frozen=True, kw_only=True)
 class Thread(Executor):
-    """On another thread of this process. Both sides share one interpreter, which most of a small model's step waits
-    for."""
+    """The draft works on another thread of this process, and on a stream of its own on a GPU. Both sides share one
+    interpreter, which most of a small model's step waits for."""
 
     def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
         draft = loaded(sides.draft)

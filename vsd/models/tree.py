@@ -72,9 +72,15 @@ NO_DRAFT = Draft(tokens_N=torch.empty(0, dtype=torch.long), parents_N=torch.empt
 
 def part(draft: Draft, start: int, stop: int | None) -> Draft:
     """A stretch of a chain, as a chain."""
-    tokens_N = draft.tokens_N[start:stop]
-    of_nodes = (None if each is None else each[start:stop] for each in (draft.probs_NW, draft.confidence_N))
-    return _chain_of(tokens_N, *of_nodes)
+    places = range(len(draft.tokens_N))[start:stop]
+    return of_nodes(draft, slice(start, stop), chain(len(places)))
+
+
+def of_nodes(draft: Draft, nodes: Sequence[int] | slice, parents: Sequence[int]) -> Draft:
+    """Some nodes of a draft, with these parents, as a draft."""
+    probs_NW, confidence_N = (None if each is None else each[nodes] for each in (draft.probs_NW, draft.confidence_N))
+    parents_N = torch.tensor(parents, dtype=torch.long)
+    return Draft(tokens_N=draft.tokens_N[nodes], parents_N=parents_N, probs_NW=probs_NW, confidence_N=confidence_N)
 
 
 def joined(first: Draft, second: Draft) -> Draft:
@@ -82,10 +88,7 @@ def joined(first: Draft, second: Draft) -> Draft:
     if not len(first.tokens_N) or not len(second.tokens_N):
         return second if len(second.tokens_N) else first
     both = [(first.probs_NW, second.probs_NW), (first.confidence_N, second.confidence_N)]
-    of_nodes = (None if one is None or other is None else torch.cat((one, other)) for one, other in both)
-    return _chain_of(torch.cat((first.tokens_N, second.tokens_N)), *of_nodes)
-
-
-def _chain_of(tokens_N: Tensor, probs_NW: Tensor | None, confidence_N: Tensor | None) -> Draft:
+    probs_NW, confidence_N = (None if one is None or other is None else torch.cat((one, other)) for one, other in both)
+    tokens_N = torch.cat((first.tokens_N, second.tokens_N))
     parents_N = torch.tensor(chain(len(tokens_N)), dtype=torch.long)
     return Draft(tokens_N=tokens_N, parents_N=parents_N, probs_NW=probs_NW, confidence_N=confidence_N)

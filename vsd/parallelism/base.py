@@ -13,6 +13,7 @@ from vsd.executors import Executor, Inline
 from vsd.models.tree import NO_DRAFT
 from vsd.session import Session
 from vsd.types import Round
+from vsd.verifiers.base import Verifier
 
 
 class Parallelism(ABC):
@@ -53,7 +54,11 @@ class Parallelism(ABC):
         """Write `session.generation` to its end."""
 
 
-def check_form(parallelism: Parallelism, drafter: Drafter) -> None:
-    """Raise ValueError for a schedule of chains with a drafter of trees."""
+def check_drafter(drafter: Drafter, parallelism: Parallelism, verifier: Verifier) -> None:
+    """Raise ValueError for a drafter whose drafts the schedule or the rule cannot use: trees for a schedule of chains,
+    drafts without confidence for a rule that looks at it."""
+    name = type(drafter).__name__
     if parallelism.chains and not drafter.chains:
-        raise ValueError(f"drafter: {type(parallelism).__name__} needs chains, got {type(drafter).__name__}")
+        raise ValueError(f"drafter: {type(parallelism).__name__} needs chains, got {name}")
+    if verifier.needs_confidence and not drafter.confident:
+        raise ValueError(f"drafter: {type(verifier).__name__} needs drafts that say their confidence, got {name}")

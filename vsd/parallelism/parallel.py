@@ -33,7 +33,7 @@ class Parallel(Parallelism):
     not at all if it wants what is complete at the end only. The first token of such a window is tested with the
     prefill's own logits.
 
-    By default PEARL's, arXiv 2408.11850: an answer ends only with verified tokens and exactly at its budget, any
+    By default PEARL's, arXiv 2408.11850: a generation ends only with verified tokens and exactly at its budget, any
     acceptance rule may judge, and each side draws from a random stream of its own. HIPPO (arXiv 2601.08273) and
     ParallelVLM (arXiv 2603.19610) are other settings of it (conf/parallelism).
     """

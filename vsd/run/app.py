@@ -228,7 +228,7 @@ def prepare(
         disk.check_folder(cfg.baseline_folder, field="baseline_folder")
     from vsd import video
     from vsd.data.base import check_samples, select
-    from vsd.parallelism.base import check_form
+    from vsd.parallelism.base import check_drafter
 
     _as_typed(cfg, overrides)
     source = instantiate(cfg.data)
@@ -242,7 +242,8 @@ def prepare(
     methods = {group: instantiate(cfg[group]) for group in METHODS}
     uses_draft = _uses_draft(methods)
     check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
-    check_form(methods["parallelism"], methods["drafter"])
+    if methods["parallelism"].drafts:
+        check_drafter(methods["drafter"], methods["parallelism"], methods["verifier"])
     shared = {role: bool(cfg[role].get("tp_plan")) for role in ("target", "draft")}
     check.check_ranks(methods["parallelism"], methods["executor"], methods["drafter"], **shared)
     if uses_draft:

@@ -38,6 +38,10 @@ def check_dials(cfg: DictConfig) -> None:
             raise ValueError(f"{group}: an option must be chosen, got none ({group}=...)")
     if OmegaConf.is_missing(cfg.data, "path") or ("question" in cfg.data and cfg.data.path is None):
         raise ValueError("data.path: must be a video file or a folder of videos, got nothing (data.path=...)")
+    if OmegaConf.is_missing(cfg.executor, "profile"):
+        from vsd.executors.simulated import RULE
+
+        raise ValueError(f"executor.profile: must be {RULE}, got nothing (executor.profile=...)")
     for role in ("target", "draft"):
         path = cfg[role].path
         if not isinstance(path, str) and (path is not None or role == "target"):

@@ -35,8 +35,8 @@ class _Model(_Wrapper):
 
 
 class TimedTarget(_Model):
-    def encode(self, video: Video, question: str) -> Prompt:
-        prompt: Prompt = self._inner.encode(video, question)
+    def encode(self, video: Video, question: str, **options: Any) -> Prompt:
+        prompt: Prompt = self._inner.encode(video, question, **options)
         self._time.begin()
         self._time.spend(self._times.encode_s(prompt.grid.tokens))
         return prompt

@@ -12,6 +12,12 @@ from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogit
 from vsd.utils.validation import is_number, require, require_number, require_whole
 
 
+def confidence(logits_NW: Tensor, tokens_N: Tensor) -> Tensor:
+    """confidence_N: the probability of each token at temperature 1, in at least float32."""
+    wide_NW = logits_NW if logits_NW.dtype == torch.float64 else logits_NW.float()
+    return wide_NW.softmax(-1).gather(-1, tokens_N[:, None])[:, 0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
     """Mixed into drafters and verifiers that draw tokens: their fields, and `probs`.

@@ -17,6 +17,8 @@ class Verifier(ABC):
     """Whether the generation follows the target's own distribution (at temperature 0: is token-identical to it)."""
     synthetic: ClassVar[bool] = False
     """Whether acceptance is made up: such a run measures time, and its generations mean nothing."""
+    needs_confidence: ClassVar[bool] = False
+    """Whether it looks at `Draft.confidence_N`, which is computed for such a rule only."""
 
     @property
     def needs(self) -> frozenset[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
-from vsd.models.tree import depths
+from vsd.models.tree import depths, of_nodes
 from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.utils.random_source import RandomSource
 from vsd.utils.validation import require, require_whole
@@ -37,6 +35,10 @@ class ExactPrefix(Verifier):
     @property
     def synthetic(self) -> bool:  # type: ignore[override]
         return self.inner.synthetic
+
+    @property
+    def needs_confidence(self) -> bool:  # type: ignore[override]
+        return self.inner.needs_confidence
 
     @property
     def needs(self) -> frozenset[str]:
@@ -89,18 +91,14 @@ def _below(
     whole draft."""
     place = {node: index for index, node in enumerate(nodes)} | {root: -1}
     parents = draft.parents_N.tolist()
-    part = Draft(
-        tokens_N=draft.tokens_N[list(nodes)],
-        parents_N=torch.tensor([place[parents[node]] for node in nodes], dtype=torch.long),
-        probs_NW=None if draft.probs_NW is None else draft.probs_NW[list(nodes)],
-    )
+    some = of_nodes(draft, list(nodes), [place[parents[node]] for node in nodes])
     read = output.logits_MW.shape[0]
     rows = [row for row in (root + 1, *(node + 1 for node in nodes)) if row < read]
     seen = Output(
         logits_MW=output.logits_MW[rows],
         evidence={name: rows_M[rows] for name, rows_M in output.evidence.items()},
     )
-    verdict = rule.verify(part, seen, replace(context, last_read=len(rows) > len(nodes)), random)
+    verdict = rule.verify(some, seen, replace(context, last_read=len(rows) > len(nodes)), random)
     return replace(verdict, path=tuple(nodes[node] for node in verdict.path))
 
 

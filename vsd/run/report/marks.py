@@ -20,14 +20,15 @@ class Mark:
 
 
 def marks(trace: Trace) -> list[Mark]:
-    """A mark for each token of the generation; the first comes from the prefill and is the target's own."""
-    token_marks = [Mark()]
+    """A mark for each token of the generation. A first one that is of no round comes from the prefill and is the
+    target's own."""
+    token_marks = [Mark()] * (len(trace.tokens) - sum(round_.committed for round_ in trace.rounds))
     for round_ in trace.rounds:
         values = round_.evidence.get("relevance", ())
         for place in range(round_.committed):
             relevance = values[place] if place < len(values) else None
             token_marks.append(Mark(relaxed=place in round_.relaxed, relevance=relevance))
-    return token_marks[: len(trace.tokens)]
+    return token_marks
 
 
 def marked(pieces: Sequence[str], token_marks: Sequence[Mark], opening: str = "⟦", closing: str = "⟧") -> str:
