@@ -16,7 +16,7 @@ from vsd.data.scoring import scored
 from vsd.data.small_events import SmallEvents
 from vsd.engine import Engine
 from vsd.evidence import Collector, Reading
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.metrics.record import Record
 from vsd.models import Checkpoint, State, VideoLM
 from vsd.run import app
@@ -197,7 +197,7 @@ def difference(ours: Estimate, theirs: Estimate) -> tuple[float, float]:
 
 def accepted(records: Sequence[Record]) -> float:
     """Draft tokens accepted per round; 0 where there was no round with a draft."""
-    return stats.summary(records).get("accept/draft_length", 0.0)
+    return summarise(records).values.get("accept/draft_length", 0.0)
 
 
 def facts_kept(records: Sequence[Record]) -> float:

@@ -17,7 +17,7 @@ from experiments.common import Clips, arguments, pairs, read_prompt, setting, sh
 from vsd.draft import DraftSession
 from vsd.engine import Engine
 from vsd.executors import Executor, Inline
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
 from vsd.models.tree import chain
@@ -189,16 +189,18 @@ def measure(cases: Sequence[Case], target: VideoLM, draft: Checkpoint, clips: Cl
 
 def row(case: Case, in_turns: Case, found: dict[str, list[Record]], apart: Apart) -> list[object]:
     records, turns = found[case.name], found[in_turns.name]
-    values, errors = stats.summary(records), stats.standard_errors(records)
+    summary = summarise(records)
+    values, errors = summary.values, summary.errors
     cells: list[object] = [case.name, *(shown(values, errors, each) for each in COLUMNS.values())]
     if case is in_turns:
         return [*cells, "1", "1", int(values["exact/mismatched"])]
     compared = gain(records, turns)
-    gained = stats.summary(compared)["speed/decode"]
-    cells += [shown(stats.summary(compared), stats.standard_errors(compared), "speed/decode"), "–"]
+    against = summarise(compared)
+    gained = against.values["speed/decode"]
+    cells += [shown(against.values, against.errors, "speed/decode"), "–"]
     if case.simulated:
         expected = gain(case.expected(turns, apart), in_turns.expected(turns, apart))
-        theory = stats.summary(expected)["speed/decode"]
+        theory = summarise(expected).values["speed/decode"]
         cells[-1] = f"{theory:.2f} ({gained / theory - 1:+.0%})"
     return [*cells, int(values["exact/mismatched"])]
 

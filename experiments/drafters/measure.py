@@ -19,7 +19,7 @@ from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.tree import Tree
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.models import VideoLM
 from vsd.pruners.hippo import Hippo
 
@@ -50,7 +50,8 @@ def measure(target: VideoLM, draft: VideoLM, clips: Clips, ratio: float) -> Iter
         for _, drafter, gamma in ways()
     ]
     for (name, _, gamma), records in zip(ways(), side_by_side(engines, clips), strict=True):
-        values, errors = stats.summary(records), stats.standard_errors(records)
+        summary = summarise(records)
+        values, errors = summary.values, summary.errors
         yield [name, gamma, *(shown(values, errors, each) for each in NAMES), int(values["exact/mismatched"])]
 
 

@@ -14,7 +14,7 @@ import torch
 
 from experiments.common import Clips, arguments, pairs, setting, side_by_side, table
 from vsd.engine import Engine
-from vsd.metrics import quality, stats
+from vsd.metrics import summarise
 from vsd.models import VideoLM
 from vsd.pruners.uniform import Uniform
 from vsd.verifiers import Verifier
@@ -41,7 +41,7 @@ def measure(target: VideoLM, draft: VideoLM, clips: Clips, ratio: float) -> Iter
         Engine(target=target, draft=draft, pruner=Uniform(ratio=ratio), verifier=verifier, gamma=GAMMA)
         for _, verifier in RULES
     ]
-    found = [stats.summary(each) | quality.summary(each) for each in side_by_side(engines, clips)]
+    found = [summarise(each).values for each in side_by_side(engines, clips)]
     found = [{"quality/retention": float("nan"), **values} for values in found]
     points = sorted((values["speed/decode"], values["quality/retention"]) for values in found[: len(AT_RANDOM)])
     speeds, kept = zip(*points, strict=True)

@@ -31,7 +31,7 @@ from experiments.common import (
     save,
     table,
 )
-from vsd.metrics import quality, stats
+from vsd.metrics import summarise
 from vsd.metrics.record import Record
 
 # The paper's own sweep without position-shift tolerance, and its setting with it (arXiv 2604.05650, Qwen2.5-VL 32B/7B):
@@ -121,7 +121,7 @@ def rows(found: Sequence[Setting]) -> Iterator[list[object]]:
     """A row a setting, of one pair."""
     line = curve(found)
     for each in found:
-        values = stats.summary(each.records) | quality.summary(each.records)
+        values = summarise(each.records).values
         gain = more_than_random(each, line) if len(line) > 1 and each not in line else None
         yield [
             each.rule,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from experiments.common import pyplot, save, table
 from vsd.drafters.tree import SPECVLM
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.parallelism import HIPPO, PARALLELVLM, Parallelism, Sequential
 from vsd.simulator.acceptance import rate
 from vsd.simulator.rehearsal import Setting, accuracy, simulate
@@ -138,7 +138,7 @@ def predicted(each: Published, counted: str) -> tuple[float, float]:
         tokens=TOKENS,
     )
     records = simulate(setting, precision=0.008)
-    return stats.summary(records)["speed/decode"], accuracy(records)
+    return summarise(records).values["speed/decode"], accuracy(records)
 
 
 def other(each: Published) -> str:
@@ -165,7 +165,7 @@ def prefills() -> Iterator[list[object]]:
             visual=100,
             tokens=TOKENS,
         )
-        values = stats.summary(simulate(setting))
+        values = summarise(simulate(setting)).values
         yield [name, *(f"{values[f'speed/{metric}']:.2f}" for metric in ("decode", "end_to_end", "ttft"))]
 
 

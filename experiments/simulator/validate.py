@@ -17,7 +17,7 @@ from experiments.common import Clips, arguments, pairs, setting, shown, side_by_
 from experiments.schedules import Steps
 from vsd.engine import Engine
 from vsd.executors import Inline, Process
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
 from vsd.parallelism import HIPPO, Parallelism, Sequential
@@ -67,8 +67,9 @@ def measure(target: VideoLM, draft: Checkpoint, clips: Clips, ratio: float) -> l
 
 
 def row(name: str, records: list[Record], simulated: Setting) -> list[object]:
-    values, errors = stats.summary(records), stats.standard_errors(records)
-    ours = stats.summary(simulate(simulated))
+    summary = summarise(records)
+    values, errors = summary.values, summary.errors
+    ours = summarise(simulate(simulated)).values
     cells: list[object] = [name, simulated.gamma]
     for metric in NAMES:
         cells += [shown(values, errors, metric), f"{ours[metric]:.2f}", f"{ours[metric] / values[metric] - 1:+.1%}"]

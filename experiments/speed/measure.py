@@ -26,7 +26,7 @@ from experiments.common import (
     side_by_side,
     table,
 )
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.metrics.record import Record
 
 MAIN, NAIVE = "README's command: hippo, 0.9", "naive: nothing pruned"
@@ -50,7 +50,7 @@ Rounds = Sequence[Sequence[Record]]
 
 
 def value(records: Sequence[Record], name: str) -> float:
-    return stats.summary(records).get(name, float("nan"))
+    return summarise(records).values.get(name, float("nan"))
 
 
 def spread(rounds: Rounds, name: str) -> str:
@@ -61,7 +61,8 @@ def spread(rounds: Rounds, name: str) -> str:
 
 def row(name: str, rounds: Rounds, naive: Rounds) -> list[object]:
     mine, theirs = (list(itertools.chain(*each)) for each in (rounds, naive))
-    values, errors = stats.summary(mine), stats.standard_errors(mine)
+    summary = summarise(mine)
+    values, errors = summary.values, summary.errors
     length = "accept/draft_length"
     cells: list[object] = [name, plus_minus(values.get(length, 0.0), errors.get(length, float("nan")))]
     cells += [spread(rounds, metric) for metric in SPEEDS.values()]

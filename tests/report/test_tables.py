@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from vsd.run.report.numbers import numbers
 
 from vsd.metrics import stats
 from vsd.metrics.audit import Audit
 from vsd.metrics.record import Record
 from vsd.run.report import sweep, terminal
-from vsd.run.report.numbers import numbers
 from vsd.types import Round, Sample, Trace
 from vsd.verifiers import Greedy
 from vsd.verifiers.random_relax import RandomRelax

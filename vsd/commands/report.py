@@ -10,9 +10,9 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from vsd.metrics import summarise
 from vsd.run.report import terminal
 from vsd.run.report.folder import last_run
-from vsd.run.report.numbers import numbers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             rule = "must hold a sample that this version can read"
             print(f"error: FOLDER: {rule}, got {str(folder)!r}", file=sys.stderr)
             return 2
-        metrics = numbers(records)
-        run.write_metrics(metrics)
+        summary = summarise(records)
+        run.write_metrics(summary.flat())
         verifier = instantiate(OmegaConf.load(folder / "config.yaml").verifier)
-        terminal.show(records, metrics, folder, verifier=verifier)
+        terminal.show(records, summary, folder, verifier=verifier)
     return 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vsd.drafters.tree import SPECVLM, form
-from vsd.metrics import stats
+from vsd.metrics import METRICS, summarise
 from vsd.metrics.record import Record
 from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
 from vsd.simulator.acceptance import Acceptance, ByPosition, Replay
@@ -38,18 +38,19 @@ SCHEDULES: dict[str, Parallelism] = {
     "hippo": HIPPO,
     "parallelvlm": replace(PARALLELVLM, length="fixed"),  # every gamma is tried here
 }
-COLUMNS = (
-    ("decode", "speed/decode", "{:.2f}x"),
-    ("end to end", "speed/end_to_end", "{:.2f}x"),
-    ("first token", "speed/ttft", "{:.2f}x"),
-    ("tokens/s", "speed/tokens_per_s", "{:.1f}"),
-    ("device-s", "speed/device_s_per_token", "{:.3g}"),
-    ("per round", "accept/length", "{:.2f}"),
-    ("per run", "accept/run_length", "{:.2f}"),
-    ("wasted", "parallel/wasted", "{:.0%}"),
-    ("at once", "parallel/overlap", "{:.0%}"),
-    ("waits", "parallel/target_wait", "{:.0%}"),
-)
+COLUMNS = {
+    "speed/decode": "decode",
+    "speed/end_to_end": "end to end",
+    "speed/ttft": "first token",
+    "speed/tokens_per_s": "tokens/s",
+    "speed/device_s_per_token": "device-s",
+    "accept/length": "per round",
+    "accept/run_length": "per run",
+    "parallel/wasted": "wasted",
+    "parallel/overlap": "at once",
+    "parallel/target_wait": "waits",
+}
+"""The metrics of the table, and its narrow headings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(table(table_rows))
-    for name, metric, style in COLUMNS[:2]:
-        best = max(table_rows, key=lambda row: row.values[metric])
-        print(f"best, {name}: {style.format(best.values[metric])} with {described(best)}")
+    for name in ("speed/decode", "speed/end_to_end"):
+        best = max(table_rows, key=lambda row: row.values[name])
+        print(f"best, {COLUMNS[name]}: {METRICS[name].written(best.values[name])} with {described(best)}")
     print(f"standard error of the decode speed-up: at most {max(row.error for row in table_rows):.1%} of it")
     if args.figure:
         draw([(row.schedule, row.ratio, row.gamma, row.values["speed/decode"]) for row in table_rows], args.figure)
@@ -164,17 +165,17 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def _row(schedule: str, setting: Setting, records: Sequence[Record]) -> Row:
-    values = stats.summary(records)
-    error = stats.standard_errors(records).get("speed/decode", 0.0) / values["speed/decode"]
-    return Row(schedule=schedule, ratio=setting.ratio, gamma=setting.gamma, values=values, error=error)
+    summary = summarise(records)
+    error = summary.errors.get("speed/decode", 0.0) / summary.values["speed/decode"]
+    return Row(schedule=schedule, ratio=setting.ratio, gamma=setting.gamma, values=summary.values, error=error)
 
 
 def table(table_rows: Sequence[Row]) -> str:
     """The rows as an aligned table in Markdown."""
-    head = ["schedule", "ratio", "gamma", *(heading for heading, _, _ in COLUMNS)]
+    head = ["schedule", "ratio", "gamma", *COLUMNS.values()]
     lines = [head]
     for row in table_rows:
-        cells = [style.format(row.values[name]) if name in row.values else "–" for _, name, style in COLUMNS]
+        cells = [METRICS[name].written(row.values[name]) if name in row.values else "–" for name in COLUMNS]
         lines.append([row.schedule, f"{row.ratio:g}", str(row.gamma), *cells])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])

@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vsd.metrics import metric_of
 from vsd.run import app, disk
-from vsd.run.report.numbers import is_metric
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -103,7 +103,7 @@ def check(args: argparse.Namespace, goals: Goals) -> None:
         if not holds:
             raise app.UsageError(f"{field}: {rule}, got {value!r}")
     for name in names:
-        if not is_metric(name):
+        if metric_of(name) is None:
             raise app.UsageError(f"--maximize, --minimize: must be a metric of metrics.json, got {name!r}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vsd.data.choices import chosen
-from vsd.metrics import quality
+from vsd.metrics import quality, texts
 from vsd.types import Sample, Score
 from vsd.utils.faults import of_sample
 from vsd.utils.validation import is_number, require
@@ -22,7 +22,7 @@ def plain(sample: Sample, text: str) -> dict[str, Score]:
         return {}
     if sample.options:
         return {"choice": Score(float(chosen(text, sample.options) == sample.reference))}
-    return {quality.OVERLAP: Score(quality.rouge_l(text, sample.reference))}
+    return {quality.OVERLAP: Score(texts.rouge_l(text, sample.reference))}
 
 
 def scorer_of(source: Any) -> Scorer:
@@ -42,7 +42,7 @@ def scored(scorer: Scorer, sample: Sample, text: str) -> dict[str, Score]:
 def _name(name: object) -> str:
     rule = f"a word that is no metric's name ({', '.join(quality.OWN_NAMES)}) or part of one"
     free = isinstance(name, str) and re.fullmatch(r"[A-Za-z]\w*", name) and name not in quality.OWN_NAMES
-    require("a score's name", rule, name, bool(free) and not re.search(r"^baseline_|_low$|_high$", str(name)))
+    require("a score's name", rule, name, bool(free) and not re.search(r"^baseline_|_(low|high|se)$", str(name)))
     return str(name)
 
 

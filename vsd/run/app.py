@@ -137,11 +137,11 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
         methods, samples, source = prepare(cfg, overrides, measure=reader.measure)
 
     from vsd.data.scoring import scorer_of
+    from vsd.metrics import summarise
     from vsd.run import memory
     from vsd.run.provenance import provenance
     from vsd.run.report import terminal
     from vsd.run.report.folder import RunFolder, config_hash
-    from vsd.run.report.numbers import numbers
 
     run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
     run_folder.open(cfg, provenance())
@@ -159,14 +159,14 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records, reader=reader, scorer=scorer_of(source))
     finally:
-        metrics = numbers(records)
-        run_folder.write_metrics(metrics)
+        summary = summarise(records)
+        run_folder.write_metrics(summary.flat())
     if distributed.rank() > 0:
-        return metrics
-    terminal.show(records, metrics, folder, verifier=methods["verifier"])
-    if not metrics["samples/done"]:
+        return summary.values
+    terminal.show(records, summary, folder, verifier=methods["verifier"])
+    if not summary.values["samples/done"]:
         raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
-    return metrics
+    return summary.values
 
 
 def _serves(record: Record, sample: Sample) -> bool:

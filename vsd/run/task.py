@@ -12,12 +12,12 @@ from lightning.pytorch import LightningModule
 
 from vsd.data.datamodule import Item
 from vsd.data.scoring import Scorer, plain, scored
+from vsd.metrics import summarise
 from vsd.metrics.audit import Audit, first_difference
 from vsd.metrics.record import Record, without_rounds
 from vsd.models.cache import bucket
 from vsd.run import memory
 from vsd.run.baselines import BaselineCache
-from vsd.run.report.numbers import numbers
 from vsd.types import Sample, SampleError, Trace, Video
 from vsd.utils import distributed
 from vsd.utils.faults import of_sample
@@ -89,7 +89,7 @@ class DecodeTask(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the numbers of all records, earlier ones included."""
-        self.log_dict(numbers(self.records))
+        self.log_dict(summarise(self.records).values)
 
     def _finish(self, record: Record) -> dict[str, Any]:
         self.records.append(record)

@@ -15,7 +15,7 @@ from vsd.engine import Engine
 from vsd.executors import Executor, Inline, Sides
 from vsd.executors.base import MakeRunner
 from vsd.executors.simulated import VirtualClient
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.metrics.record import Record, without_rounds
 from vsd.models.base import VideoLM
 from vsd.parallelism import Parallelism, Sequential
@@ -136,5 +136,5 @@ class Played(Executor):
 
 def accuracy(records: Sequence[Record], name: str = "speed/decode") -> float:
     """Standard error of a metric as a share of it."""
-    value = stats.summary(records)[name]
-    return stats.standard_errors(records).get(name, 0.0) / value
+    summary = summarise(records)
+    return summary.errors.get(name, 0.0) / summary.values[name]

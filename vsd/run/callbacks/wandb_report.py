@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.metrics.record import Record
 from vsd.run.report.marks import heat_line, marked, marks
 from vsd.run.report.printable import printable
@@ -39,10 +40,10 @@ class WandbReport(Callback):
         charts: dict[str, Any] = {
             "samples": wandb.Table(columns=[*COLUMNS], data=[table_row(record) for record in records])
         }
-        accepted = stats.accepted_per_round(records)
+        accepted = [r.accepted for record in records if record.trace for r in record.trace.rounds if r.drafted]
         if accepted:
             charts["accept/per_round"] = wandb.Histogram(accepted, num_bins=min(max(accepted) + 1, 512))
-        curve = stats.position_curve(records)
+        curve = position_curve(records)
         if curve:
             table = wandb.Table(columns=["position", "accepted"], data=curve)
             charts["accept/by_position"] = wandb.plot.line(
@@ -50,6 +51,14 @@ class WandbReport(Callback):
             )
         for logger in loggers:
             logger.experiment.log(charts)
+
+
+def position_curve(records: Sequence[Record]) -> list[tuple[int, float]]:
+    """(k, accept/position_k) for every draft position, in order."""
+    values, curve = summarise(records).values, list[tuple[int, float]]()
+    while (name := f"accept/position_{len(curve) + 1}") in values:
+        curve.append((len(curve) + 1, values[name]))
+    return curve
 
 
 def table_row(record: Record) -> list[object]:
@@ -64,7 +73,7 @@ def table_row(record: Record) -> list[object]:
         heat_line(record.pieces, token_marks),
         trace.tokens == baseline.tokens if trace and baseline else None,
         len(trace.tokens) if trace else None,
-        stats.summary([record]).get("accept/draft_length"),
+        summarise([record]).values.get("accept/draft_length"),
         record.failure,
     ]
     return [printable(cell) if isinstance(cell, str) else cell for cell in row]

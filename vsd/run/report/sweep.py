@@ -13,16 +13,18 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-# metric, heading, how it is written
-COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("accept/length", "per\nround", "{:.2f}"),
-    ("accept/rate", "accept\nrate", "{:.1%}"),
-    ("speed/decode", "speed", "{:.2f}x"),
-    ("speed/end_to_end", "end to\nend", "{:.2f}x"),
-    ("exact/mismatched", "differ", "{:.0f}"),
-    ("samples/done", "done", "{:.0f}"),
-    ("samples/failed", "failed", "{:.0f}"),
-)
+from vsd.metrics import METRICS
+
+COLUMNS = {
+    "accept/length": "per\nround",
+    "accept/rate": "accept\nrate",
+    "speed/decode": "speed",
+    "speed/end_to_end": "end to\nend",
+    "exact/mismatched": "differ",
+    "samples/done": "done",
+    "samples/failed": "failed",
+}
+"""The metrics of the table, and its narrow headings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +65,11 @@ def table(sweep_jobs: Sequence[Job]) -> Table:
     result.caption, result.caption_justify, result.caption_style = errors or None, "left", ""
     result.add_column("job", justify="right")
     result.add_column("set", overflow="fold")  # gives way where the terminal is narrow, the numbers do not
-    for _, heading, _ in COLUMNS:
+    for heading in COLUMNS.values():
         result.add_column(heading, justify="right", no_wrap=True)
     for job in sweep_jobs:
         own = "\n".join(override for override in job.overrides if override not in shared)
-        cells = [style.format(job.metrics[name]) if name in job.metrics else "–" for name, _, style in COLUMNS]
+        cells = [METRICS[name].written(job.metrics[name]) if name in job.metrics else "–" for name in COLUMNS]
         result.add_row(job.number, escape(own), *cells)
     return result
 

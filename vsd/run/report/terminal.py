@@ -12,61 +12,53 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from vsd.metrics import quality
+from vsd.metrics import Metric, Summary, metric_of
 from vsd.metrics.record import Record
 from vsd.run.report.marks import heats, marked, marks, step
-from vsd.run.report.numbers import standard_errors
 from vsd.run.report.printable import printable
 from vsd.verifiers import Verifier
 
-# metric, what it is called, how it is written
-ROWS: tuple[tuple[str, str, str], ...] = (
-    ("samples/done", "samples decoded", "{:.0f}"),
-    ("samples/failed", "samples failed", "{:.0f}"),
-    ("exact/mismatched", "generations that differ", "{:.0f}"),
-    ("exact/near_tie", "... by a near-tie", "{:.0f}"),
-    ("exact/unexplained", "... unexplained", "{:.0f}"),
-    ("speed/decode", "speed-up, decoding", "{:.2f}x"),
-    ("speed/equal_devices", "speed-up, as many devices", "{:.2f}x"),
-    ("speed/predicted", "speed-up, by theory", "{:.2f}x"),
-    ("speed/end_to_end", "speed-up, end to end", "{:.2f}x"),
-    ("speed/ttft", "speed-up, first token", "{:.2f}x"),
-    ("speed/tokens_per_s", "tokens/s", "{:.1f}"),
-    ("speed/baseline_tokens_per_s", "tokens/s, target alone", "{:.1f}"),
-    ("accept/length", "tokens per round", "{:.2f}"),
-    ("accept/draft_length", "accepted per round", "{:.2f}"),
-    ("accept/run_length", "accepted per run", "{:.2f}"),
-    ("accept/rate", "accepted of tested", "{:.1%}"),
-    ("accept/tokens_per_target_forward", "tokens per forward", "{:.2f}"),
-    ("parallel/overlap", "worked at once", "{:.1%}"),
-    ("parallel/target_wait", "target waited for draft", "{:.1%}"),
-    ("parallel/wasted", "drafted for nothing", "{:.1%}"),
-    ("relax/share", "relaxed of accepted", "{:.1%}"),
-    ("relax/gap", "their probability gap", "{:.2f}"),
-    ("quality/agreement", "tokens like target's", "{:.1%}"),
-    ("quality/first_divergence", "tokens before they differ", "{:.1f}"),
-    ("quality/rouge_l", "ROUGE-L to target's", "{:.3f}"),
-    ("quality/bleu", "BLEU to target's", "{:.3f}"),
-    ("quality/retention", "quality kept, percent", "{:.1f}"),
-    ("encode/vision_shared", "target's features for draft", "{:.0%}"),
-    ("prune/visual", "visual tokens, target", "{:.0f}"),
-    ("prune/kept", "visual tokens, draft", "{:.0f}"),
-    ("memory/peak_mb", "peak memory, MiB", "{:.0f}"),
+ROWS = (
+    "samples/done",
+    "samples/failed",
+    "exact/mismatched",
+    "exact/near_tie",
+    "exact/unexplained",
+    "speed/decode",
+    "speed/equal_devices",
+    "speed/predicted",
+    "speed/end_to_end",
+    "speed/ttft",
+    "speed/tokens_per_s",
+    "speed/baseline_tokens_per_s",
+    "accept/length",
+    "accept/draft_length",
+    "accept/run_length",
+    "accept/rate",
+    "accept/tokens_per_target_forward",
+    "parallel/overlap",
+    "parallel/target_wait",
+    "parallel/wasted",
+    "relax/share",
+    "relax/gap",
+    "quality/agreement",
+    "quality/first_divergence",
+    "quality/rouge_l",
+    "quality/bleu",
+    "quality/retention",
+    "encode/vision_shared",
+    "prune/visual",
+    "prune/kept",
+    "memory/peak_mb",
 )
-
-# What the scores of our own data sets are called; another's is called by its name.
-SCORES = {
-    "facts": ("facts right", "{:.1%}"),
-    "choice": ("choices right", "{:.1%}"),
-    quality.OVERLAP: ("ROUGE-L to reference", "{:.3f}"),
-}
+"""The metrics of the table, in order; the data set's scores stand before what is kept of them."""
 
 COLOURS = ("bright_blue", "cyan", "green", "yellow", "bright_red")  # from the least to the most relevant
 
 
 def show(
     records: Sequence[Record],
-    metrics: Mapping[str, float],
+    summary: Summary,
     folder: Path,
     console: Console | None = None,
     *,
@@ -77,15 +69,13 @@ def show(
     `verifier` tells whether it promises the target's own generations, so that others are a fault, and whether
     acceptance was made up.
     """
-    faults = _faults(records, metrics) if verifier.lossless and verifier.deterministic else []
+    faults = _faults(records, summary.values) if verifier.lossless and verifier.deterministic else []
     if verifier.synthetic:
         faults = ["[red]made up[/]  acceptance is synthetic: these are times, the generations mean nothing"]
     if any(record.trace is not None and record.trace.simulated for record in records):
         faults = [*faults, "[yellow]simulated[/]  the times are those of executor.profile; none was measured"]
     files = f"[dim]files[/]  {_plain(str(folder))}"
-    (console or Console()).print(
-        Group(_numbers(records, metrics), *_texts(records), *_troubles(records), *faults, files)
-    )
+    (console or Console()).print(Group(_numbers(summary), *_texts(records), *_troubles(records), *faults, files))
 
 
 def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[RenderableType]:
@@ -120,34 +110,28 @@ def _width(record: Record) -> str:
     return f", the logits {audit.gap:.3g} apart where {audit.limit * audit.step:.3g} would be rounding"
 
 
-def _numbers(records: Sequence[Record], metrics: Mapping[str, float]) -> Table:
-    errors = standard_errors(records)
-    drafted, compared = "accept/length" in metrics, "exact/mismatched" in metrics
+def _numbers(summary: Summary) -> Table:
+    values = summary.values
+    drafted, compared = "accept/length" in values, "exact/mismatched" in values
     title = ("Speculative decoding" if drafted else "Decoding") + (" against the target alone" if compared else "")
     table = Table(title=title, title_justify="left")
     table.add_column("what")
     table.add_column("value", justify="right")
     table.add_column("± s.e.", justify="right", style="dim")
     table.add_column("metrics.json", style="dim", no_wrap=True)
-    for name, label, style in _rows(metrics):
-        idle = name in ("exact/near_tie", "exact/unexplained") and not metrics.get("exact/mismatched")
-        if name in metrics and not idle:
-            error = style.format(errors[name]) if name in errors else ""
-            table.add_row(label, style.format(metrics[name]), error, name)
+    for metric in _rows(values):
+        error = metric.written(summary.errors[metric.name]) if metric.name in summary.errors else ""
+        table.add_row(metric.label, metric.written(values[metric.name]), error, metric.name)
     return table
 
 
-def _rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
-    """ROWS, with the data set's scores behind what is compared with the target's own."""
-    ends = tuple(f"_{end}" for end in ("low", "high"))
-    names = [name.removeprefix("quality/") for name in metrics if name.startswith("quality/")]
-    names = [name for name in names if name not in quality.OWN_NAMES and not name.endswith(ends)]
-    scores = []
-    for name in dict.fromkeys(name.removeprefix("baseline_") for name in names):
-        label, style = SCORES.get(name, (name, "{:.3f}"))
-        scores += [(f"quality/{name}", label, style), (f"quality/baseline_{name}", f"{label}, target alone", style)]
-    place = next(number for number, row in enumerate(ROWS) if row[0] == "quality/retention")
-    return [*ROWS[:place], *scores, *ROWS[place:]]
+def _rows(values: Mapping[str, float]) -> list[Metric]:
+    """Those of ROWS that there are, with the data set's scores. What differs is explained where something differs."""
+    scores = [name for name in values if name.startswith("quality/") and name not in ROWS]
+    place = ROWS.index("quality/retention")
+    idle = () if values.get("exact/mismatched") else ("exact/near_tie", "exact/unexplained")
+    names = [name for name in (*ROWS[:place], *scores, *ROWS[place:]) if name in values and name not in idle]
+    return [metric for name in names if (metric := metric_of(name)) is not None]
 
 
 def _texts(records: Sequence[Record]) -> list[RenderableType]:

@@ -9,10 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from vsd.metrics import METRICS, metric_of, summarise
 from vsd.metrics.audit import Audit
 from vsd.metrics.record import Record, from_dict, to_dict
-from vsd.metrics.stats import METRICS, accepted_per_round, position_curve, standard_errors, summary
+from vsd.run.callbacks.wandb_report import position_curve
 from vsd.types import Round, Sample, Trace
+
+
+def summary(records: Sequence[Record]) -> dict[str, float]:
+    return summarise(records).values
 
 
 def one_round(accepted: int, *, drafted: int = 3, rejected: bool = True, committed: int | None = None) -> Round:
@@ -113,7 +118,23 @@ def test_metric_is_what_the_hand_says(name: str, records: list[Record]) -> None:
 
 def test_no_metric_is_missing_and_none_is_extra(records: list[Record]) -> None:
     only_parallel = {name for name in METRICS if name.startswith("parallel/")} | {"speed/equal_devices"}
-    assert set(summary(records)) == {*EXPECTED, *METRICS} - only_parallel
+    assert set(summary(records)) == {*EXPECTED, *METRICS} - only_parallel - {"quality/retention"}
+
+
+def test_every_number_is_a_metric_with_a_formula(records: list[Record]) -> None:
+    for name in summary(records):
+        found = metric_of(name)
+        assert found is not None
+        assert found.name == name
+        assert found.label
+        assert found.formula.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "name", ["accept/position_0", "accept/position_x", "accept/nothing", "time/", "quality/a b", ""]
+)
+def test_what_is_no_metric(name: str) -> None:
+    assert metric_of(name) is None
 
 
 def test_prediction_follows_the_theory(records: list[Record]) -> None:
@@ -223,30 +244,40 @@ def test_records_without_an_audit_can_be_read(records: list[Record]) -> None:
 
 def test_nothing_done() -> None:
     assert summary([]) == {"samples/done": 0, "samples/failed": 0}
-    assert standard_errors([]) == {}
+    assert summarise([]).errors == {}
 
 
 def test_all_numbers_are_finite(records: list[Record]) -> None:
     assert all(math.isfinite(value) for value in summary(records).values())
 
 
-def test_standard_error_of_a_mean_is_the_usual_one(records: list[Record]) -> None:
-    # prune/kept is a plain mean of 2 and 4: sd = sqrt(2), over sqrt(2)
-    assert standard_errors(records)["prune/kept"] == pytest.approx(1.0)
+def test_the_standard_error_is_that_of_videos_drawn_anew(records: list[Record]) -> None:
+    """Two videos: both are drawn half of the time, either of them twice a quarter each."""
+    found = summarise(records, resamples=40_000)
+    for name, of_a, of_b in (("prune/kept", 2.0, 4.0), ("accept/length", 7 / 3, 2.0)):
+        both = found.values[name]
+        mean = (of_a + 2 * both + of_b) / 4
+        variance = ((of_a - mean) ** 2 + 2 * (both - mean) ** 2 + (of_b - mean) ** 2) / 4
+        assert found.errors[name] == pytest.approx(math.sqrt(variance), rel=0.02)
+        assert found.intervals[name] == pytest.approx((min(of_a, of_b), max(of_a, of_b)))
+    assert "accept/run_length" not in found.errors  # undefined without a
+    assert not {"exact/mismatched", "samples/done", "memory/peak_mb"} & set(found.errors)
 
 
-def test_standard_error_of_a_ratio_is_the_jackknife_over_samples(records: list[Record]) -> None:
-    # without a: 2/1; without b: 7/3; mean 13/6, deviations 1/6 each, (n - 1)/n = 1/2
-    assert standard_errors(records)["accept/length"] == pytest.approx(math.sqrt(0.5 * 2 / 36))
-    assert "accept/run_length" not in standard_errors(records)  # undefined without a
+def test_the_contents_of_metrics_json(records: list[Record]) -> None:
+    found = summarise(records)
+    flat = found.flat()
+    assert flat["prune/kept"] == 3.0
+    assert flat["prune/kept_se"] == found.errors["prune/kept"]
+    assert (flat["prune/kept_low"], flat["prune/kept_high"]) == found.intervals["prune/kept"]
+    assert "samples/done_se" not in flat
 
 
 def test_one_sample_has_no_standard_error(records: list[Record]) -> None:
-    assert standard_errors(records[:1]) == {}
+    assert summarise(records[:1]).errors == {}
 
 
-def test_histogram_and_curve(records: list[Record]) -> None:
-    assert accepted_per_round(records) == [3, 1, 0, 2]
+def test_the_curve_over_places(records: list[Record]) -> None:
     assert position_curve(records) == [(1, 3 / 4), (2, pytest.approx(2 / 3)), (3, 1.0)]
 
 
@@ -290,5 +321,8 @@ def test_questions_about_one_video_are_no_independent_samples(records: list[Reco
         return replace(record, sample=replace(record.sample, id=f"{record.sample.id} again", video=video))
 
     twice = [*records, of("a.mp4", records[0]), of("b.mp4", records[1])]
-    assert standard_errors(twice) == pytest.approx(standard_errors(records))
-    assert standard_errors([records[0], of("a.mp4", records[0])]) == {}
+    once, again = (summarise(each).errors for each in (records, twice))
+    assert {name: again[name] for name in once if not name.startswith("time/")} == pytest.approx(
+        {name: value for name, value in once.items() if not name.startswith("time/")}
+    )
+    assert summarise([records[0], of("a.mp4", records[0])]).errors == {}
