@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from vsd.run.report.numbers import numbers
 
-from vsd.metrics import stats
+from vsd.metrics import Summary, summarise
 from vsd.metrics.audit import Audit
 from vsd.metrics.record import Record
 from vsd.run.report import sweep, terminal
@@ -39,7 +38,7 @@ def decoded(name: str, tokens: tuple[int, ...], alone: tuple[int, ...]) -> Recor
 def shown(records: list[Record], width: int = 80) -> str:
     console = Console(width=width, record=True, file=None, quiet=False)
     with console.capture() as capture:
-        terminal.show(records, stats.summary(records), Path("outputs/x"), console, verifier=Greedy())
+        terminal.show(records, summarise(records), Path("outputs/x"), console, verifier=Greedy())
     return capture.get()
 
 
@@ -65,7 +64,7 @@ def test_the_table_fits_80_columns() -> None:
 def test_relaxed_tokens_and_their_relevance_are_seen() -> None:
     record = decoded("a", (1, 2, 3), (1, 2, 4))
     assert record.trace is not None
-    round = replace(record.trace.rounds[0], relaxed=(0,), gaps=(0.3,), relevance=(0.1, 0.7))
+    round = replace(record.trace.rounds[0], relaxed=(0,), gaps=(0.3,), evidence={"relevance": (0.1, 0.7)})
     trace = replace(record.trace, rounds=(round,))
     record = replace(record, trace=trace, text="a red box", pieces=("a", " red", " box"))
     text = shown([record])
@@ -122,7 +121,9 @@ def test_summary_csv_has_every_metric(tmp_path: Path) -> None:
 def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
     for verifier, said in ((Greedy(), True), (RandomRelax(), False), (Sampling(temperature=1.0), False)):
         console = Console(record=True, width=100, file=io.StringIO())
-        terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, verifier=verifier)
+        terminal.show(
+            [], Summary(values={"exact/mismatched": 1, "samples/done": 4}), tmp_path, console, verifier=verifier
+        )
         assert ("1 of 4 generations differ" in console.export_text()) == said
 
 
@@ -139,7 +140,7 @@ def test_what_explains_a_difference_is_said(gap: float, said: str, unsaid: str, 
         audit=Audit(place=1, ours=2, baseline=3, gap=gap, step=0.05, limit=4.0),
     )
     console = Console(record=True, width=200, file=io.StringIO())
-    terminal.show([record], numbers([record]), tmp_path, console, verifier=Greedy())
+    terminal.show([record], summarise([record]), tmp_path, console, verifier=Greedy())
     text = console.export_text()
     assert f"{said}  1 of 1 generations differ" in text
     assert unsaid not in text
@@ -149,7 +150,7 @@ def test_what_explains_a_difference_is_said(gap: float, said: str, unsaid: str, 
 
 def test_made_up_acceptance_says_so(tmp_path: Path) -> None:
     console = Console(record=True, width=100, file=io.StringIO())
-    terminal.show([], {"samples/done": 4}, tmp_path, console, verifier=Synthetic())
+    terminal.show([], Summary(values={"samples/done": 4}), tmp_path, console, verifier=Synthetic())
     assert "acceptance is synthetic" in console.export_text()
 
 
@@ -173,4 +174,4 @@ def test_a_multiruns_numbers_stay_whole_at_80_columns() -> None:
     assert text.count("12.5%") == text.count("0.12x") / 2 == 2
 
 
-METRICS = [name for name, _, _ in sweep.COLUMNS]
+METRICS = list(sweep.COLUMNS)

@@ -7,7 +7,7 @@ from statistics import NormalDist, fmean
 
 import pytest
 
-from vsd.metrics import stats
+from vsd.metrics import summarise
 from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Autoregressive, Parallelism, Sequential
 from vsd.simulator.acceptance import ByPosition, Script, rate
 from vsd.simulator.rehearsal import Rehearsal, Setting, accuracy, simulate
@@ -26,7 +26,7 @@ def a_setting(**changes: object) -> Setting:
 def speed(setting: Setting) -> tuple[float, float]:
     """speed/decode and its standard error."""
     records = simulate(setting, precision=0.015)
-    value = stats.summary(records)["speed/decode"]
+    value = summarise(records).values["speed/decode"]
     return value, accuracy(records) * value
 
 
@@ -64,7 +64,7 @@ def test_parallel_speed_is_that_of_the_formula(alpha: float, gamma: int) -> None
 
 def test_the_target_alone_gains_nothing() -> None:
     records = simulate(a_setting(parallelism=Autoregressive(), tokens=20))
-    assert stats.summary(records)["speed/decode"] == 1
+    assert summarise(records).values["speed/decode"] == 1
     assert records[0].baseline is not None
     assert records[0].baseline.seconds["decode"] == pytest.approx(19 * 6)
 
@@ -83,7 +83,7 @@ def _all_wrong_s() -> float:
 
 def test_rates_by_position_are_those_that_come_out() -> None:
     given = (0.9, 0.5, 0.7)
-    values = stats.summary(simulate(a_setting(acceptance=ByPosition(given), gamma=4), precision=0.005))
+    values = summarise(simulate(a_setting(acceptance=ByPosition(given), gamma=4), precision=0.005)).values
     for place, share in enumerate((*given, 0.7), start=1):
         assert values[f"accept/position_{place}"] == pytest.approx(share, abs=0.02)
 
@@ -91,7 +91,7 @@ def test_rates_by_position_are_those_that_come_out() -> None:
 def test_a_tree_accepts_by_depth_and_costs_its_levels() -> None:
     setting = a_setting(acceptance=ByPosition((0.9, 0.5)), paths="0 1 0,0 0,1 1,0", gamma=2)
     records = simulate(setting)
-    values = stats.summary(records)
+    values = summarise(records).values
     assert values["accept/draft_length"] == pytest.approx(0.9 + 0.9 * 0.5, rel=0.03)
     assert records[0].trace is not None
     first = records[0].trace.rounds[0]
