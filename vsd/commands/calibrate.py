@@ -41,7 +41,7 @@ def count(folders: Iterable[Path]) -> Counter[int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the file; 2 for folders without samples or a share out of range."""
-    parser = argparse.ArgumentParser(prog="python -m vsd.commands.calibrate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vsd calibrate", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--share", type=float, default=0.999, help="of the tokens said, to be covered (default 0.999)")

@@ -128,9 +128,7 @@ def _between(readme: str, group: str) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes or checks the tables; 0 when they are current, 1 with a message when they are not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vsd.commands.catalogue", description="The README's tables of methods."
-    )
+    parser = argparse.ArgumentParser(prog="vsd catalogue", description="The README's tables of methods.")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="bring the tables up to date")
     action.add_argument("--check", action="store_true", help="exit 1 when they are not up to date")

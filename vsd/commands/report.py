@@ -18,7 +18,7 @@ from vsd.run.report.folder import last_run
 def main(argv: Sequence[str] | None = None) -> int:
     """Rewrites metrics.json from all samples of a folder's last config, whatever their limit and shard, and prints the
     table; 2 for a folder that holds no run, or none that this version can read."""
-    parser = argparse.ArgumentParser(prog="python -m vsd.commands.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vsd report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     for folder in parser.parse_args(argv).folders:
         if not (folder / "provenance.json").is_file():

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m vsd.commands.simulate",
+        prog="vsd simulate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vsd.cli import CONF
 from vsd.metrics import metric_of
 from vsd.run import app, disk
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-CONF = Path("conf")
 LONGEST_NAME = 200  # bytes of a folder's name
 CUT_SHORT = "cut short"
 SEED_STEP = 1_000_003  # between the seeds of a study's beginnings
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs trials until the study has as many as asked for, then prints its front. Exit codes: 0 done, 1 no trial could
     be finished, 2 refused, 130 interrupted."""
     parser = argparse.ArgumentParser(
-        prog="python -m vsd.commands.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="vsd study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--maximize", action="append", default=[], metavar="METRIC", help="of metrics.json")
     parser.add_argument("--minimize", action="append", default=[], metavar="METRIC", help="of metrics.json")
@@ -97,7 +97,6 @@ def check(args: argparse.Namespace, goals: Goals) -> None:
         ("--trials", "must be at least 1", args.trials, args.trials >= 1),
         ("--seed", "must be at least 0", args.seed, args.seed is None or args.seed >= 0),
         ("--folder", "must be a folder", str(args.folder), not args.folder.exists() or args.folder.is_dir()),
-        ("conf", "must be in the folder that this is called from", str(Path.cwd()), CONF.is_dir()),
     )
     for field, rule, value, holds in rules:
         if not holds:
@@ -228,7 +227,7 @@ def name_of(trial: Trial | FrozenTrial) -> str:
 
 def run(overrides: Sequence[str], folder: Path, goals: Goals) -> list[float]:
     """One trial; its values. UsageError for a setting that is refused, NothingDone if a metric has no value."""
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         metrics = app.run(compose("config", overrides=list(overrides)), folder, overrides=overrides)
     missing = [name for name, _ in goals if name not in metrics]
     if missing:

@@ -38,7 +38,7 @@ CHECKS: dict[str, Check] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints a line a check. 0 if none failed, 1 if one did, 2 for a device that is not here
     or a file that cannot be written."""
-    parser = argparse.ArgumentParser(prog="python -m vsd.commands.doctor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vsd doctor", description=__doc__)
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=default, help="cpu, cuda or cuda:N (default: cuda if there is one)")
     parser.add_argument("--full", action="store_true", help="all combinations, and whole clips")
