@@ -1,4 +1,4 @@
-"""The README's tables: written from docstrings, checked against them."""
+"""The documentation's tables: written from docstrings and the metrics' registry, checked against them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vsd.commands.catalogue import CLOSE, GROUPS, ROOT, CatalogueError, describe, entries, main
+from vsd.commands.catalogue import CLOSE, GROUPS, PAGES, ROOT, CatalogueError, describe, entries, main
 
 DOCSTRING = """Keeps the best 3.5 of 4 | or so. More is said here.
 
@@ -21,9 +21,12 @@ DOCSTRING = """Keeps the best 3.5 of 4 | or so. More is said here.
 
 @pytest.fixture
 def readme(tmp_path: Path) -> Path:
-    tables = "\n".join(f"## {group}\n<!-- catalogue:{group} -->\nold\n{CLOSE}" for group in GROUPS)
-    (tmp_path / "README.md").write_text(f"# Title\n{tables}\nThe end.\n")
-    return tmp_path / "README.md"
+    """The page of the methods, beside that of the metrics."""
+    (tmp_path / "docs").mkdir()
+    for page, names in PAGES.items():
+        tables = "\n".join(f"## {name}\n<!-- catalogue:{name} -->\nold\n{CLOSE}" for name in names)
+        (tmp_path / page).write_text(f"# Title\n{tables}\nThe end.\n")
+    return tmp_path / "docs" / "methods.md"
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def conf(tmp_path: Path) -> Path:
 
 
 def run(action: str, readme: Path, conf: Path) -> int:
-    return main([action, "--readme", str(readme), "--conf", str(conf)])
+    return main([action, "--root", str(conf.parent)])
 
 
 def test_describe():
@@ -115,10 +118,14 @@ def test_bad_yaml_is_named(conf: Path, yaml: str, message: str):
         entries("pruner", conf)
 
 
-def test_a_missing_readme_or_group_is_named(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]):
-    assert run("--check", readme.with_name("NONE.md"), conf) == 1
+def test_a_missing_page_or_group_is_named(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]):
+    text = readme.read_text()
+    readme.unlink()
+    assert run("--check", readme, conf) == 1
     assert "there is no" in capsys.readouterr().err
-    assert run("--check", readme, conf.with_name("none")) == 1
+    readme.write_text(text)
+    conf.rename(conf.with_name("none"))
+    assert run("--check", readme, conf) == 1
     assert "no YAML files" in capsys.readouterr().err
 
 

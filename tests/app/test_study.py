@@ -1,4 +1,4 @@
-"""`python -m vsd.commands.study`: what is searched, what it leaves, how it goes on, refusals. Decoding is faked."""
+"""`vsd study`: what is searched, what it leaves, how it goes on, refusals. Decoding is faked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m vsd.commands.report` and `python -m vsd.commands.calibrate` work from a finished run's files."""
+"""`vsd report` and `vsd calibrate` work from a finished run's files."""
 
 from __future__ import annotations
 

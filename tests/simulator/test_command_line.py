@@ -1,4 +1,4 @@
-"""``python -m vsd.commands.simulate``: its table, its best setting, and what it refuses."""
+"""``vsd simulate``: its table, its best setting, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One module per command: `python -m vsd.commands.NAME`."""
+"""One module per command: `vsd NAME`."""

@@ -1,4 +1,4 @@
-"""The tokens that a draft needs: ``python -m vsd.commands.calibrate FOLDER ... --out tokens.json [--share 0.999]``.
+"""The tokens that a draft needs: ``vsd calibrate FOLDER ... --out tokens.json [--share 0.999]``.
 
 Counts the tokens that the target said in finished runs and writes the most frequent ones. With
 `draft_vocab=tokens.json` the draft's head computes these alone (VocabTrim, arXiv 2506.22694): its step is cheaper, and

@@ -1,8 +1,8 @@
-"""The README's tables of methods, written from the docstrings of what the YAML files point at. Options that are
-settings of one class are told apart by the comments that their files begin with.
+"""The documentation's tables: of methods, written from the docstrings of what the YAML files point at, and of metrics.
+Options that are settings of one class are told apart by the comments that their files begin with.
 
-`python -m vsd.commands.catalogue --write` brings the tables up to date; `--check` exits 1 when they are not. A table
-stands between `<!-- catalogue:GROUP -->` and `<!-- /catalogue -->`, for each of the groups below.
+`vsd catalogue --write` brings the tables up to date; `--check` exits 1 when they are not. A table stands between
+`<!-- catalogue:NAME -->` and `<!-- /catalogue -->`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from vsd.metrics import METRICS, metric_of
+from vsd.metrics.registry import FAMILIES
+
 GROUPS = ("pruner", "drafter", "verifier", "parallelism", "executor")
+METRICS_TABLE = "metrics"
+PAGES: dict[str, tuple[str, ...]] = {"docs/methods.md": GROUPS, "docs/metrics.md": (METRICS_TABLE,)}
+"""The tables of each page."""
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = "<!-- /catalogue -->"
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)")
@@ -107,52 +113,62 @@ def _cell(text: str) -> str:
     return text.replace("``", "`").replace("|", "\\|")
 
 
-def updated(readme: str, conf: Path) -> str:
-    """The README's text with current tables. Raises CatalogueError when a marker is missing."""
-    for group in GROUPS:
-        start, end = _between(readme, group)
-        readme = f"{readme[:start]}\n{table(entries(group, conf))}\n{readme[end:]}"
-    return readme
+def metrics_table() -> str:
+    """Every metric as a Markdown table; of those whose names depend on the run a few examples."""
+    examples = [metric_of(name) for family in FAMILIES for name in family.examples]
+    lines = ["| metric | in tables | better | formula |", "|---|---|---|---|"]
+    for metric in sorted((*METRICS.values(), *filter(None, examples)), key=lambda each: each.name):
+        lines.append(f"| `{metric.name}` | {metric.label} | {metric.better} | {_cell(metric.formula)} |")
+    return "\n".join(lines)
 
 
-def _between(readme: str, group: str) -> tuple[int, int]:
-    opening = f"<!-- catalogue:{group} -->"
-    if opening not in readme:
-        raise CatalogueError(f"the README has no marker {opening}")
-    start = readme.index(opening) + len(opening)
-    end = readme.find(CLOSE, start)
-    if end < 0 or "<!-- catalogue:" in readme[start:end]:
-        raise CatalogueError(f"the README's marker {opening} is not closed by {CLOSE}")
+def updated(page: str, names: Sequence[str], conf: Path) -> str:
+    """The page's text with current tables of these names. Raises CatalogueError when a marker is missing."""
+    for name in names:
+        start, end = _between(page, name)
+        current = metrics_table() if name == METRICS_TABLE else table(entries(name, conf))
+        page = f"{page[:start]}\n{current}\n{page[end:]}"
+    return page
+
+
+def _between(page: str, name: str) -> tuple[int, int]:
+    opening = f"<!-- catalogue:{name} -->"
+    if opening not in page:
+        raise CatalogueError(f"the page has no marker {opening}")
+    start = page.index(opening) + len(opening)
+    end = page.find(CLOSE, start)
+    if end < 0 or "<!-- catalogue:" in page[start:end]:
+        raise CatalogueError(f"the page's marker {opening} is not closed by {CLOSE}")
     return start, end
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes or checks the tables; 0 when they are current, 1 with a message when they are not."""
-    parser = argparse.ArgumentParser(prog="vsd catalogue", description="The README's tables of methods.")
+    parser = argparse.ArgumentParser(prog="vsd catalogue", description="The documentation's tables.")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="bring the tables up to date")
     action.add_argument("--check", action="store_true", help="exit 1 when they are not up to date")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
-    parser.add_argument("--conf", type=Path, default=ROOT / "conf")
+    parser.add_argument("--root", type=Path, default=ROOT, help="of the checkout")
     options = parser.parse_args(arguments)
     try:
-        _run(options.readme, options.conf, write=options.write)
+        for page, names in PAGES.items():
+            _run(options.root / page, names, options.root / "conf", write=options.write)
     except CatalogueError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _run(readme: Path, conf: Path, *, write: bool) -> None:
-    if not readme.is_file():
-        raise CatalogueError(f"there is no {readme}")
-    old = readme.read_text(encoding="utf-8")
-    new = updated(old, conf)
+def _run(page: Path, names: Sequence[str], conf: Path, *, write: bool) -> None:
+    if not page.is_file():
+        raise CatalogueError(f"there is no {page}")
+    old = page.read_text(encoding="utf-8")
+    new = updated(old, names, conf)
     if new == old:
         return
     if not write:
-        raise CatalogueError(f"the tables of {readme} are not current: run python -m vsd.commands.catalogue --write")
-    readme.write_text(new, encoding="utf-8")
+        raise CatalogueError(f"the tables of {page} are not current: run vsd catalogue --write")
+    page.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A finished run's numbers and table again, without decoding: ``python -m vsd.commands.report FOLDER [FOLDER ...]``."""
+"""A finished run's numbers and table again, without decoding: ``vsd report FOLDER [FOLDER ...]``."""
 
 from __future__ import annotations
 

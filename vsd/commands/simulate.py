@@ -1,4 +1,4 @@
-"""How fast would it be? ``python -m vsd.commands.simulate`` predicts speed-ups on machines that are not here.
+"""How fast would it be? ``vsd simulate`` predicts speed-ups on machines that are not here.
 
 Step times are those of a roofline (``--target llava_ov_72b --draft llava_ov_7b --device l40s --target-devices 8``), of
 a finished run (``--run FOLDER``) or file (``--profile FILE``), or given (``--times target_s=0.42,draft_s=0.0466``).

@@ -1,6 +1,6 @@
 """A search for the best settings by Optuna.
 
-``python -m vsd.commands.study --maximize METRIC [--maximize METRIC] OVERRIDE ...``
+``vsd study --maximize METRIC [--maximize METRIC] OVERRIDE ...``
 
 The overrides are run.py's, and Hydra's sweep syntax says what is searched: ``pruner=random,hippo`` (one of these),
 ``gamma=range(1,11)`` (a whole number from 1 to 10), ``ratio=interval(0.5,0.99)`` (any number between), each of the last

@@ -91,4 +91,6 @@ def _places(sums: Mapping[str, Any]) -> list[str]:
     return [f"{_PLACE}{k}{end}" for k in drafted for end in ("", _UNCONDITIONAL)]
 
 
-FAMILIES.append(Family(prefix=_PLACE, member=_position, names=_places))
+FAMILIES.append(
+    Family(prefix=_PLACE, examples=(f"{_PLACE}1", f"{_PLACE}1{_UNCONDITIONAL}"), member=_position, names=_places)
+)

@@ -69,4 +69,4 @@ def _spans(sums: Mapping[str, Any]) -> list[str]:
     return [name for name in sums if name.startswith(_TIME)]
 
 
-FAMILIES.append(Family(prefix=_TIME, member=_time, names=_spans))
+FAMILIES.append(Family(prefix=_TIME, examples=("time/decode",), member=_time, names=_spans))

@@ -72,4 +72,6 @@ def _scores(sums: Mapping[str, Any]) -> list[str]:
     return [_NAME + name for name in names if name not in _LIKE_TARGET]
 
 
-FAMILIES.append(Family(prefix=_NAME, member=_score, names=_scores))
+FAMILIES.append(
+    Family(prefix=_NAME, examples=("quality/facts", "quality/baseline_facts"), member=_score, names=_scores)
+)

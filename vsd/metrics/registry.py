@@ -63,9 +63,11 @@ METRICS: dict[str, Metric] = {}
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """Metrics whose names depend on the run, like one for each draft position: all that begin with `prefix`. `member`
-    gives the metric of a name, None for a name that the family does not have; `names` are those that sums hold."""
+    gives the metric of a name, None for a name that the family does not have; `names` are those that sums hold;
+    `examples` are a few that a table shows."""
 
     prefix: str
+    examples: tuple[str, ...]
     member: Callable[[str], Metric | None]
     names: Callable[[Mapping[str, Any]], list[str]]
 

@@ -136,7 +136,7 @@ def check_needs(target: ModelInfo, needs: Iterable[str]) -> None:
 
 
 def read_draft_vocab(path: str) -> list[int]:
-    """The token ids of a file that `python -m vsd.commands.calibrate` wrote. Raises ValueError for any other file."""
+    """The token ids of a file that `vsd calibrate` wrote. Raises ValueError for any other file."""
     try:
         tokens = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """Checks this machine, line by line.
 
-``python -m vsd.commands.doctor [--device cuda] [--full] [--large] [--json FILE]``
+``vsd doctor [--device cuda] [--full] [--large] [--json FILE]``
 """
 
 from __future__ import annotations
