@@ -158,6 +158,7 @@ class Engine:
             capacity=self.capacity(prompt.length),
             gamma=self.gamma,
             recent=self._recent,
+            handed=self._handed,
         )
 
     def _draft_session(
@@ -176,12 +177,16 @@ class Engine:
     @cached_property
     def _needs(self) -> tuple[Mapping[str, str], frozenset[str]]:
         """The evidence that this run's methods need, by the names that they use, and what of it in every pass."""
-        drafter = self.drafter.needs if self.drafter is not None else frozenset()
-        in_passes = {need for need in self.verifier.needs if in_decoding(need)} | drafter
+        in_passes = {need for need in self.verifier.needs if in_decoding(need)} | self._handed
         in_passes |= {"relevance"} if self.relevance.always else set()
         pruner = self.pruner.needs if self.pruner is not None else frozenset()
         names = self.verifier.needs | pruner | in_passes
         return {name: self.relevance.need if name == "relevance" else name for name in names}, frozenset(in_passes)
+
+    @property
+    def _handed(self) -> frozenset[str]:
+        """The evidence of which the drafter gets rows."""
+        return self.drafter.needs if self.drafter is not None else frozenset()
 
     @property
     def _encode_options(self) -> dict[str, bool]:

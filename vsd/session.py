@@ -37,7 +37,8 @@ class Session:
     The last token generated is in no cache yet: it is the root of the next verification. `collector` collects evidence,
     whose numbers are recorded; `capacity` is the number of the target's cache rows; `gamma` is the most tokens of a
     draft, and `recent` are the last rounds of the run, those of earlier samples too. `pending` is a chain that was
-    drafted behind the tokens and is not verified.
+    drafted behind the tokens and is not verified. `handed` names the evidence of which a drafter gets a row for each
+    token.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Session:
         capacity: int,
         gamma: int,
         recent: deque[Round],
+        handed: frozenset[str] = frozenset(),
     ) -> None:
         self.generation, self.clock, self.gamma, self.recent = generation, clock, gamma, recent
         self.pending, self.forwards = NO_DRAFT, 0
+        self._handed = sorted(handed)
         self._target, self._collector, self._verifier, self._random = target, collector, verifier, random
         self._reading = target.start_prefill(prompt, collector=collector, capacity=capacity)
         self._state = self._reading.state
@@ -145,8 +148,8 @@ class Session:
         self._keep(judged, self.generation.append([bonus]))
 
     def _keep(self, judged: Judged, committed: int) -> None:
-        if judged.evidence:
-            self._judged_rows.append({name: rows[:committed] for name, rows in judged.evidence.items()})
+        if self._handed:
+            self._judged_rows.append({name: judged.evidence[name][:committed] for name in self._handed})
 
     def news(self) -> dict[str, Any]:
         """What a drafter has not been told yet: rounds, and the evidence of the tokens generated since."""

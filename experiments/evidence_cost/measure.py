@@ -27,8 +27,6 @@ WANTS = {
     "attention (specvlm)": frozenset({"attention"}),
     "video_attention (hippo)": frozenset({"features", "video_attention"}),
     "hidden (uv_prune)": frozenset({"hidden:0", "hidden:0.5"}),
-    "attention:0.5": frozenset({"attention:0.5"}),
-    "keys:0.5": frozenset({"keys:0.5"}),
 }
 
 

@@ -69,6 +69,22 @@ def test_an_experiment_beats_the_defaults_and_a_dial_beats_it(configure: Compose
     assert configure("experiment=specvlm", "pruner=none").pruner._target_ == "vsd.pruners.none.NoPruner"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "executor"),
+    [
+        ([], "inline.Inline"),
+        (["parallelism=pearl"], "process.Process"),
+        (["experiment=hippo"], "process.Process"),
+        (["experiment=specvlm"], "inline.Inline"),
+        (["experiment=hippo", "executor=thread"], "thread.Thread"),
+        (["executor=inline", "parallelism=parallelvlm"], "inline.Inline"),
+        (["executor=process"], "process.Process"),
+    ],
+)
+def test_a_schedule_brings_its_executor_unless_told(overrides: list[str], executor: str, configure: Compose) -> None:
+    assert configure(*overrides).executor._target_ == f"vsd.executors.{executor}"
+
+
 def test_a_pruner_reads_the_ratio_dial(configure: Compose) -> None:
     assert configure("pruner=uniform", "ratio=0.25").pruner.ratio == 0.25
 

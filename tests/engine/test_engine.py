@@ -13,12 +13,15 @@ from torch import Tensor
 
 from tests.conftest import FAMILIES, Pair
 from tests.zoo_in_code import VOCAB
+from vsd.drafters import Chain
+from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
 from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
-from vsd.types import Evidence, SampleError, Video
+from vsd.types import Context, Draft, Evidence, SampleError, Video
+from vsd.verifiers.lvspec import LVSpec
 
 QUESTION = "What is it?"
 
@@ -77,6 +80,35 @@ def test_only_needed_evidence_is_made_and_the_seed_goes_with_it(pair: Pair, vide
     evidence = pruner.seen[0]
     assert evidence.seed == 7
     assert set(evidence.values) == {"hidden:1"}
+
+
+def test_a_drafter_is_shown_what_it_needs_and_nothing_else(pair: Pair, video: Video) -> None:
+    shown = list[set[str]]()
+
+    class Nosier(Chain):
+        def propose(self, context: Context, *rest: Any) -> Draft:
+            shown.append(set(context.evidence))
+            return super().propose(context, *rest)
+
+    for drafter, needs in ((Nosier(), set()), (ViSkip(inner=Nosier(), threshold=1.1), {"visual_mass"})):
+        shown.clear()
+        how: dict[str, Any] = {"drafter": drafter, "verifier": LVSpec(looseness=0.5), "max_new_tokens": 8}
+        trace = Engine(target=pair.target, draft=pair.draft, **how).run(video, QUESTION)
+        assert shown
+        assert all(each == needs for each in shown)
+        for round in trace.rounds:  # and all of it is recorded
+            assert set(round.evidence) == {"relevance"} | needs
+            assert all(len(values) == round.committed for values in round.evidence.values())
+
+
+def test_a_drafter_that_needs_what_passes_do_not_have_is_refused(pair: Pair) -> None:
+    class Wrong(Chain):
+        needs = frozenset({"keys:1"})
+
+    with pytest.raises(
+        ValueError, match=r"^drafter: Wrong must need evidence that later passes have too, got 'keys:1'$"
+    ):
+        Engine(target=pair.target, draft=pair.draft, drafter=Wrong())
 
 
 def test_baseline_has_no_draft_and_no_pruner(pair: Pair, video: Video) -> None:

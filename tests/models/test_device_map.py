@@ -20,11 +20,25 @@ from vsd.engine import Engine
 from vsd.models import VideoLM, load, placement
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
-from vsd.types import Hidden, Video
+from vsd.types import Context, Draft, Hidden, Video
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers.lvspec import LVSpec
 
-NUMBERS = {"specvlm": set(), "lvspec": {"relevance"}, "viskip": {"visual_mass"}}
+NUMBERS = {"specvlm": set(), "lvspec": {"relevance"}, "viskip": {"visual_mass"}, "states": set()}
 """What is recorded of each token."""
+
+
+class Looking(ViSkip):
+    """Drafts if the target's states say so: those of the prompt and of all passes together."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"hidden:1"})
+
+    def propose(self, context: Context, model: Any, state: Any, gamma: int, random: RandomSource) -> Draft:
+        states_nD = context.evidence["hidden:1"]
+        assert len(states_nD) == len(context.tokens)
+        return self.inner.propose(context, model, state, gamma if states_nD.sum() > 0 else 1, random)
 
 
 def modules(model: VideoLM) -> dict[str, str]:
@@ -71,7 +85,7 @@ def test_devices_that_are_not_there_refuse_to_mix() -> None:
                 wrong()
 
 
-@pytest.mark.parametrize("method", ["specvlm", "lvspec", "viskip"])
+@pytest.mark.parametrize("method", NUMBERS)
 def test_token_identical_on_three_devices(
     method: str, pair: Pair, on_three: tuple[VideoLM, VideoLM], video: Video
 ) -> None:
@@ -81,6 +95,9 @@ def test_token_identical_on_three_devices(
 
     if method == "viskip":
         options |= {"drafter": ViSkip(inner=Tree(), threshold=0.3)}
+
+    if method == "states":
+        options |= {"drafter": Looking(inner=Chain())}
 
     def run(target: VideoLM, draft: VideoLM) -> Any:
         draft = draft.trim(range(0, draft.vocab, 2)) if method == "lvspec" else draft

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.collected import collected
+from tests.collected import collected, collector_of
 from tests.conftest import Pair
 from vsd.types import Evidence, Prompt, Video
 
@@ -92,6 +92,19 @@ def test_what_is_not_wanted_is_not_there(pair: Pair, prompt: Prompt) -> None:
     assert set(evidence.values) == {"features"}
     with pytest.raises(ValueError, match=r"^evidence: must be what .* \(features\), got 'attention'$"):
         evidence["attention"]
+
+
+def test_what_comes_with_the_encoding_waits_for_no_layer(pair: Pair, prompt: Prompt) -> None:
+    """Also where something else has the prompt read in pieces."""
+    collector = collector_of(pair.target, prompt, {"features", "attention", "hidden:1"})
+    prefill = pair.target.start_prefill(prompt, collector=collector)
+    assert prefill.until(collector.stage({"features"}))
+    assert torch.equal(collector.evidence({"features"})["features"], prompt.features_VD)
+    assert not prefill.until(collector.stage({"hidden:1"}))
+    torch.testing.assert_close(prefill.finish(), pair.target.prefill(prompt)[1], rtol=1e-6, atol=1e-6)
+    weights, _ = eager(pair, prompt)
+    expected_V = weights[:, :, prompt.suffix :, prompt.visual_V].mean((0, 1, 2))
+    torch.testing.assert_close(collector.evidence()["attention"], expected_V, rtol=1e-5, atol=1e-7)
 
 
 def test_hooks_are_taken_away(pair: Pair, prompt: Prompt) -> None:

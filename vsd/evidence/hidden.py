@@ -37,10 +37,12 @@ class HiddenStates(Probe):
         self._rows_MD = self._text[-1][-1:]
 
     def value(self) -> Hidden:
-        return Hidden(visual_VD=torch.cat(self._visual), text_SD=torch.cat(self._text))
+        if len(self._visual) > 1:  # of a prompt in pieces; what is joined takes their place
+            self._visual, self._text = [torch.cat(self._visual)], [torch.cat(self._text)]
+        return Hidden(visual_VD=self._visual[0], text_SD=self._text[0])
 
     def pass_states(self, layer: int, states_MD: Tensor) -> None:
-        self._rows_MD = states_MD
+        self._rows_MD = states_MD.to(self.reading.prompt.embeds_TD.device)  # where those of the prompt lie
 
     def rows(self) -> Tensor:
         assert self._rows_MD is not None, "nothing was read"

@@ -34,12 +34,13 @@ class Prefill:
     def until(self, layer: int) -> bool:
         """Let the whole prompt go through the layers up to this one. False, and nothing is done, where it is read in
         pieces."""
+        if not layer:
+            return True
         if len(self._pieces()) > 1:
             return False
-        if layer:
-            self._mask = self.state.extend(self._prompt.length)
-            self._states_TD = self._read(0, self._prompt.length, self._mask, until=layer)
-            self._layer = layer
+        self._mask = self.state.extend(self._prompt.length)
+        self._states_TD = self._read(0, self._prompt.length, self._mask, until=layer)
+        self._layer = layer
         return True
 
     @torch.inference_mode()
@@ -51,6 +52,7 @@ class Prefill:
         else:
             for start, end in self._pieces():
                 states_MD = self._read(start, end, self.state.extend(end - start))
+        self._states_TD, self._mask = states_MD.new_empty(0), None  # decoding goes on for long without them
         return self._model.logits(states_MD[-1:])[0]
 
     def _pieces(self) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from vsd.draft import DraftSession
 from vsd.drafters.base import Drafter
+from vsd.evidence import in_decoding
 from vsd.executors import Executor, Inline
 from vsd.models.tree import NO_DRAFT
 from vsd.session import Session
@@ -55,10 +56,14 @@ class Parallelism(ABC):
 
 
 def check_drafter(drafter: Drafter, parallelism: Parallelism, verifier: Verifier) -> None:
-    """Raise ValueError for a drafter whose drafts the schedule or the rule cannot use: trees for a schedule of chains,
-    drafts without confidence for a rule that looks at it."""
+    """Raise ValueError for a drafter whose drafts the schedule or the rule cannot use (trees for a schedule of chains,
+    drafts without confidence for a rule that looks at it), and for one that needs evidence which later passes do not
+    have."""
     name = type(drafter).__name__
     if parallelism.chains and not drafter.chains:
         raise ValueError(f"drafter: {type(parallelism).__name__} needs chains, got {name}")
     if verifier.needs_confidence and not drafter.confident:
         raise ValueError(f"drafter: {type(verifier).__name__} needs drafts that say their confidence, got {name}")
+    for need in sorted(drafter.needs):
+        if not in_decoding(need):
+            raise ValueError(f"drafter: {name} must need evidence that later passes have too, got {need!r}")
