@@ -59,16 +59,17 @@ class Collector:
     """Collects what is needed of one sample, over its prefill and all later passes.
 
     `needs` are by the names under which methods look them up; `in_passes` are the names of those whose rows are wanted
-    of the last token of the prompt and of every later pass. Raises ValueError for a need that the target does not have,
-    and for rows of a kind that has none.
+    of the last token of the prompt and of every later pass. Needs are collected in the order of their names: where
+    processes share a model, some ask all of them, in the same order. Raises ValueError for a need that the target does
+    not have, and for rows of a kind that has none.
     """
 
     def __init__(
         self, needs: Mapping[str, str], reading: Reading, *, in_passes: Iterable[str] = (), seed: int = 0
     ) -> None:
         self._grid, self._depth, self._seed = reading.prompt.grid, reading.depth, seed
-        self._probes = {name: _probe(need, reading) for name, need in needs.items()}
-        self._in_passes = tuple(in_passes)
+        self._probes = {name: _probe(need, reading) for name, need in sorted(needs.items())}
+        self._in_passes = tuple(sorted(in_passes))
         for name in self._in_passes:
             if not self._probes[name].in_passes:
                 raise ValueError(f"needs: {name} must be evidence that later passes have too, got {needs[name]!r}")
@@ -91,7 +92,7 @@ class Collector:
 
     def evidence(self, names: Iterable[str] | None = None) -> Evidence:
         """What the prompt has shown, of all needs or of these."""
-        chosen = self._probes if names is None else names
+        chosen = self._probes if names is None else sorted(names)
         values = {name: self._probes[name].value() for name in chosen}
         return Evidence(grid=self._grid, seed=self._seed, values=values)
 
