@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from tests.exactness.test_combinations import CONF
+from vsd.cli import CONF
 from vsd.run import app
 
 

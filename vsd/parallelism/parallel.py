@@ -66,6 +66,8 @@ class Parallel(Parallelism):
         if not timed:
             return gamma
         token_s = median(each.draft_s / each.proposed for each in timed)
+        if not token_s:  # on a virtual clock a look-up takes no time
+            return gamma
         return max(1, min(gamma, round(median(each.verify_s for each in timed) / token_s)))
 
     def prefill(self, session: Session, draft: DraftSession | None) -> None:
