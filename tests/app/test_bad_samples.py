@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from vsd.run.report.__main__ import main
 
 from tests.app.conftest import ROOT, FakeEngine
+from vsd.commands.report import main
 from vsd.data.folder import Folder
 from vsd.run import app
 from vsd.run.app import UsageError

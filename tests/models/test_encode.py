@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.executors.process import _reported
+from vsd.executors.process import _sendable
 from vsd.types import Grid, Prompt, SampleError, Video
 
 QUESTION = "Where is it?"
@@ -93,7 +93,7 @@ def test_what_a_step_raises_is_the_samples_fault(
     error: BaseException = KeyError("size")
     with pytest.raises(SampleError, match=f"^{step}: KeyError: 'size'$") as caught:
         pair.target.encode(video, QUESTION)
-    assert type(_reported(caught.value)) is SampleError  # as a draft's process tells it
+    assert type(_sendable(caught.value)) is SampleError  # as a draft's process tells it
     with pytest.raises(RuntimeError, match="must read two small frames, got: "):  # no sample: nothing will work
         pair.target.warm_up()
     for error in (torch.OutOfMemoryError("full"), torch.AcceleratorError("lost"), KeyboardInterrupt()):
