@@ -7,7 +7,7 @@ import torch
 
 from tests.collected import collected, collector_of
 from tests.conftest import Pair
-from vsd.types import Evidence, Prompt, Video
+from vsd.types import Evidence, Hidden, Prompt, Video
 
 EVERYTHING = frozenset({"features", "attention", "video_attention", "hidden:0", "hidden:0.5", "hidden:3"})
 
@@ -94,17 +94,38 @@ def test_what_is_not_wanted_is_not_there(pair: Pair, prompt: Prompt) -> None:
         evidence["attention"]
 
 
-def test_what_comes_with_the_encoding_waits_for_no_layer(pair: Pair, prompt: Prompt) -> None:
-    """Also where something else has the prompt read in pieces."""
-    collector = collector_of(pair.target, prompt, {"features", "attention", "hidden:1"})
+def test_what_is_early_is_early_though_the_prompt_is_read_in_pieces(pair: Pair, video: Video) -> None:
+    prompt = pair.target.encode(video, "Where is it? " * 20)
+    needs = {"features", "attention", "attention:1", "hidden:2", "hidden:1.0"}
+    expected = collected(pair.target, prompt, needs)[2]
+    plain_state, plain_W = pair.target.prefill(prompt)
+    collector = collector_of(pair.target, prompt, needs)
     prefill = pair.target.start_prefill(prompt, collector=collector)
-    assert prefill.until(collector.stage({"features"}))
-    assert torch.equal(collector.evidence({"features"})["features"], prompt.features_VD)
-    assert not prefill.until(collector.stage({"hidden:1"}))
-    torch.testing.assert_close(prefill.finish(), pair.target.prefill(prompt)[1], rtol=1e-6, atol=1e-6)
-    weights, _ = eager(pair, prompt)
-    expected_V = weights[:, :, prompt.suffix :, prompt.visual_V].mean((0, 1, 2))
-    torch.testing.assert_close(collector.evidence()["attention"], expected_V, rtol=1e-5, atol=1e-7)
+    assert not prefill.until(collector.stage({"attention"}))
+    for need, layer in (("features", 0), ("attention:1", 1), ("hidden:2", 2)):
+        assert collector.stage({need}) == layer
+        assert prefill.until(layer)
+        early = collector.evidence({need})[need]
+        same(early, expected[need])
+    torch.testing.assert_close(prefill.finish(), plain_W, rtol=1e-6, atol=1e-6)
+    for need in needs:
+        same(collector.evidence()[need], expected[need])
+    for layer in range(pair.target.depth):
+        for mine, theirs in zip(prefill.state.rows(layer), plain_state.rows(layer), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
+    after = [
+        pair.target.forward(torch.tensor([7, 9]), (-1, 0), state).logits_MW for state in (prefill.state, plain_state)
+    ]
+    torch.testing.assert_close(*after, rtol=1e-6, atol=1e-6)
+
+
+def same(ours: torch.Tensor | Hidden, theirs: torch.Tensor | Hidden) -> None:
+    """Whatever the kind of evidence, and however many layers were read at a time: but for float64's last bits."""
+    pairs = [(ours, theirs)]
+    if isinstance(ours, Hidden) and isinstance(theirs, Hidden):
+        pairs = [(ours.visual_VD, theirs.visual_VD), (ours.text_SD, theirs.text_SD)]
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
 
 
 def test_hooks_are_taken_away(pair: Pair, prompt: Prompt) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ from vsd.evidence.relevance import Relevance, unit, visual_relevance
 from vsd.executors import Executor, Inline, Thread
 from vsd.models import VideoLM
 from vsd.parallelism import PARALLELVLM, Parallel
-from vsd.pruners.base import Pruner
+from vsd.pruners.base import Pruner, ScorePruner
 from vsd.pruners.hippo import Hippo
 from vsd.pruners.none import NoPruner
 from vsd.pruners.random import Random
@@ -34,6 +34,18 @@ from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyAttention(ScorePruner):
+    """Looks at what the text attends to in the first layer."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"attention:1"})
+
+    def score(self, evidence: Evidence) -> Tensor:
+        return evidence["attention:1"]
+
+
 EXECUTORS: dict[str, Executor] = {"inline": Inline(), "thread": Thread()}
 EARLY = [
     NoPruner(ratio=0.0),
@@ -41,6 +53,7 @@ EARLY = [
     UVPrune(ratio=0.5),
     UVPrune(ratio=0.9, layer="1"),
     UVPrune(ratio=0.5, layer="1.0"),
+    EarlyAttention(ratio=0.5),
 ]
 LATE = [SpecVLM(ratio=0.5), Hippo(ratio=0.5)]
 
@@ -148,7 +161,8 @@ def test_who_wants_attention_waits_for_the_end(pair: Pair, video: Video) -> None
     prompt = pair.target.encode(video, QUESTION)
     collector = a_collector(prompt, pair.target, {"attention", "hidden:0"})
     prefill = pair.target.start_prefill(prompt, collector=collector)
-    assert not prefill.until(0)
+    assert prefill.until(collector.stage({"hidden:0"}))  # what comes with the encoding waits for nothing
+    assert not prefill.until(collector.stage({"attention", "hidden:0"}))
     prefill.finish()
     assert len(collector.evidence()["attention"]) == prompt.grid.tokens
 

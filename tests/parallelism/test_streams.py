@@ -101,8 +101,8 @@ def on_gpu(device: torch.device) -> OnGpu:
     return made
 
 
-class Side:
-    """A draft's side whose work is a note on the streams of its devices."""
+class Runner:
+    """A draft's runner whose work is a note on the streams of its devices."""
 
     def __init__(self, cuda: Cuda, devices: tuple[torch.device, ...]) -> None:
         self.cuda, self.devices = cuda, devices
@@ -114,13 +114,13 @@ class Side:
         self._work("draft prefill")
         return 1, 0.0
 
-    def propose(self) -> Window:
+    def propose(self, tokens: list[int], evidence: dict[str, Tensor] | None = None) -> Window:
         self._work("draft window")
         parents_N = torch.tensor([-1])
         return Window(draft=Draft(tokens_N=on_gpu(self.devices[-1]), parents_N=parents_N), seconds=0.0)
 
-    def forget(self) -> None:
-        raise RuntimeError("nothing to forget")
+    def fail(self) -> None:
+        raise RuntimeError("nothing to draft")
 
     def _work(self, name: str) -> None:
         self.first = self.cuda.local.device
@@ -138,29 +138,31 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
 
 @pytest.mark.parametrize("devices", [(ONE,), (ONE, TWO)], ids=["one device", "a device map"])
 def test_each_side_waits_for_the_other(cuda: Cuda, devices: tuple[torch.device, ...]) -> None:
-    side = Side(cuda, devices)
-    client = ThreadClient(side)  # type: ignore[arg-type]
+    runner = Runner(cuda, devices)
+    client = ThreadClient(runner)  # type: ignore[arg-type]
     for device in devices:
         cuda.put(f"target {device}", device)
     kept_K = on_gpu(ONE)
-    job = client.start(partial(Side.prefill, kept_K=kept_K))
+    job = client.start(partial(Runner.prefill, kept_K=kept_K))
     for device in devices:
         cuda.put(f"later {device}", device)
     job.result()
-    window = client.start(partial(Side.propose)).result()
+    rows = on_gpu(devices[-1])
+    window = client.ask(partial(Runner.propose, tokens=[], evidence={"hidden:1.0": rows}))
     assert {stream.device for stream in cuda.made} == set(devices)
-    assert side.first == ONE
+    assert runner.first == ONE
     for device in devices:
         own = next(stream for stream in cuda.made if stream.device == device)
         # The draft's work stands on a stream of its own, behind what the target had put on its one by then ...
         assert {f"draft prefill {device}", f"draft window {device}"} <= own.before()
-        assert f"target {device}" in side.seen[f"draft prefill {device}"]
-        assert f"later {device}" not in side.seen[f"draft prefill {device}"]
-        assert {f"later {device}", f"draft prefill {device}"} <= side.seen[f"draft window {device}"]
+        assert f"target {device}" in runner.seen[f"draft prefill {device}"]
+        assert f"later {device}" not in runner.seen[f"draft prefill {device}"]
+        assert {f"later {device}", f"draft prefill {device}"} <= runner.seen[f"draft window {device}"]
         # ... and what the caller puts on its stream next is done behind the draft's.
         assert f"draft window {device}" in cuda.current_stream(device).before()
     # What crosses is not given away before it was read.
     assert kept_K.recorded == [cuda.made[0]]
+    assert rows.recorded == [next(stream for stream in cuda.made if stream.device == devices[-1])]
     tokens_N = window.draft.tokens_N
     assert isinstance(tokens_N, OnGpu)
     assert tokens_N.recorded == [cuda.default[devices[-1]]]
@@ -168,8 +170,8 @@ def test_each_side_waits_for_the_other(cuda: Cuda, devices: tuple[torch.device, 
 
 
 def test_nothing_is_waited_for_before_a_result_is_taken(cuda: Cuda) -> None:
-    client = ThreadClient(Side(cuda, (ONE,)))  # type: ignore[arg-type]
-    job = client.start(partial(Side.propose))
+    client = ThreadClient(Runner(cuda, (ONE,)))  # type: ignore[arg-type]
+    job = client.start(partial(Runner.propose, tokens=[]))
     client._pool.shutdown(wait=True)
     assert cuda.default[ONE].before() == set()
     job.result()
@@ -177,10 +179,10 @@ def test_nothing_is_waited_for_before_a_result_is_taken(cuda: Cuda) -> None:
 
 
 def test_a_tensor_of_another_device_brings_a_stream_there(cuda: Cuda) -> None:
-    client = ThreadClient(Side(cuda, (ONE,)))  # type: ignore[arg-type]
+    client = ThreadClient(Runner(cuda, (ONE,)))  # type: ignore[arg-type]
     cuda.put("target", THREE)
     kept_K = on_gpu(THREE)
-    client.start(partial(Side.prefill, kept_K=kept_K)).result()
+    client.start(partial(Runner.prefill, kept_K=kept_K)).result()
     assert [stream.device for stream in cuda.made] == [ONE, THREE]
     assert kept_K.recorded == [cuda.made[1]]
     assert "target" in cuda.made[1].before()  # a copy from there runs on that stream
@@ -188,15 +190,15 @@ def test_a_tensor_of_another_device_brings_a_stream_there(cuda: Cuda) -> None:
 
 
 def test_what_fails_is_told_and_waits_for_nothing(cuda: Cuda) -> None:
-    client = ThreadClient(Side(cuda, (ONE,)))  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match="nothing to forget"):
-        client.ask(partial(Side.forget))
+    client = ThreadClient(Runner(cuda, (ONE,)))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="nothing to draft"):
+        client.ask(partial(Runner.fail))
     assert cuda.default[ONE].queue == []
     client.close()
 
 
 def test_on_a_cpu_there_are_no_streams(cuda: Cuda) -> None:
-    client = ThreadClient(Side(cuda, ()))  # type: ignore[arg-type]
+    client = ThreadClient(Runner(cuda, ()))  # type: ignore[arg-type]
     assert not client._streams._own
     client.close()
 

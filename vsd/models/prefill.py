@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
     from vsd.evidence import Collector
     from vsd.models.base import VideoLM
 
-_PIECE = 64  # tokens of a long suffix that are read at once, so that the rows of attention that are formed stay few
+_ROWS = 64  # tokens of a long suffix that are read at once, so that the rows of attention that are formed stay few
+
+
+@dataclass
+class _Piece:
+    """Tokens [start, end) of a prompt: their states behind the layers that they went through, and their mask."""
+
+    start: int
+    end: int
+    states_MD: Tensor
+    mask: Tensor | None = None
 
 
 class Prefill:
@@ -27,51 +38,53 @@ class Prefill:
     def __init__(self, model: VideoLM, prompt: Prompt, state: State, collector: Collector | None) -> None:
         self.state = state
         self._model, self._prompt, self._collector = model, prompt, collector
-        self._layer, self._states_TD = 0, prompt.embeds_TD
-        self._mask: Tensor | None = None
+        self._layer = 0
+        borders = [0, prompt.length]
+        if collector is not None and collector.suffix:
+            borders = [0, *range(prompt.suffix, prompt.length, _ROWS), prompt.length]
+        self._pieces = [_Piece(start, end, prompt.embeds_TD[start:end]) for start, end in pairwise(borders)]
 
     @torch.inference_mode()
     def until(self, layer: int) -> bool:
-        """Let the whole prompt go through the layers up to this one. False, and nothing is done, where it is read in
-        pieces."""
-        if not layer:
-            return True
-        if len(self._pieces()) > 1:
+        """Let the whole prompt go through the layers up to this one. False, and nothing is done, where that are all of
+        a prompt in pieces: what is shown by them together is there at the end."""
+        if len(self._pieces) > 1 and layer == self._model.depth:
             return False
-        self._mask = self.state.extend(self._prompt.length)
-        self._states_TD = self._read(0, self._prompt.length, self._mask, until=layer)
-        self._layer = layer
+        self._go_on(layer)
         return True
 
     @torch.inference_mode()
     def finish(self) -> Tensor:
         """Read what is left; returns the logits_W behind the prompt."""
-        depth = self._model.depth
-        if self._layer:
-            states_MD = self._states_TD if self._layer == depth else self._read(0, self._prompt.length, self._mask)
-        else:
-            for start, end in self._pieces():
-                states_MD = self._read(start, end, self.state.extend(end - start))
-        self._states_TD, self._mask = states_MD.new_empty(0), None  # decoding goes on for long without them
-        return self._model.logits(states_MD[-1:])[0]
+        self._go_on(self._model.depth)
+        last_1D = self._pieces[-1].states_MD[-1:]
+        self._pieces = []  # decoding goes on for long without them
+        return self._model.logits(last_1D)[0]
 
-    def _pieces(self) -> list[tuple[int, int]]:
-        prompt = self._prompt
-        if self._collector is None or not self._collector.suffix:
-            return [(0, prompt.length)]
-        return list(pairwise([0, *range(prompt.suffix, prompt.length, _PIECE), prompt.length]))
+    def _go_on(self, layer: int) -> None:
+        if layer <= self._layer:
+            return
+        for piece in self._pieces:
+            if self._layer:
+                self.state.resume(piece.start)
+            else:
+                piece.mask = self.state.extend(piece.end - piece.start)
+            states_MD = self._read(piece, layer)
+            needed = layer < self._model.depth or piece is self._pieces[-1]
+            piece.states_MD = states_MD if needed else states_MD.new_empty(0)
+        self._layer = layer
 
-    def _read(self, start: int, end: int, mask: Tensor | None, *, until: int | None = None) -> Tensor:
-        """The states of tokens [start, end) behind a layer, the last if not told."""
+    def _read(self, piece: _Piece, layer: int) -> Tensor:
+        """The states of a piece behind this layer."""
         watch = None
         if self._collector is not None:
-            of_text = start >= self._prompt.suffix or not self._collector.suffix
-            watch = self._collector.of_prompt(start, attention=of_text)
+            of_text = piece.start >= self._prompt.suffix or not self._collector.suffix
+            watch = self._collector.of_prompt(piece.start, attention=of_text)
         return self._model.run(
-            self._states_TD[start:end],
-            self._prompt.positions_PT[:, None, start:end],
-            mask,
+            piece.states_MD,
+            self._prompt.positions_PT[:, None, piece.start : piece.end],
+            piece.mask,
             self.state,
             watch=watch,
-            layers=(self._layer, until or self._model.depth),
+            layers=(self._layer, layer),
         )
