@@ -227,12 +227,12 @@ def test_every_other_sample_is_decoded(
     assert metrics["samples/done"] + metrics["samples/failed"] == len(records)
     assert metrics["quality/mark"] == metrics["quality/baseline_mark"] == 0.5
     assert metrics["quality/retention"] == 100
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    assert metrics.items() <= json.loads((tmp_path / "run" / "metrics.json").read_text()).items()
     assert "quality/baseline_mark" in capsys.readouterr().out
     for record in records.values():
         json.dumps(table_row(record), ensure_ascii=False).encode()
     assert main([str(tmp_path / "run")]) == 0
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    assert metrics.items() <= json.loads((tmp_path / "run" / "metrics.json").read_text()).items()
     if family == "llava":  # once is enough
         return
     before = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines())

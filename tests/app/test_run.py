@@ -38,7 +38,8 @@ def test_a_run_leaves_what_the_readme_promises(
 ) -> None:
     cfg = configure(*pair, "pruner=uniform", "ratio=0.5", "data=folder", f"data.path={clips}", "limit=2", "logger=csv")
     metrics = app.run(cfg, tmp_path / "run")
-    assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
+    written = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics == {name: value for name, value in written.items() if not name.endswith(("_se", "_low", "_high"))}
     assert (metrics["samples/done"], metrics["samples/failed"], metrics["exact/mismatched"]) == (2, 0, 0)
     assert metrics["prune/kept"] == metrics["prune/visual"] // 2
     assert {"speed/decode", "speed/end_to_end", "speed/ttft", "speed/predicted", "memory/peak_mb"} <= set(metrics)
