@@ -12,6 +12,7 @@ No filler is a word that a fact is read from: nothing "shows up", and brightness
 from __future__ import annotations
 
 Ways = tuple[str, ...]
+_TOTAL = "[That makes {count} {noun}|Altogether {count} {noun} {appear}]"
 
 MOVES: dict[str, Ways] = {
     "still": ("[stays|remains|simply stays] still",),
@@ -40,7 +41,7 @@ EVENT: dict[str, Ways] = {
     "pair": ("Of the two, the {earlier} appears [first|earlier].",),
 }
 ORDER: dict[str, Ways] = {
-    "count": ("[That makes {count} {noun}|Altogether {count} {noun} {appear}], one after the other.",),
+    "count": (f"{_TOTAL}, one after the other.",),
     "few": (
         "The {about} [is|is simply] a {size} {colour} {shape} at the {row} {column} of the [picture|frame], in the "
         "{shot} shot.",
@@ -62,7 +63,7 @@ SHOT: dict[str, Ways] = {
         "In the {shot} shot, [from second {begin} to second {end}|which lasts from second {begin} to second {end}], "
         "the background is {tone} and {texture}.",
     ),
-    "count": ("[That makes {count} {noun}|Altogether {count} {noun} {appear}] in this shot.",),
+    "count": (f"{_TOTAL} in this shot.",),
     "event": (
         "{opening} a {size} {colour} {shape} with a {core} core [appears|can be seen] at the {row} {column} of the "
         "[picture|frame] and {moves}.",
@@ -76,7 +77,7 @@ SHOT: dict[str, Ways] = {
     "empty": ("The [whole picture|picture] stays empty from the beginning of the shot to its end.",),
 }
 EVERYTHING: dict[str, Ways] = {
-    "count": ("[That makes {count} {noun}|Altogether {count} {noun} {appear}] in the video.",),
+    "count": (f"{_TOTAL} in the video.",),
     "background": (
         "The {shot} shot is {texture} and {tone}.",
         "The {shot} shot is {tone} and {texture}.",

@@ -15,7 +15,7 @@ from vsd.zoo.training.family import Family
 from vsd.zoo.training.lessons import LESSONS, Lesson
 from vsd.zoo.training.mimic import MimicStage
 from vsd.zoo.training.models import SIZES, build
-from vsd.zoo.training.run import INNER_PEAK, Budget, Run, Stage
+from vsd.zoo.training.run import INNER_PEAK, PRECISION, Budget, Run, Stage
 from vsd.zoo.training.speaking import SpeakingStage
 
 PEAKS = {"target": 1.2e-3, "near": 3e-3, "other": 3e-3}  # learning rates; a deep model forgets at 2e-3
@@ -39,7 +39,7 @@ class Training:
     device: str = "cpu"
     peaks: dict[str, float] = field(default_factory=lambda: dict(PEAKS))
     inner_peak: float | None = INNER_PEAK
-    precision: torch.dtype = torch.bfloat16
+    precision: torch.dtype = PRECISION
     lessons: tuple[Lesson, ...] = LESSONS
 
     @property
