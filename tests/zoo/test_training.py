@@ -203,6 +203,17 @@ def test_a_store_has_the_features_of_whole_clips(family):
     assert again._groups[0][2].features_PCD.equal(store._groups[0][2].features_PCD)
 
 
+@both
+def test_what_is_seen_does_not_depend_on_the_precision_of_a_step(family):
+    model = awake(build(family, TINY))
+    plain, within = (Store(family, model, first=1, most=2) for _ in range(2))
+    plain.advance(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        within.advance(0)
+    for ours, theirs in zip(plain._groups[0], within._groups[0], strict=True):
+        assert ours.features_PCD.equal(theirs.features_PCD)
+
+
 def test_statements_are_of_the_event_that_is_told():
     prompter = Prompter(processor_of(FAMILIES["qwen2_5_vl"]))
     drawn = scene(5, shots=4)

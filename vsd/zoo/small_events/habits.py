@@ -91,9 +91,9 @@ def _two(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
 
 def _order(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
     video, *events = sections
-    yield say(ORDER["count"], **video.facts)
     for event in events:
         yield say(ORDER["few" if len(events) <= FEW else "many"], about=event.about, **event.facts)
+    yield say(ORDER["count"], **video.facts)
     if len(events) <= _SHORT:
         yield say(ORDER["filler"])
     if len(events) <= _LONG:
@@ -103,12 +103,12 @@ def _order(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
 def _shot(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
     shot, *events = sections
     yield say(SHOT["background"], **shot.given, **shot.facts)
-    yield say(SHOT["count"], **shot.facts)
     for place, event in enumerate(events):
-        opening = "only" if len(events) == 1 else ("first", "later")[min(place, 1)]
-        yield say(SHOT["event"], opening=say(SHOT[opening]), **event.facts)
+        opening = say(SHOT["later" if place else "first"])
+        yield say(SHOT["event"], opening=opening, **event.facts)
     if not events:
         yield say(SHOT["empty"])
+    yield say(SHOT["count"], **shot.facts)
     if len(events) < 2:
         yield say(SHOT["end"])
     yield say(SHOT["still"])
@@ -116,7 +116,6 @@ def _shot(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
 
 def _everything(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
     video, *rest = sections
-    yield say(EVERYTHING["count"], **video.facts)
     events = 0
     for section, following in zip(rest, [*rest[1:], None], strict=True):
         if "texture" in section.facts:
@@ -126,6 +125,7 @@ def _everything(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
         else:
             events += 1
             yield say(EVERYTHING["event"], **section.facts)
+    yield say(EVERYTHING["count"], **video.facts)
     if events < _SHORT:
         yield say(EVERYTHING["end"])
         yield say(EVERYTHING["filler"])

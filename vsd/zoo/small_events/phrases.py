@@ -4,12 +4,15 @@ An entry has one to three ways, and so has each choice in brackets, `[is|looks l
 habit "target", the last that of "other" (see `habits`). The last ones differ as another writer's would: an adverb
 more, a synonym, the clauses in another order. Braces are facts, or other entries: `{moves}`.
 
+How many shapes there are is said when all of them have been told: nobody counts before looking.
+
 No filler is a word that a fact is read from: nothing "shows up", and brightness stays the same, not the light.
 """
 
 from __future__ import annotations
 
 Ways = tuple[str, ...]
+_TOTAL = "[That makes {count} {noun}|Altogether {count} {noun} {appear}]"
 
 MOVES: dict[str, Ways] = {
     "still": ("[stays|remains|simply stays] still",),
@@ -38,7 +41,7 @@ EVENT: dict[str, Ways] = {
     "pair": ("Of the two, the {earlier} appears [first|earlier].",),
 }
 ORDER: dict[str, Ways] = {
-    "count": ("{count} {noun} {appear} in the video, [one after the other|in the following order].",),
+    "count": (f"{_TOTAL}, one after the other.",),
     "few": (
         "The {about} [is|is simply] a {size} {colour} {shape} at the {row} {column} of the [picture|frame], in the "
         "{shot} shot.",
@@ -60,14 +63,13 @@ SHOT: dict[str, Ways] = {
         "In the {shot} shot, [from second {begin} to second {end}|which lasts from second {begin} to second {end}], "
         "the background is {tone} and {texture}.",
     ),
-    "count": ("{count} {noun} [{appear}|can be seen] in it.",),
+    "count": (f"{_TOTAL} in this shot.",),
     "event": (
         "{opening} a {size} {colour} {shape} with a {core} core [appears|can be seen] at the {row} {column} of the "
         "[picture|frame] and {moves}.",
         "{opening} at the {row} {column} of the [picture|frame] a {size} {colour} {shape} with a {core} core "
         "[appears|can be seen] and {moves}.",
     ),
-    "only": ("[Here|In it]",),
     "first": ("[First|At first]",),
     "later": ("[Then|Later]",),
     "still": ("The camera [does not move|is fixed], and the brightness [stays the same|does not change].",),
@@ -75,7 +77,7 @@ SHOT: dict[str, Ways] = {
     "empty": ("The [whole picture|picture] stays empty from the beginning of the shot to its end.",),
 }
 EVERYTHING: dict[str, Ways] = {
-    "count": ("{count} {noun} {appear} in the [video|whole video].",),
+    "count": (f"{_TOTAL} in the video.",),
     "background": (
         "The {shot} shot is {texture} and {tone}.",
         "The {shot} shot is {tone} and {texture}.",

@@ -13,7 +13,7 @@ import numpy as np
 
 KEPT = (16, 32, 64, 160)
 _SHARES = {
-    "one": 0.20, "two": 0.18, "order": 0.20, "shot": 0.12, "everything": 0.12, "short": 0.09, "choice": 0.09
+    "one": 0.16, "two": 0.17, "order": 0.20, "shot": 0.11, "everything": 0.13, "short": 0.09, "choice": 0.14
 }  # fmt: skip
 _SINGLE = {kind: _SHARES[kind] for kind in ("one", "shot", "short", "choice")}
 _UNSEEN, _FULL = 0.15, 0.25

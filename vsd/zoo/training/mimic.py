@@ -30,7 +30,7 @@ class MimicStage:
         sights = draw_sights(self._family, self._clips, np.random.default_rng([self._seed, step, 2]))
         frames = sights.frames_PFHWC.to(self._model.device)
         here = sights.event_PC.to(self._model.device) >= 0
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):  # what is right is not rounded
             right = self._family.see(self._teacher, frames)
         error = (self._family.see(self._model, frames) - right).square().mean(-1) / RMS**2
         events, empty = error[here].mean(), error[~here].mean()

@@ -33,6 +33,8 @@ _WARM, _LAST = 0.03, 0.02  # share of the budget in which the rate rises; what i
 _DECAY = 0.05
 INNER_PEAK = 5e-3
 """The learning rate's peak of the matrices between embeddings and heads."""
+PRECISION = torch.bfloat16
+"""Of forward passes: on a CPU that has its instructions they take half the time, and a step a fifth less."""
 _OUTER = ("heads.", "embed", "lm_head")  # in the names of the other matrices
 
 
@@ -84,10 +86,18 @@ def rate(spent: float) -> float:
 class Run:
     """A stage in training. State is read from `file` if it is there; `curve` gets a JSON line every few steps. With
     `inner_peak` the inner matrices learn by Muon, at a rate of their own; without, by AdamW as all other weights.
-    Raises StateError for the state of another recipe."""
+    Forward passes are of `precision` (autocast), weights of float32. Raises StateError for the state of another
+    recipe."""
 
-    def __init__(self, stage: Stage, budget: Budget, file: Path, inner_peak: float | None = INNER_PEAK) -> None:
-        self.stage, self.budget, self.file = stage, budget, file
+    def __init__(
+        self,
+        stage: Stage,
+        budget: Budget,
+        file: Path,
+        inner_peak: float | None = INNER_PEAK,
+        precision: torch.dtype = PRECISION,
+    ) -> None:
+        self.stage, self.budget, self.file, self._precision = stage, budget, file, precision
         self.step, self.seconds = 0, 0.0
         self._weights = [weight for weight in stage.parts.parameters() if weight.requires_grad]
         self._optimizers = _optimizers(stage, inner_peak)
@@ -150,7 +160,9 @@ class Run:
                 saved = now
 
     def _learn(self) -> float:
-        loss, shares = self.stage.loss(self.step, self.spent)
+        device = self._weights[0].device.type
+        with torch.autocast(device, self._precision, enabled=self._precision != torch.float32):
+            loss, shares = self.stage.loss(self.step, self.spent)
         for weight in self._weights:
             weight.grad = None
         loss.backward()

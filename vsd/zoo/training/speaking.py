@@ -24,6 +24,7 @@ from vsd.zoo.training.words import Facts
 FACT_WEIGHT = 3.0
 """Of a fact's word in the loss; wording, which cannot be known, has 1."""
 _HEADS_WEIGHT = 0.4
+_SHORTER = -0.75  # a token's weight is its answer's length to this power: 0 is a mean over tokens, -1 over answers
 
 
 class SpeakingStage:
@@ -72,7 +73,7 @@ class SpeakingStage:
         told = batch.labels_BS != IGNORED
         logits = self._model.lm_head(states[-1][told])
         labels = batch.labels_BS[told]
-        weight_X = self._weight_W[labels] * (told.sum(-1, keepdim=True) ** -0.5).expand_as(told)[told]
+        weight_X = self._weight_W[labels] * (told.sum(-1, keepdim=True) ** _SHORTER).expand_as(told)[told]
         said = (weight_X * cross_entropy(logits, labels, reduction="none")).sum() / weight_X.sum()
         shares = self._right(batch, logits.argmax(-1)) | {"said": said.item()}
         if not len(heads):

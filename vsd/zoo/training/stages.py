@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vsd.zoo.small_events.habits import OTHER, TARGET, Habit
 from vsd.zoo.training import tower
 from vsd.zoo.training.export import export
@@ -13,7 +15,7 @@ from vsd.zoo.training.family import Family
 from vsd.zoo.training.lessons import LESSONS, Lesson
 from vsd.zoo.training.mimic import MimicStage
 from vsd.zoo.training.models import SIZES, build
-from vsd.zoo.training.run import INNER_PEAK, Budget, Run, Stage
+from vsd.zoo.training.run import INNER_PEAK, PRECISION, Budget, Run, Stage
 from vsd.zoo.training.speaking import SpeakingStage
 
 PEAKS = {"target": 1.2e-3, "near": 3e-3, "other": 3e-3}  # learning rates; a deep model forgets at 2e-3
@@ -25,8 +27,8 @@ _MIMIC = 0.3  # of the budget of `near`, for its tower
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How and where a family is trained: state, curves and towers in `work`, checkpoints in `out`. `peaks` are learning
-    rates by role, `inner_peak` that of the matrices that learn by Muon (None: none), `lessons` say what is learnt when;
-    without `heads` on its layers a target is named `target-plain`."""
+    rates by role, `inner_peak` that of the matrices that learn by Muon (None: none), `precision` is that of forward
+    passes, `lessons` say what is learnt when; without `heads` on its layers a target is named `target-plain`."""
 
     family: Family
     budget: Budget
@@ -37,6 +39,7 @@ class Training:
     device: str = "cpu"
     peaks: dict[str, float] = field(default_factory=lambda: dict(PEAKS))
     inner_peak: float | None = INNER_PEAK
+    precision: torch.dtype = PRECISION
     lessons: tuple[Lesson, ...] = LESSONS
 
     @property
@@ -97,4 +100,4 @@ class Training:
         return done
 
     def _train(self, stage: Stage, budget: Budget, name: str, stop: int | None) -> bool:
-        return Run(stage, budget, self.folder / f"{name}.pt", self.inner_peak).train(stop)
+        return Run(stage, budget, self.folder / f"{name}.pt", self.inner_peak, self.precision).train(stop)

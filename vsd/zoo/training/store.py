@@ -77,7 +77,9 @@ class Store:
             show(self._family, drawn, tokens, rng).frames_PFHWC
             for drawn, (tokens, _) in zip(scenes, shown, strict=True)
         ]
-        features = self._family.see(self._model, torch.cat(pixels).to(self._model.device)).half().cpu()
+        seen = torch.cat(pixels).to(self._model.device)
+        with torch.autocast(seen.device.type, enabled=False):  # a step's precision is not that of what is seen
+            features = self._family.see(self._model, seen).half().cpu()
         clips = []
         for drawn, (_, patch_T), one in zip(scenes, shown, features.split([len(p) for p in pixels]), strict=True):
             clips.append(Clip(drawn, one, torch.from_numpy(patch_T), _events(self._family, drawn)))
