@@ -102,18 +102,12 @@ class Parallel(Parallelism):
         start = now()
         windows = list[Window]()
         if not len(pending.tokens_N) and not self.pre_verify:  # the target waits for a window
-            windows += _done(
-                self._start(
-                    session, draft, NO_DRAFT, min(self.window(session.gamma, session.recent), generation.left - 1)
-                )
-            )
+            windows += _done(self._start(session, draft, NO_DRAFT, generation.left - 1))
             pending = windows[0].draft if windows else NO_DRAFT
         waited = now() - start
         count, ahead = len(pending.tokens_N), None
         if (self.post_verify if count else self.pre_verify) and generation.left - count > 1:
-            ahead = self._start(
-                session, draft, pending, min(self.window(session.gamma, session.recent), generation.left - count)
-            )
+            ahead = self._start(session, draft, pending, generation.left - count)
         reading = now()
         output = session.read(pending)
         read = now()
