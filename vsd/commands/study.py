@@ -4,8 +4,7 @@
 
 The overrides are run.py's, and Hydra's sweep syntax says what is searched: ``pruner=random,hippo`` (one of these),
 ``gamma=range(1,11)`` (a whole number from 1 to 10), ``ratio=interval(0.5,0.99)`` (any number between), each of the last
-two on a logarithmic scale inside ``tag(log,...)``. With two objectives the generation is a front: the trials that no
-other one beats in both.
+two on a logarithmic scale inside ``tag(log,...)``. With two objectives the result is a Pareto front.
 
 Every trial is a run folder below FOLDER, named by its settings, and the study itself is FOLDER/study.journal: the same
 command goes on where it stopped, and several at once, on machines that share FOLDER, work at the same study (each may
