@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Generic
+from typing import Generic, cast
 
 import torch
 
@@ -38,7 +38,7 @@ class _OfRank0(Generic[T]):
 
     def result(self) -> T:
         own = self._own.result()
-        return _shared(own) if isinstance(own, Window) else own  # type: ignore[return-value]
+        return cast(T, _shared(own)) if isinstance(own, Window) else own
 
 
 def _shared(window: Window) -> Window:

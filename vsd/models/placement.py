@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
 from vsd.utils import distributed
 
-DeviceMap = str | Mapping[str, str | int] | None
-AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
+Automatic = Literal["auto", "balanced", "balanced_low_0", "sequential"]
+"""The maps that accelerate makes by itself."""
+DeviceMap = Automatic | Mapping[str, str | int] | None
 
 
-def check_device(device: str, *, field: str = "device") -> torch.device:
+def check_device(device: str | int, *, field: str = "device") -> torch.device:
     """The device of that name. Raises ValueError if there is none here."""
     try:
         parsed = torch.device(device)
@@ -27,12 +28,12 @@ def check_device_map(device_map: DeviceMap, *, field: str = "device_map") -> Non
     """Raise ValueError for a map of another form and for a device that is not here."""
     if device_map is None:
         return
-    if not isinstance(device_map, Mapping) and device_map not in AUTOMATIC:
-        rule = f"null, one of {', '.join(AUTOMATIC)}, or a mapping of modules to devices"
+    if not isinstance(device_map, Mapping) and device_map not in get_args(Automatic):
+        rule = f"null, one of {', '.join(get_args(Automatic))}, or a mapping of modules to devices"
         raise ValueError(f"{field}: must be {rule}, got {device_map!r}")
     if isinstance(device_map, Mapping):
         for module, place in device_map.items():
-            check_device(place, field=f"{field}[{module!r}]")  # type: ignore[arg-type]  # a number is a device too
+            check_device(place, field=f"{field}[{module!r}]")
         _check_no_offload(device_map, field)
 
 

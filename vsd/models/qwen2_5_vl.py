@@ -88,7 +88,8 @@ class Qwen25VL(VideoLM):
             video_grid_thw=inputs["video_grid_thw"],
             second_per_grid_ts=inputs["second_per_grid_ts"],
         )
-        return positions[:, 0]
+        positions_PT: Tensor = positions[:, 0]
+        return positions_PT
 
 
 def mrope_positions(before: int, grid: Grid, behind: int, *, seconds: float, tokens_per_second: float) -> Tensor:

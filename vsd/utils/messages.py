@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
 class _Array(NamedTuple):
     """What was a tensor; `bits`: of bfloat16, which numpy does not have."""
 
-    array: np.ndarray
+    array: NDArray[Any]
     bits: bool
 
 

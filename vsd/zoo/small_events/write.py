@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.asking import questions_of
@@ -25,7 +26,7 @@ BUNDLED = ((64, 48), (32, 8), (96, 8))  # frames, clips
 _CODEC = {"crf": "18", "preset": "veryslow", "threads": "1"}
 
 
-def write_video(path: Path, frames: np.ndarray) -> None:
+def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
     """Encodes uint8 (frames, height, width, 3) as H.264 in an mp4."""
     import av
 

@@ -67,7 +67,8 @@ def _evaluate(args: argparse.Namespace, family: str) -> None:
 
 
 def _weights(args: argparse.Namespace) -> Path:
-    return args.out or args.work / "weights"
+    folder: Path = args.out or args.work / "weights"
+    return folder
 
 
 def _parser() -> argparse.ArgumentParser:

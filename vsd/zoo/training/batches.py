@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -32,7 +33,7 @@ class Row:
     clip: Clip
     question: Question
     answer: str
-    kept_K: np.ndarray
+    kept_K: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ class Batches:
         return full_PT[:, kept]
 
 
-def choose(clip: Clip, question: Question, count: int, rng: np.random.Generator, *, unseen: bool = False) -> np.ndarray:
+def choose(
+    clip: Clip, question: Question, count: int, rng: np.random.Generator, *, unseen: bool = False
+) -> NDArray[np.int64]:
     """`count` visual tokens, sorted: one of each shot; those of the events that the answer is about, of each as many as
     fit, or with `unseen` only some; of the others some; and the background."""
     scene = clip.scene
@@ -136,14 +139,14 @@ def choose(clip: Clip, question: Question, count: int, rng: np.random.Generator,
     return np.sort(np.concatenate([taken, rest]))
 
 
-def _in_turn(groups: list[np.ndarray], count: int) -> list[int]:
+def _in_turn(groups: list[NDArray[np.int64]], count: int) -> list[int]:
     """One of each group, then another of each, until there are `count`."""
     longest = max((len(group) for group in groups), default=0)
     found = [int(group[place]) for place in range(longest) for group in groups if place < len(group)]
     return found[: max(0, count)]
 
 
-def _shots(clip: Clip) -> np.ndarray:
+def _shots(clip: Clip) -> NDArray[np.int64]:
     """The shot of each visual token."""
     return np.arange(clip.tokens) * len(clip.scene.shots) // clip.tokens
 

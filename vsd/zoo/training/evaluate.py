@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
 
 from vsd.data.small_events import SmallEvents
@@ -103,7 +104,7 @@ class _Evaluation:
         }
         self._facts = frozenset(Facts(models[target].processor.tokenizer).tokens)
         self._scores: defaultdict[str, list[dict[str, Score]]] = defaultdict(list)
-        self._foreseen: defaultdict[str, list[np.ndarray]] = defaultdict(list)
+        self._foreseen: defaultdict[str, list[NDArray[np.int64]]] = defaultdict(list)
 
     def numbers(self) -> dict[str, Numbers]:
         videos: dict[str, Video] = {}
@@ -133,7 +134,7 @@ class _Evaluation:
 RIGHT, WORDING, FACT = range(3)
 
 
-def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], facts: frozenset[int]) -> np.ndarray:
+def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], facts: frozenset[int]) -> NDArray[np.int64]:
     """What the draft would say at each of the target's tokens, behind those before: RIGHT, or what is missed. `facts`
     are the tokens that are words of facts."""
     prompt = draft.encode(video, question)
@@ -146,7 +147,7 @@ def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], fact
     return np.where(np.array(said) == tokens, RIGHT, kinds)
 
 
-def _misses(kinds: np.ndarray) -> Numbers:
+def _misses(kinds: NDArray[np.int64]) -> Numbers:
     """The share foreseen, and of the misses the share that is wording."""
     missed = kinds[kinds != RIGHT]
     return {

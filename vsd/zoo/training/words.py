@@ -33,7 +33,8 @@ def _trained() -> dict[str, Any]:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=_VOCABULARY, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
-    return json.loads(tokenizer.to_str())["model"]
+    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    return model
 
 
 def build_tokenizer(specials: Sequence[str]) -> Qwen2Tokenizer:
@@ -41,9 +42,10 @@ def build_tokenizer(specials: Sequence[str]) -> Qwen2Tokenizer:
     state = _trained()
     vocab = {token: index + 3 for token, index in state["vocab"].items()}
     vocab |= {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
+    merges: Any = [tuple(pair) for pair in state["merges"]]  # pairs, where the class says texts
     return Qwen2Tokenizer(
         vocab=vocab,
-        merges=[tuple(pair) for pair in state["merges"]],  # type: ignore[misc]
+        merges=merges,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         extra_special_tokens=["<|im_start|>", *specials],
