@@ -99,7 +99,7 @@ class Engine:
 
     @torch.inference_mode()
     def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
-        """Answer one question. `seed` is this sample's only source of randomness.
+        """Decode the generation for one question. `seed` is this sample's only source of randomness.
 
         Raises SampleError for what is wrong with this sample: no prompt can be made of it, the prompt and
         `max_new_tokens` do not fit the context, target and draft see the video on different grids, or the draft's

@@ -47,5 +47,5 @@ def _shared(window: Window) -> Window:
     if first == own:
         return window
     # Their probabilities are not here, and nobody asks for them: rank 0 judges.
-    tokens_N, parents_N = (torch.tensor(each, dtype=torch.long) for each in first)
+    tokens_N, parents_N = (torch.tensor(numbers, dtype=torch.long) for numbers in first)
     return replace(window, draft=Draft(tokens_N=tokens_N, parents_N=parents_N))

@@ -99,7 +99,7 @@ def metric_of(name: str) -> Metric | None:
 def metrics_in(sums: Mapping[str, Any]) -> list[Metric]:
     """All metrics that these sums may have."""
     names = [name for family in FAMILIES for name in family.names(sums)]
-    return [*METRICS.values(), *(found for name in names if (found := metric_of(name)) is not None)]
+    return [*METRICS.values(), *(metric for name in names if (metric := metric_of(name)) is not None)]
 
 
 def ratio(over: Any, under: Any) -> Value:

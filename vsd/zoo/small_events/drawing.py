@@ -119,12 +119,12 @@ def cell_labels(
 
 def tokens_of(shown: Iterable[Shown], frames_per_token: int, side: int = SIDE) -> list[int]:
     """The visual tokens that show these events, by their numbers in the grid (time, row, column), sorted."""
-    grid, found = side // CELL, set()
+    grid, tokens = side // CELL, set()
     for event in shown:
         row, column = cell_of(event, side)
         first, last = event.start // frames_per_token, (event.start + event.frames - 1) // frames_per_token
-        found |= {(time * grid + row) * grid + column for time in range(first, last + 1)}
-    return sorted(found)
+        tokens |= {(time * grid + row) * grid + column for time in range(first, last + 1)}
+    return sorted(tokens)
 
 
 def contact_sheet(scene: Scene, side: int = SIDE) -> NDArray[np.uint8]:

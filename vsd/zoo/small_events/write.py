@@ -42,13 +42,13 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
 def line(name: str, seed: int, shots: int) -> dict[str, Any]:
     """A clip's line of clips.jsonl."""
     drawn, rng = scene(seed, shots), np.random.default_rng([seed, shots, 1])
-    asked = [
+    questions = [
         {"kind": question.kind, "text": question.text, "answer": answer(question)}
         | ({"options": list(question.options)} if question.options else {})
         | {"facts": question.facts}
         for question in questions_of(drawn, rng)
     ]
-    return {"id": name, "video": f"{name}.mp4", "frames": drawn.frames, "seed": seed, "questions": asked}
+    return {"id": name, "video": f"{name}.mp4", "frames": drawn.frames, "seed": seed, "questions": questions}
 
 
 def write(out: Path, clips: Iterable[tuple[int, int]], side: int = SIDE) -> None:

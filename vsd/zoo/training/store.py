@@ -95,10 +95,10 @@ def _events(family: Family, drawn: Scene) -> NDArray[np.int64]:
 
 def _patches(family: Family, drawn: Scene) -> tuple[list[int], NDArray[np.int64]]:
     """The tokens in time that are computed, and which of them each token in time is like."""
-    each = family.frames_per_token
-    busy = {frame // each for event in drawn.events for frame in range(event.start, event.start + event.frames)}
-    times = range(drawn.frames // each)
+    stride = family.frames_per_token
+    busy = {frame // stride for event in drawn.events for frame in range(event.start, event.start + event.frames)}
+    times = range(drawn.frames // stride)
     first: dict[int, int] = {}
-    like = [time if time in busy else first.setdefault(time * each // SHOT, time) for time in times]
+    like = [time if time in busy else first.setdefault(time * stride // SHOT, time) for time in times]
     tokens = sorted(set(like))
     return tokens, np.array([tokens.index(time) for time in like])

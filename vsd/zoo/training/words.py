@@ -71,18 +71,18 @@ class Facts:
 
     def kinds(self, tokens: Sequence[int]) -> list[str | None]:
         """The kind of each token of a text; None is wording. Left and right are columns behind a row, else motions."""
-        found: list[str | None] = []
+        kinds: list[str | None] = []
         for before, token in pairwise([-1, *tokens]):
             place = token in self._columns and before in self._rows
-            found.append("column" if place else self._kind.get(token))
-        return found
+            kinds.append("column" if place else self._kind.get(token))
+        return kinds
 
     def _ids(self, word: str) -> list[int]:
-        found = [self._tokenizer(form)["input_ids"] for form in _forms(word)]
-        long = [form for form, ids in zip(_forms(word), found, strict=True) if len(ids) > 1]
+        forms = [self._tokenizer(form)["input_ids"] for form in _forms(word)]
+        long = [form for form, ids in zip(_forms(word), forms, strict=True) if len(ids) > 1]
         if long:
             raise ValueError(f"tokenizer: must know each fact's word as one token, got parts for {long}")
-        return [ids[0] for ids in found]
+        return [ids[0] for ids in forms]
 
 
 def _forms(word: str) -> tuple[str, ...]:
