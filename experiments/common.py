@@ -131,12 +131,18 @@ def side_by_side(
         baseline = traces[id(alone)]
         for engine, records in zip(engines, found, strict=True):
             trace = traces[id(engine)]
-            texts = {"text": engine.text(trace), "baseline_text": alone.text(baseline)}
-            scores = {
-                "scores": scored(clips.data.score, sample, texts["text"]),
-                "baseline_scores": scored(clips.data.score, sample, texts["baseline_text"]),
-            }
-            records.append(Record(sample=sample, trace=trace, baseline=baseline, **texts, **scores))
+            text, baseline_text = engine.text(trace), alone.text(baseline)
+            records.append(
+                Record(
+                    sample=sample,
+                    trace=trace,
+                    baseline=baseline,
+                    text=text,
+                    baseline_text=baseline_text,
+                    scores=scored(clips.data.score, sample, text),
+                    baseline_scores=scored(clips.data.score, sample, baseline_text),
+                )
+            )
         if also:
             also(sample, video)
     return found

@@ -42,7 +42,7 @@ def run(action: str, readme: Path, conf: Path) -> int:
     return main([action, "--root", str(conf.parent)])
 
 
-def test_describe():
+def test_describe() -> None:
     entry = describe("pruner=best", DOCSTRING)
     assert entry.does == "Keeps the best 3.5 of 4 | or so."
     assert entry.papers == ("2508.16201", "2403.06764")
@@ -51,7 +51,7 @@ def test_describe():
         describe("pruner=best", "no full stop")
 
 
-def test_options_of_one_class_are_told_apart_by_their_comments(conf: Path):
+def test_options_of_one_class_are_told_apart_by_their_comments(conf: Path) -> None:
     for number in ("first", "second"):
         text = f"# Keeps the {number}\n# of all. More of it.\n# After arXiv 2403.06764.\n"
         text += f"# Differs from the paper in: it is\n# {number}.\n"
@@ -67,7 +67,7 @@ def test_options_of_one_class_are_told_apart_by_their_comments(conf: Path):
         entries("pruner", conf)
 
 
-def test_write_then_check(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]):
+def test_write_then_check(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--check", readme, conf) == 1
     assert "not current" in capsys.readouterr().err
     assert run("--write", readme, conf) == 0
@@ -80,7 +80,7 @@ def test_write_then_check(readme: Path, conf: Path, capsys: pytest.CaptureFixtur
     assert text.endswith("\nThe end.\n")
 
 
-def test_a_changed_group_is_noticed(readme: Path, conf: Path):
+def test_a_changed_group_is_noticed(readme: Path, conf: Path) -> None:
     run("--write", readme, conf)
     (conf / "verifier" / "a_verifier.yaml").rename(conf / "verifier" / "b_verifier.yaml")
     assert run("--check", readme, conf) == 1
@@ -95,7 +95,7 @@ def test_a_changed_group_is_noticed(readme: Path, conf: Path):
 )
 def test_missing_markers_are_named(
     readme: Path, conf: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, message: str
-):
+) -> None:
     before = readme.read_text().replace(old, new)
     readme.write_text(before)
     assert run("--write", readme, conf) == 1
@@ -112,13 +112,13 @@ def test_missing_markers_are_named(
         ("_target_: vsd.commands.catalogue.CatalogueError.missing", "cannot be imported"),
     ],
 )
-def test_bad_yaml_is_named(conf: Path, yaml: str, message: str):
+def test_bad_yaml_is_named(conf: Path, yaml: str, message: str) -> None:
     (conf / "pruner" / "bad.yaml").write_text(yaml)
     with pytest.raises(CatalogueError, match=message):
         entries("pruner", conf)
 
 
-def test_a_missing_page_or_group_is_named(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_missing_page_or_group_is_named(readme: Path, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = readme.read_text()
     readme.unlink()
     assert run("--check", readme, conf) == 1
@@ -129,7 +129,7 @@ def test_a_missing_page_or_group_is_named(readme: Path, conf: Path, capsys: pyte
     assert "no YAML files" in capsys.readouterr().err
 
 
-def test_every_parallel_schedule_of_the_project_has_a_text_of_its_own():
+def test_every_parallel_schedule_of_the_project_has_a_text_of_its_own() -> None:
     rows = {row.name.partition("=")[2]: row for row in entries("parallelism", ROOT / "conf")}
     assert rows["pearl"].papers == ("2408.11850",)
     assert rows["hippo"].papers == ("2601.08273", "2408.11850")
@@ -141,7 +141,7 @@ def test_every_parallel_schedule_of_the_project_has_a_text_of_its_own():
     assert len({row.does for row in rows.values()}) == len(rows)
 
 
-def test_every_pruner_of_the_project_has_a_row():
+def test_every_pruner_of_the_project_has_a_row() -> None:
     rows = {row.name: row for row in entries("pruner", ROOT / "conf")}
     assert rows["pruner=hippo"].papers == ("2601.08273",)
     assert all(row.differs for row in rows.values() if row.papers)

@@ -160,8 +160,13 @@ def program(file: Path, text: str, *args: str) -> subprocess.Popen[str]:
     """A Python program in a file."""
     file.write_text(text)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, str(file), *args], env=environment, text=True, **pipes)  # type: ignore
+    return subprocess.Popen(
+        [sys.executable, str(file), *args],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:

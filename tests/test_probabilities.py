@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import TemperatureLogitsWarper
@@ -22,10 +24,10 @@ LOGITS = [[3.0, -2.0, 3.5, 0.0], [-8.0, -9.0, -torch.inf, -8.5], [3e4, 1e4, 0.0,
 @pytest.mark.parametrize("temperature", SMALL)
 @pytest.mark.parametrize("settings", [{}, {"top_p": 0.9}, {"top_k": 2}, {"top_p": 0.5, "top_k": 3}], ids=str)
 def test_a_temperature_near_zero_is_the_argmax(
-    dtype: torch.dtype, temperature: float, settings: dict[str, float]
+    dtype: torch.dtype, temperature: float, settings: dict[str, Any]
 ) -> None:
     logits_MW = torch.tensor(LOGITS, dtype=dtype)
-    probs_MW = SamplingParams(temperature=temperature, **settings).probs(logits_MW)  # type: ignore[arg-type]
+    probs_MW = SamplingParams(temperature=temperature, **settings).probs(logits_MW)
     assert probs_MW.isfinite().all()
     assert probs_MW.equal(SamplingParams().probs(logits_MW))
 
@@ -42,7 +44,8 @@ def test_equal_logits_share_the_probability_down_to_the_smallest_temperature(dty
 def test_an_ordinary_temperature_is_what_it_was(dtype: torch.dtype, temperature: float) -> None:
     logits_MW = torch.randn(5, 40, generator=torch.Generator().manual_seed(0)).to(dtype)
     wide_MW = logits_MW if dtype == torch.float64 else logits_MW.float()
-    theirs_MW = TemperatureLogitsWarper(temperature)(None, wide_MW).softmax(-1)  # type: ignore[arg-type]
+    warper: Any = TemperatureLogitsWarper(temperature)
+    theirs_MW = warper(None, wide_MW).softmax(-1)
     torch.testing.assert_close(SamplingParams(temperature=temperature).probs(logits_MW), theirs_MW)
 
 

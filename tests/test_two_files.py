@@ -23,7 +23,7 @@ def code_blocks(guide: str, group: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("group", "name"), [("pruner", "brightest"), ("verifier", "near_ties")])
-def test_a_method_added_in_two_files_runs(tmp_path, group, name):
+def test_a_method_added_in_two_files_runs(tmp_path: Path, group: str, name: str) -> None:
     blocks = code_blocks((ROOT / "CONTRIBUTING.md").read_text(), group)
     assert set(blocks) == {f"vsd/{group}s/{name}.py", f"conf/{group}/{name}.yaml"}
     for path, code in blocks.items():

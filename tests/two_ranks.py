@@ -88,8 +88,8 @@ def _not_here(*_: object) -> None:
 
 
 def generation(target: VideoLM, draft: VideoLM, video: Video, **options: Any) -> tuple[int, ...]:
-    options = {"pruner": SpecVLM(ratio=0.5), "max_new_tokens": 12} | options
-    return Engine(target=target, draft=draft, **options).run(video, "Why?").tokens
+    methods: dict[str, Any] = {"pruner": SpecVLM(ratio=0.5), "max_new_tokens": 12}
+    return Engine(target=target, draft=draft, **(methods | options)).run(video, "Why?").tokens
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:

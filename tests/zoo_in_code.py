@@ -75,7 +75,7 @@ def tokenizer(*, swapped: bool = False) -> PreTrainedTokenizerFast:
 def save_qwen(folder: Path, *, seed: int = 0, vocab: int = VOCAB, noise: float = 0.0, swapped: bool = False) -> Path:
     """A random Qwen2.5-VL whose weights are those of `seed`, plus `noise` times as large deviations."""
     words_of = tokenizer(swapped=swapped)
-    ids = words_of.convert_tokens_to_ids
+    ids: Any = words_of.convert_tokens_to_ids
     size = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}
     pixels: dict[str, Any] = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2, "size": size}
     config = Qwen2_5_VLConfig(
@@ -114,7 +114,7 @@ def save_qwen(folder: Path, *, seed: int = 0, vocab: int = VOCAB, noise: float =
 def save_llava(folder: Path, *, seed: int = 0, vocab: int = VOCAB, noise: float = 0.0, swapped: bool = False) -> Path:
     """A random LLaVA-OneVision whose weights are those of `seed`, plus `noise` times as large deviations."""
     words_of = tokenizer(swapped=swapped)
-    ids = words_of.convert_tokens_to_ids
+    ids: Any = words_of.convert_tokens_to_ids
     size = {"height": SIDE, "width": SIDE}
     config = LlavaOnevisionConfig(
         text_config={"model_type": "qwen2", **TEXT, "vocab_size": vocab},
@@ -131,8 +131,8 @@ def save_llava(folder: Path, *, seed: int = 0, vocab: int = VOCAB, noise: float 
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
         image_grid_pinpoints=[[SIDE, SIDE]],
-        video_token_id=ids("<video>"),
-        image_token_id=ids("<image>"),
+        video_token_index=ids("<video>"),
+        image_token_index=ids("<image>"),
         tie_word_embeddings=False,
     )
     processor = LlavaOnevisionProcessor(

@@ -47,11 +47,11 @@ def run(cfg: DictConfig) -> dict[str, float] | None:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Does what the command line says; returns its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in COMMANDS:
-        code: int | None = importlib.import_module(COMMANDS[words[0]].module).main(words[1:])
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        code: int | None = importlib.import_module(COMMANDS[arguments[0]].module).main(arguments[1:])
         return code
-    sys.argv = [sys.argv[0], *(words[1:] if words[:1] == ["run"] else words)]
+    sys.argv = [sys.argv[0], *(arguments[1:] if arguments[:1] == ["run"] else arguments)]
     run()
     return None
 

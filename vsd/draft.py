@@ -19,7 +19,7 @@ from vsd.drafters.base import Drafter
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.checkpoint import Checkpoint
-from vsd.types import Context, Draft, Evidence, Grid, Prompt, Round, SampleError, Video
+from vsd.types import Context, Draft, Evidence, Grid, Positions, Prompt, Round, SampleError, Video
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
 from vsd.utils.random_source import RandomSource, SeededRandom
@@ -53,7 +53,7 @@ class DraftRunner:
         *,
         gamma: int,
         max_new_tokens: int,
-        positions: str = "original",
+        positions: Positions = "original",
         with_confidence: bool = False,
         clock: Callable[[], Clock] | None = None,
     ) -> None:

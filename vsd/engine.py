@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
+from typing import get_args
 
 import torch
 
@@ -24,7 +25,7 @@ from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.parallelism.base import check_drafter
 from vsd.pruners.base import Pruner
 from vsd.session import Session
-from vsd.types import Prompt, Round, Trace, Video
+from vsd.types import Positions, Prompt, Round, Trace, Video
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
 from vsd.utils.random_source import SeededRandom
@@ -51,7 +52,7 @@ class Engine:
         relevance: Relevance | None = None,
         gamma: int = 5,
         max_new_tokens: int = 128,
-        positions: str = "original",
+        positions: Positions = "original",
         share_vision: bool = True,
     ) -> None:
         """Missing methods default to a chain drafter, greedy verification, the sequential schedule, and the executor
@@ -66,7 +67,7 @@ class Engine:
         """
         require_whole("gamma", gamma, least=1)
         require_whole("max_new_tokens", max_new_tokens, least=1)
-        require_one_of("positions", positions, ("original", "compact"))
+        require_one_of("positions", positions, get_args(Positions))
         self.parallelism = parallelism or Sequential()
         self.executor = executor or self.parallelism.default_executor()
         self.verifier = verifier or Greedy()
@@ -98,7 +99,7 @@ class Engine:
 
     @torch.inference_mode()
     def run(self, video: Video, question: str, *, seed: int = 0) -> Trace:
-        """Answer one question. `seed` is this sample's only source of randomness.
+        """Decode the generation for one question. `seed` is this sample's only source of randomness.
 
         Raises SampleError for what is wrong with this sample: no prompt can be made of it, the prompt and
         `max_new_tokens` do not fit the context, target and draft see the video on different grids, or the draft's
@@ -129,6 +130,7 @@ class Engine:
         if draft is not None:
             draft.learn(session.news()["rounds"])
         generation, kept = session.generation, draft.kept if draft is not None else 0
+        assert generation.finish
         return Trace(
             tokens=tuple(generation.tokens),
             rounds=tuple(generation.rounds),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vsd.models.tree import depths
-from vsd.types import Draft, Round, Verdict
+from vsd.types import Draft, Finish, Round, Verdict
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Generation:
     eos: frozenset[int]
     tokens: list[int] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
-    finish: str = ""
+    finish: Finish | Literal[""] = ""
 
     @property
     def left(self) -> int:

@@ -64,7 +64,7 @@ class Session:
         self._state = self._reading.state
         self._evidence: Evidence | None = None
         self._judged_rows = list[Mapping[str, Tensor]]()  # of the tokens generated, not yet handed over
-        self._told = 0
+        self._sent = 0
 
     # The prefill -----------------------------------------------------------------------------------------------------
 
@@ -152,8 +152,8 @@ class Session:
             self._judged_rows.append({name: judged.evidence[name][:committed] for name in self._handed})
 
     def news(self) -> dict[str, Any]:
-        """What a drafter has not been told yet: rounds, and the evidence of the tokens generated since."""
-        rounds, self._told = self.generation.rounds[self._told :], len(self.generation.rounds)
+        """What a drafter does not know yet: rounds, and the evidence of the tokens generated since."""
+        rounds, self._sent = self.generation.rounds[self._sent :], len(self.generation.rounds)
         rows, self._judged_rows = self._judged_rows, []
-        evidence = {name: torch.cat([each[name] for each in rows]) for name in (rows[0] if rows else ())}
+        evidence = {name: torch.cat([row[name] for row in rows]) for name in (rows[0] if rows else ())}
         return {"rounds": rounds, "evidence": evidence}

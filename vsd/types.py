@@ -21,12 +21,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# A closed choice is a Literal, and checks take its values from there (`typing.get_args`).
+Dtype = Literal["float64", "float32", "bfloat16", "float16"]
+Positions = Literal["original", "compact"]
+"""Of a pruned prompt: its tokens keep theirs, or are re-indexed."""
+Finish = Literal["eos", "length"]
+"""How a generation ended: with the end-of-sequence token, or at its budget."""
 
 
 class SampleError(ValueError):
@@ -78,8 +86,8 @@ class Video:
     `warning` what is odd about the file, though it can be read.
     """
 
-    frames: np.ndarray
-    timestamps: np.ndarray
+    frames: NDArray[np.uint8]
+    timestamps: NDArray[np.float64]
     path: str = ""
     fitted: bool = False
     warning: str = ""
@@ -335,7 +343,7 @@ class Trace:
     visual: int
     kept: int
     prompt: int
-    finish: str
+    finish: Finish
     devices: int = 1
     simulated: bool = False
     vision_shared: bool | None = None

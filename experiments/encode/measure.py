@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from experiments.common import setting, table
@@ -51,7 +50,7 @@ def large(blocks: int) -> Any:
     return model.to_empty(device="cpu")
 
 
-def towers(tower: nn.Module) -> dict[str, Any]:
+def towers(tower: Any) -> dict[str, Any]:
     """The tower in each of the KINDS, with the same weights."""
     plain, batched, prepared = (copy.deepcopy(tower).eval() for _ in KINDS)
     batched.set_attn_implementation(qwen_tower.NAME)

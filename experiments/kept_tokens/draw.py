@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from experiments.common import Clips, accepted, arguments, event_tokens, pairs, pyplot, save, seen
 from vsd.engine import Engine
@@ -46,7 +47,7 @@ class Row:
     """A pruner's choice: the tokens kept, the share kept of those asked for, and what was accepted per round."""
 
     name: str
-    kept_K: np.ndarray
+    kept_K: NDArray[np.int64]
     events: float
     accepted: float
 
@@ -77,7 +78,7 @@ def columns(grid: Grid, event: Sequence[int]) -> list[int]:
     return [next((time for time in busy if place <= time < place + step), place) for place in even]
 
 
-def strip(video: Video, grid: Grid, times: Sequence[int], kept_K: np.ndarray) -> np.ndarray:
+def strip(video: Video, grid: Grid, times: Sequence[int], kept_K: NDArray[np.int64]) -> NDArray[np.float64]:
     """Frames side by side, (height, width, 3) from 0 to 1: tokens that were kept in a thin frame, the others dark."""
     kept = np.zeros(grid.tokens, bool)
     kept[kept_K] = True

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from experiments.common import Clips, arguments, pairs, setting, table
@@ -28,7 +29,7 @@ from vsd.types import Video
 from vsd.zoo.training.words import Facts
 
 STATES = ("before", "at")
-Labelled = tuple[np.ndarray, np.ndarray]
+Labelled = tuple[NDArray[np.bool_], NDArray[np.float64]]
 """Which tokens are facts, and the relevance of all."""
 RESAMPLES = 200
 
@@ -38,10 +39,10 @@ class Tokens:
     """The tokens of an answer: is each a word of a fact, did the draft miss it, is the miss a fact, and
     its relevance by (layer, state)."""
 
-    fact: np.ndarray
-    missed: np.ndarray
-    missed_fact: np.ndarray
-    relevance: dict[tuple[int, str], np.ndarray]
+    fact: NDArray[np.bool_]
+    missed: NDArray[np.bool_]
+    missed_fact: NDArray[np.bool_]
+    relevance: dict[tuple[int, str], NDArray[np.float64]]
 
 
 @torch.inference_mode()

@@ -22,9 +22,9 @@ from vsd.engine import Engine
 from vsd.metrics.audit import Audit
 from vsd.models import VideoLM, load
 from vsd.pruners.hippo import Hippo
-from vsd.types import Video
+from vsd.types import Dtype, Video
 
-DTYPES = ("float32", "bfloat16")
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 QUESTIONS = tuple(letter * count for count, letter in enumerate("abcdefgh", start=1))
 DRAFTERS: dict[str, Drafter] = {"chain": Chain(), "tree": Tree()}
 
@@ -47,14 +47,14 @@ def audited(
     return count, found
 
 
-def row(name: str, dtype: str, drafter: str, count: int, found: list[Audit]) -> list[object]:
+def row(name: str, dtype: Dtype, drafter: str, count: int, found: list[Audit]) -> list[object]:
     near = sum(each.explained for each in found)
     steps = [each.gap / each.step for each in found if each.gap is not None]
     worst = f"{max(steps):.2f}" if steps else "–"
     return [name, dtype, drafter, count, len(found), near, len(found) - near, worst]
 
 
-def on_clips(dtype: str, args: argparse.Namespace) -> Iterator[list[object]]:
+def on_clips(dtype: Dtype, args: argparse.Namespace) -> Iterator[list[object]]:
     """The rows of the bundled pairs."""
     cases = [(video, sample.question) for sample, video in Clips.of(args)]
     for family, target, draft in pairs(args, dtype=dtype):
@@ -63,7 +63,7 @@ def on_clips(dtype: str, args: argparse.Namespace) -> Iterator[list[object]]:
             yield row(f"{family}, {args.draft}", dtype, name, *audited(target, loaded, drafter, cases))
 
 
-def on_random_pairs(dtype: str, folder: Path, pairs: int) -> Iterator[list[object]]:
+def on_random_pairs(dtype: Dtype, folder: Path, pairs: int) -> Iterator[list[object]]:
     """The rows of pairs with random weights, which are unsure of every token."""
     frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
     cases = [(Video(frames=frames, timestamps=np.arange(6) / 2), question) for question in QUESTIONS]

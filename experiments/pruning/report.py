@@ -63,7 +63,8 @@ class Job:
 
     @property
     def pruner(self) -> str:
-        return self.config.pruner._target_.split(".")[-2]
+        target: str = self.config.pruner._target_
+        return target.split(".")[-2]
 
     @property
     def ratio(self) -> float:

@@ -9,6 +9,7 @@ if it finds the events where no similarity of states does, the model knows where
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def rows(found: Mapping[tuple[str, int], list[float]], depth: int) -> Iterator[l
 
 
 def largest_error(found: Mapping[tuple[str, int], list[float]]) -> float:
-    return max(float(np.std(values, ddof=1)) / len(values) ** 0.5 for values in found.values())
+    return max(float(np.std(values, ddof=1)) / math.sqrt(len(values)) for values in found.values())
 
 
 def main() -> None:

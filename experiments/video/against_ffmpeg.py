@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.common import setting, table
 from experiments.video.ffmpeg import Listing, listing, pixels, versions
@@ -47,7 +48,7 @@ class Apart:
     count: int = 0
     most: int = 0
 
-    def add(self, ours_HWC: np.ndarray, theirs_HWC: np.ndarray) -> None:
+    def add(self, ours_HWC: NDArray[np.uint8], theirs_HWC: NDArray[np.uint8]) -> None:
         if ours_HWC.shape != theirs_HWC.shape:
             self.most, self.sum, self.count = 255, float("nan"), self.count + 1
             return
@@ -66,10 +67,10 @@ class Ours:
 
     file: Path
     reader: str
-    timestamps_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    timestamps_N: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     spent: float = 0.0
 
-    def frames(self) -> Iterator[np.ndarray | None]:
+    def frames(self) -> Iterator[NDArray[np.uint8] | None]:
         """The frames as they come; None says that all begins anew."""
         began = perf_counter()
         for event in stream(self.file, _ALL, reader=self.reader):
@@ -131,7 +132,7 @@ def off_sampled(file: Path, listed: Listing, video: Video) -> Apart:
 def off_all(file: Path, listed: Listing, reader: str) -> tuple[Ours, Apart]:
     """The seconds and the pixels of all frames."""
     ours, found = Ours(file, reader), Apart()
-    theirs: Iterator[np.ndarray] = iter(())
+    theirs: Iterator[NDArray[np.uint8]] = iter(())
     for frame in ours.frames():
         if frame is None:
             found, theirs = Apart(), pixels(file, listed)
@@ -140,7 +141,9 @@ def off_all(file: Path, listed: Listing, reader: str) -> tuple[Ours, Apart]:
     return ours, found
 
 
-def chosen(frames: Iterable[np.ndarray], indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+def chosen(
+    frames: Iterable[NDArray[np.uint8]], indices: Sequence[int] | NDArray[np.int64]
+) -> Iterator[NDArray[np.uint8]]:
     """Those of ascending indices."""
     wanted = set(map(int, indices))
     return (frame for index, frame in enumerate(frames) if index in wanted)
@@ -150,7 +153,7 @@ def _size(listed: Listing) -> str:
     return f"{listed.width}x{listed.height}"
 
 
-def _seconds_off(ours_N: np.ndarray, listed: Listing) -> str:
+def _seconds_off(ours_N: NDArray[np.float64], listed: Listing) -> str:
     if len(ours_N) != len(listed):
         return "–"
     off = f"{np.abs(ours_N - listed.timestamps_N).max():.4f}"

@@ -76,8 +76,9 @@ def run_row(tree: Path, name: str, family: str, file: Path, frames: int) -> list
     dials = [f"target={TARGETS[family]}", "data=folder", f"data.path={file}", f"frames={frames}", "limit=1"]
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "run.py", *dials, "max_new_tokens=8", f"out={out}/run"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        run = subprocess.Popen(command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, **quiet)
+        environment = os.environ | {"PYTHONPATH": str(tree)}
+        silent = subprocess.DEVNULL
+        run = subprocess.Popen(command, cwd=tree, env=environment, stdout=silent, stderr=silent)
         peak = 0.0
         while run.poll() is None:
             peak = max(peak, sum(map(_proportional, _tree(run.pid))))
@@ -119,7 +120,8 @@ def _scaled(model: VideoLM, video: Video) -> Video | None:
 
 
 def _handed(model: VideoLM, video: Video) -> torch.Tensor:
-    return model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    pixels: torch.Tensor = model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    return pixels
 
 
 def _status(name: str) -> float:

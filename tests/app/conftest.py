@@ -17,7 +17,7 @@ from vsd.metrics.audit import Audit, first_difference
 from vsd.parallelism import Parallelism, Sequential
 from vsd.run import app
 from vsd.types import Round, Trace, Video
-from vsd.verifiers import Greedy
+from vsd.verifiers import Greedy, Verifier
 
 ROOT = Path(__file__).resolve().parents[2]
 Compose = Callable[..., DictConfig]
@@ -74,6 +74,7 @@ class FakeEngine:
     vocab: int = 100
     parallelism: Parallelism = field(default_factory=Sequential)
     executor: Executor = field(default_factory=Inline)
+    verifier: Verifier = field(default_factory=Greedy)
     log: list[str] = field(default_factory=list)
     """Which engine decoded, in order; shared with the baseline."""
 
@@ -105,7 +106,6 @@ class FakeEngine:
     def target(self) -> FakeEngine:
         return self
 
-    verifier = Greedy()
     devices = ()
 
     def pieces(self, trace: Trace) -> tuple[str, ...]:
@@ -129,6 +129,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Put in the place of the models, whose checkpoints are not looked at."""
     engine = FakeEngine()
     monkeypatch.setattr(app, "build_engine", lambda cfg, methods: engine)
-    monkeypatch.setattr(app.check, "check_models", lambda cfg, **_: None)
+    monkeypatch.setattr("vsd.run.check.check_models", lambda cfg, **_: None)
     monkeypatch.setattr(app, "_weights", lambda cfg, methods: [])
     return engine

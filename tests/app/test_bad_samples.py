@@ -70,9 +70,9 @@ ASKED = {"kind": "one", "text": "What?"}
     ],
 )
 def test_a_line_of_the_wrong_form(change: Mapping[str, Any] | str | bytes, message: str, tmp_path: Path) -> None:
-    row = {"id": "a", "video": "a.mp4", "questions": [ASKED]}
+    row: dict[str, Any] = {"id": "a", "video": "a.mp4", "questions": [ASKED]}
     if isinstance(change, Mapping):
-        change = json.dumps({name: value for name, value in (row | change).items() if value is not ...})
+        change = json.dumps({name: value for name, value in {**row, **change}.items() if value is not ...})
     line = change.encode() if isinstance(change, str) else change
     listing = tmp_path / "clips.jsonl"
     listing.write_bytes(json.dumps(row).encode() + b"\n\n" + line + b"\n")
@@ -122,11 +122,11 @@ def test_any_source_is_checked(fields: dict[str, Any], message: str, tmp_path: P
     [(42, "42", "42"), (True, "true", "true"), (1.5, "1.50", "1.50"), (7, "007", "007"), ("7", "'7'", "7")],
 )
 def test_a_question_that_is_text_to_people(
-    value: object, typed: str, question: str, fake: FakeEngine, clips: Path
+    value: Any, typed: str, question: str, fake: FakeEngine, clips: Path
 ) -> None:
     cfg = configure("data=folder", path=str(clips), question=value)
     assert {sample.question for sample in app.prepare(cfg, [f"data.question={typed}"])[1]} == {question}
-    assert Folder(path=str(clips), question=value).question in (str(value), "true")  # type: ignore[arg-type]
+    assert Folder(path=str(clips), question=value).question in (str(value), "true")
 
 
 @pytest.mark.parametrize("question", [None, "", " ", ["Why"], {"why": "me"}])
@@ -151,7 +151,7 @@ class Odd:
     def samples(self) -> list[Sample]:
         shared: dict[str, Any] = {"video": str(CLIPS / "000.mp4"), "question": "What moves?"}
         videos = {name: f"{self.folder}/{name}" for name in ("wide.mp4", "empty.mp4", "text.mp4", "missing.mp4")}
-        odd = {
+        odd: dict[str, dict[str, Any]] = {
             **{name: {"video": path} for name, path in videos.items()},
             "folder": {"video": self.folder},
             "no UTF-8": {"video": f"{self.folder}/half\udcff.mp4"},

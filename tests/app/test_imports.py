@@ -24,3 +24,18 @@ print([name for name in {RIM} if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_package_itself_imports_next_to_nothing_until_a_name_is_used() -> None:
+    code = """
+import sys
+import vsd
+print([name for name in ("torch", "numpy", "transformers") if name in sys.modules])
+from vsd import Engine, load, load_video
+print(Engine.__module__, load.__module__, load_video.__module__)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == [
+        "[]",
+        "vsd.engine vsd.models.checkpoint vsd.video.reading",
+    ]

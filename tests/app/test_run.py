@@ -29,7 +29,7 @@ from vsd.verifiers.topk import TopK
 from vsd.video import apart
 
 
-def lines(folder: Path) -> list[dict]:
+def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
 
 
@@ -222,7 +222,7 @@ def test_a_mismatch_is_a_near_tie_or_a_fault(
 
 def test_a_rule_that_may_differ_is_not_audited(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:
     fake.tokens = (1, 2, 9)
-    fake.verifier = TopK()  # type: ignore[assignment]
+    fake.verifier = TopK()
     metrics = app.run(on_clips("limit=2", "verifier=topk"), tmp_path / "run")
     assert metrics["exact/mismatched"] == 2
     assert not {"exact/near_tie", "exact/unexplained"} & set(metrics)

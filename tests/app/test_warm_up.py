@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ class Sized(FakeEngine):
 
 @pytest.mark.parametrize(("device", "decodes"), [("cpu", 7), ("cuda", 9)])
 def test_decodes_that_are_not_timed(device: str, decodes: int) -> None:
-    engine = Sized()
-    task = DecodeTask(engine, devices=(torch.device(device),))  # type: ignore[arg-type]
+    engine: Any = Sized()
+    task = DecodeTask(engine, devices=(torch.device(device),))
     task.memory_devices = ()
     video = Video(frames=np.zeros((1, 4, 4, 3), dtype=np.uint8), timestamps=np.zeros(1))
     for length in LENGTHS:

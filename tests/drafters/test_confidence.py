@@ -112,10 +112,15 @@ def softmax_of(pair: Pair, video: Video, tokens: list[int], draft: Draft) -> Ten
 def test_a_rule_sees_it_under_every_schedule(
     pair: Pair, video: Video, schedule: Parallelism, executor: Executor
 ) -> None:
-    draft = Checkpoint(path=str(pair.draft_path), dtype="float64") if executor.remote else pair.draft
     engine = Engine(
-        **{"target": pair.target, "draft": draft, "pruner": Uniform(ratio=0.5), "verifier": Watching()},
-        **{"parallelism": schedule, "executor": executor, "gamma": 4, "max_new_tokens": TOKENS},  # type: ignore[arg-type]
+        target=pair.target,
+        draft=Checkpoint(path=str(pair.draft_path), dtype="float64") if executor.remote else pair.draft,
+        pruner=Uniform(ratio=0.5),
+        verifier=Watching(),
+        parallelism=schedule,
+        executor=executor,
+        gamma=4,
+        max_new_tokens=TOKENS,
     )
     try:
         trace = engine.run(video, QUESTION)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from vsd.types import Prompt, Round, Trace, Video
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 20
-CLOSE = {"rtol": 1e-5, "atol": 1e-7}  # transformers' eager attention has its softmax in float32
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-7}  # transformers' eager attention has its softmax in float32
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def eager_masses(pair: Pair, prompt: Prompt, tokens: Sequence[int]) -> Tensor:
             )
     finally:
         text.set_attn_implementation("vsd")
-    return out.attentions[-1][0, :, prompt.length - 1 :, prompt.visual_V].sum(-1).mean(0)
+    mass_HM: Tensor = out.attentions[-1][0, :, prompt.length - 1 :, prompt.visual_V].sum(-1)
+    return mass_HM.mean(0)
 
 
 @pytest.mark.parametrize("attention", [False, True], ids=["in one pass", "in two"])

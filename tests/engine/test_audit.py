@@ -16,7 +16,7 @@ from vsd.engine import Engine
 from vsd.metrics.audit import STEPS, audit, first_difference
 from vsd.models import State, load
 from vsd.run.task import DecodeTask
-from vsd.types import Draft, Output, Sample, Verdict, VerifierContext, Video
+from vsd.types import Draft, Dtype, Output, Sample, Verdict, VerifierContext, Video
 from vsd.utils.random_source import RandomSource
 from vsd.verifiers.greedy import Greedy
 
@@ -71,7 +71,7 @@ def test_generations_of_different_length_and_equal_ones() -> None:
         first_difference((1, 2), (1, 2))
 
 
-def record_of(pair: Pair, video: Video, dtype: str, **options: Any) -> Any:
+def record_of(pair: Pair, video: Video, dtype: Dtype, **options: Any) -> Any:
     target, draft = load(str(pair.target_path), dtype=dtype), load(str(pair.draft_path), dtype=dtype)
     target.eos = draft.eos = frozenset()
     engine = Engine(target=target, draft=draft, max_new_tokens=24, **options)
@@ -80,7 +80,7 @@ def record_of(pair: Pair, video: Video, dtype: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_a_broken_rule_is_not_explained(dtype: str, pair: Pair, video: Video) -> None:
+def test_a_broken_rule_is_not_explained(dtype: Dtype, pair: Pair, video: Video) -> None:
     record = record_of(pair, video, dtype, verifier=Careless())
     assert record.mismatched
     assert not record.audit.explained
@@ -88,7 +88,7 @@ def test_a_broken_rule_is_not_explained(dtype: str, pair: Pair, video: Video) ->
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_broken_positions_are_not_explained(
-    dtype: str, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+    dtype: Dtype, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = State._chain_positions
     monkeypatch.setattr(State, "_chain_positions", lambda self, *where: plain(self, *where) + 9 * (where[1] > 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
-from vsd.types import Context, Draft, Evidence, SampleError, Video
+from vsd.types import Context, Draft, Evidence, Positions, Prompt, SampleError, Video
 from vsd.verifiers.lvspec import LVSpec
 
 QUESTION = "What is it?"
@@ -40,7 +40,7 @@ class Nosy:
 
 
 def test_trace_records_the_sample(pair: Pair, video: Video) -> None:
-    pruner = Nosy(needs=frozenset({"attention"}), seen=[])
+    pruner: Any = Nosy(needs=frozenset({"attention"}), seen=[])
     trace = Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=20).run(video, QUESTION)
     grid = pair.target.encode(video, QUESTION).grid
     assert set(trace.seconds) == {
@@ -75,7 +75,7 @@ def test_the_pieces_of_a_text_are_the_text(video: Video, cut: int) -> None:
 
 
 def test_only_needed_evidence_is_made_and_the_seed_goes_with_it(pair: Pair, video: Video) -> None:
-    pruner = Nosy(needs=frozenset({"hidden:1"}), seen=[])
+    pruner: Any = Nosy(needs=frozenset({"hidden:1"}), seen=[])
     Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=2).run(video, QUESTION, seed=7)
     evidence = pruner.seen[0]
     assert evidence.seed == 7
@@ -112,7 +112,7 @@ def test_a_drafter_that_needs_what_passes_do_not_have_is_refused(pair: Pair) -> 
 
 
 def test_baseline_has_no_draft_and_no_pruner(pair: Pair, video: Video) -> None:
-    pruner = Nosy(needs=frozenset({"attention"}), seen=[])
+    pruner: Any = Nosy(needs=frozenset({"attention"}), seen=[])
     baseline = Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=6).baseline()
     trace = baseline.run(video, QUESTION)
     assert not pruner.seen
@@ -124,17 +124,22 @@ def test_baseline_has_no_draft_and_no_pruner(pair: Pair, video: Video) -> None:
 def test_padded_vocabularies_are_cut_to_the_smaller(pair: Pair, video: Video, tmp_path: Path) -> None:
     small = load(str(FAMILIES[pair.family](tmp_path / "small", vocab=VOCAB - 6)), dtype="float64")
     engine = Engine(target=pair.target, draft=small, max_new_tokens=20)
+    assert isinstance(engine.draft, VideoLM)
     assert engine.target.vocab == engine.draft.vocab == VOCAB - 6
     assert engine.run(video, QUESTION).tokens == engine.baseline().run(video, QUESTION).tokens
     assert pair.target.vocab == VOCAB
 
 
 def test_compact_positions_change_the_draft_only(pair: Pair, video: Video) -> None:
-    runs, read = [], []
-    for positions in ("original", "compact"):
-        draft = copy.copy(pair.draft)
-        stock = draft.prefill
-        draft.prefill = lambda prompt, stock=stock, **how: (read.append(prompt), stock(prompt, **how))[1]
+    runs, read = [], list[Prompt]()
+
+    def noted(prompt: Prompt, **how: Any) -> Any:
+        read.append(prompt)
+        return pair.draft.prefill(prompt, **how)
+
+    for positions in get_args(Positions):
+        draft: Any = copy.copy(pair.draft)
+        draft.prefill = noted
         pruner = Uniform(ratio=0.5)
         engine = Engine(target=pair.target, draft=draft, pruner=pruner, positions=positions, max_new_tokens=20)
         runs.append(engine.run(video, QUESTION))
@@ -157,9 +162,9 @@ def test_compact_positions_change_the_draft_only(pair: Pair, video: Video) -> No
         ({"draft": None}, "draft: Chain drafts with a model, got none"),
     ],
 )
-def test_bad_options_are_refused(pair: Pair, options: dict[str, object], message: str) -> None:
+def test_bad_options_are_refused(pair: Pair, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Engine(**{"target": pair.target, "draft": pair.draft, **options})  # type: ignore[arg-type]
+        Engine(**{"target": pair.target, "draft": pair.draft, **options})
 
 
 def test_a_prompt_longer_than_the_context_is_refused(pair: Pair, video: Video) -> None:
@@ -182,8 +187,8 @@ def test_target_and_draft_must_share_the_grid(pair: Pair, video: Video, tmp_path
 def test_what_the_draft_cannot_read_ends_one_sample(
     executor: Executor, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = {"parallelism": Parallel(overlap_prefill=True, early_draft=True), "executor": executor}
-    engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=4)  # type: ignore[arg-type]
+    how: dict[str, Any] = {"parallelism": Parallel(overlap_prefill=True, early_draft=True), "executor": executor}
+    engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=4)
     with monkeypatch.context() as patch:
         patch.setattr(type(engine.draft), "features", _no_features_of(pair.target))
         with pytest.raises(SampleError, match=r"^vision tower: IndexError: a grid too large"):
@@ -205,8 +210,8 @@ def _no_features_of(target: VideoLM) -> Any:
 
 def test_the_devices_of_a_run_are_counted(pair: Pair, video: Video) -> None:
     def held(schedule: Parallelism, executor: Executor) -> int:
-        how = {"parallelism": schedule, "executor": executor}
-        engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=2)  # type: ignore[arg-type]
+        how: dict[str, Any] = {"parallelism": schedule, "executor": executor}
+        engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=2)
         trace = engine.run(video, QUESTION)
         engine.close()
         return trace.devices

@@ -88,8 +88,8 @@ def test_nothing_is_left_and_the_next_sample_runs(
     video: Video,
     watched: list[weakref.ref[Any]],
 ) -> None:
-    how = dict(zip(("parallelism", "executor"), schedule, strict=True))
-    engine = Engine(target=pair.target, draft=pair.draft, pruner=Uniform(ratio=0.5), **how, max_new_tokens=12)  # type: ignore[arg-type]
+    how: dict[str, Any] = dict(zip(("parallelism", "executor"), schedule, strict=True))
+    engine = Engine(target=pair.target, draft=pair.draft, pruner=Uniform(ratio=0.5), **how, max_new_tokens=12)
     task = DecodeTask(engine)
     item = Item(sample=Sample(id="a", video="a.mp4", question="Where is it?"), video=video)
     expected = task.test_step(item, 0)["record"].trace.tokens
@@ -114,8 +114,8 @@ def test_nothing_is_left_and_the_next_sample_runs(
 def test_a_finished_sample_leaves_nothing_either(
     schedule: tuple[Parallelism, Executor], pair: Pair, video: Video, watched: list[weakref.ref[Any]]
 ) -> None:
-    how = dict(zip(("parallelism", "executor"), schedule, strict=True))
-    engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=12)  # type: ignore[arg-type]
+    how: dict[str, Any] = dict(zip(("parallelism", "executor"), schedule, strict=True))
+    engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=12)
     engine.run(video, "Where is it?")
     kinds = {type(each()) for each in watched if each() is not None}
     assert not kinds & {Prompt, State}

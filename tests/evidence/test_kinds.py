@@ -18,7 +18,7 @@ from vsd.types import Evidence, Prompt, Video
 LAYERS = (1, 2, 3)
 NEEDS = [f"{kind}:{layer}" for kind in ("attention", "video_attention", "keys") for layer in LAYERS]
 QUESTION = "Where is it?"
-CLOSE = {"rtol": 1e-5, "atol": 1e-7}  # transformers' eager attention has its softmax in float32
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-7}  # transformers' eager attention has its softmax in float32
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,8 @@ def received_in_siglip(stock: Any, inputs: Any) -> Tensor:
     frames, side = weights.shape[0], int(weights.shape[-1] ** 0.5)
     patches = weights.mean((1, 2)).view(frames, side, side)
     assert side % 2 == 0
-    return patches.view(frames, side // 2, 2, side // 2, 2).mean((2, 4)).flatten()
+    cells: Tensor = patches.view(frames, side // 2, 2, side // 2, 2).mean((2, 4))
+    return cells.flatten()
 
 
 def received_in_qwen(stock: Any, inputs: Any) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -28,7 +28,7 @@ from vsd.executors import process
 from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint
 from vsd.pruners.uniform import Uniform
-from vsd.types import Trace, Video
+from vsd.types import Positions, Trace, Video
 from vsd.verifiers import Verifier
 
 QUESTION = "What moves, and what moves?"
@@ -138,7 +138,7 @@ def check(
         executor=executor,
         gamma=GAMMA,
         max_new_tokens=TOKENS,
-        positions=row["positions"],
+        positions=cast(Positions, row["positions"]),
     )
     trace = engine.run(video, QUESTION, seed=1)
     if not executor.remote:

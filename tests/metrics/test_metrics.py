@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
 
 def one_round(accepted: int, *, drafted: int = 3, rejected: bool = True, committed: int | None = None) -> Round:
     committed = accepted + 1 if committed is None else committed
-    timing = {"draft_s": 0.1 * drafted, "verify_s": 1.0}
-    relaxed = {"relaxed": (0, 2), "gaps": (0.25, 0.5)} if accepted == 3 else {}
+    timing: dict[str, Any] = {"draft_s": 0.1 * drafted, "verify_s": 1.0}
+    relaxed: dict[str, Any] = {"relaxed": (0, 2), "gaps": (0.25, 0.5)} if accepted == 3 else {}
     return Round(
         drafted=drafted, nodes=drafted, accepted=accepted, committed=committed, rejected=rejected, **timing, **relaxed
     )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from vsd.data.scoring import scored
 from vsd.data.small_events import SmallEvents
-from vsd.metrics import METRICS, Metric, Summary, summarise, sums, texts
+from vsd.metrics import METRICS, Metric, Summary, summarise, texts
 from vsd.metrics.record import Record
 from vsd.types import Sample, SampleError, Score, Trace
 
-LETTERS = {"reference": "B", "options": ("red", "blue")}
+LETTERS: dict[str, Any] = {"reference": "B", "options": ("red", "blue")}
 SECONDS = {"decode": 1.0, "first_token": 1.0, "total": 2.0}
 
 
@@ -22,9 +23,9 @@ def trace(tokens: tuple[int, ...]) -> Trace:
 
 
 def record(
-    ours: str, theirs: str | None = None, *, video: str = "a.mp4", tokens: tuple[int, ...] = (1, 2, 3), **sample: object
+    ours: str, theirs: str | None = None, *, video: str = "a.mp4", tokens: tuple[int, ...] = (1, 2, 3), **sample: Any
 ) -> Record:
-    asked = Sample(id=f"{video}{ours}", video=video, question="?", **sample)  # type: ignore[arg-type]
+    asked = Sample(id=f"{video}{ours}", video=video, question="?", **sample)
     scorer = SmallEvents().score
     return Record(
         sample=asked,
@@ -136,8 +137,8 @@ def test_a_data_sets_own_names_are_pooled() -> None:
 
 
 def test_overlap_makes_the_retention_last() -> None:
-    both = {"scores": {"reference_rouge_l": Score(0.5), "choice": Score(1)}}
-    theirs = {"baseline_scores": {"reference_rouge_l": Score(1), "choice": Score(1)}}
+    both: dict[str, Any] = {"scores": {"reference_rouge_l": Score(0.5), "choice": Score(1)}}
+    theirs: dict[str, Any] = {"baseline_scores": {"reference_rouge_l": Score(1), "choice": Score(1)}}
     assert values_of([replace(record("x", "y"), **both, **theirs)])["quality/retention"] == 100
 
 
@@ -149,8 +150,8 @@ def test_a_metric_that_raises_costs_itself_alone(
             raise LookupError("no words")
         return 0.25
 
-    compared = {**sums.COMPARED, "rouge_l": lambda record, *_: broken(record.text, record.baseline_text)}
-    monkeypatch.setattr(sums, "COMPARED", compared)
+    compared = {**texts.COMPARED, "rouge_l": lambda record, *_: broken(record.text, record.baseline_text)}
+    monkeypatch.setattr("vsd.metrics.sums.COMPARED", compared)
     for name, value in {"accept/length": lambda s: s / 0, "accept/rate": lambda s: float("nan")}.items():
         metric = replace(METRICS[name], value=value)
         assert isinstance(metric, Metric)
@@ -173,9 +174,9 @@ def test_a_metric_that_raises_costs_itself_alone(
         (None, "score: must be a mapping of names to numbers, got None"),
     ],
 )
-def test_what_is_no_score_is_the_samples_failure(found: object, reason: str) -> None:
+def test_what_is_no_score_is_the_samples_failure(found: Any, reason: str) -> None:
     with pytest.raises(SampleError, match=f"^score: {re.escape(reason)}"):
-        scored(lambda *_: found, Sample(id="a", video="a", question="?"), "text")  # type: ignore[arg-type,return-value]
+        scored(lambda *_: found, Sample(id="a", video="a", question="?"), "text")
 
 
 def test_numbers_and_pairs_are_scores() -> None:

@@ -16,7 +16,7 @@ from vsd.drafters.tree import Tree
 from vsd.engine import Engine
 from vsd.executors import Inline
 from vsd.models import VideoLM, load
-from vsd.models.placement import draft_place
+from vsd.models.placement import draft_device
 from vsd.parallelism import Parallel
 from vsd.pruners.hippo import Hippo
 from vsd.pruners.specvlm import SpecVLM
@@ -27,7 +27,7 @@ from vsd.verifiers.sampling import Sampling
 from vsd.verifiers.typical import Typical
 
 SAMPLED: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
-EARLY = {"overlap_prefill": True, "early_draft": True}
+EARLY: dict[str, Any] = {"overlap_prefill": True, "early_draft": True}
 METHODS: dict[str, dict[str, Any]] = {
     "specvlm": {"pruner": SpecVLM(ratio=0.5), "drafter": Tree()},
     "dynamic tree": {"pruner": Hippo(ratio=0.5), "drafter": DynamicTree()},
@@ -74,7 +74,7 @@ def apart(pair: Pair) -> tuple[VideoLM, VideoLM, VideoLM]:
 def test_token_identical_on_two_devices(method: str, pair: Pair, apart: Any, video: Video) -> None:
     here = run(pair.target, pair.draft, method, video)
     with devices():
-        there = run(*apart[:2], method, video)
+        there = run(apart[0], apart[1], method, video)
     assert (here.tokens, here.kept) == (there.tokens, there.kept)
     assert [each.accepted for each in here.rounds] == [each.accepted for each in there.rounds]
 
@@ -106,4 +106,4 @@ def run(target: VideoLM, draft: VideoLM, method: str, video: Video) -> Any:
     ],
 )
 def test_where_the_draft_goes(target: str, draft: str, gpus: int, at_once: bool, chosen: bool, place: str) -> None:
-    assert draft_place(target, draft, gpus=gpus, at_once=at_once, chosen=chosen) == place
+    assert draft_device(target, draft, gpus=gpus, at_once=at_once, chosen=chosen) == place

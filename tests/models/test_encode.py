@@ -88,8 +88,11 @@ def test_what_a_step_raises_is_the_samples_fault(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    name = {"processor": "_inputs", "vision tower": "features", "positions": "positions"}.get(step)
-    monkeypatch.setattr(*((pair.target, name) if name else ("vsd.models.base.chat",)), broken)
+    if step == "chat template":
+        monkeypatch.setattr("vsd.models.base.chat", broken)
+    else:
+        name = {"processor": "_inputs", "vision tower": "features", "positions": "positions"}[step]
+        monkeypatch.setattr(pair.target, name, broken)
     error: BaseException = KeyError("size")
     with pytest.raises(SampleError, match=f"^{step}: KeyError: 'size'$") as caught:
         pair.target.encode(video, QUESTION)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -103,11 +104,11 @@ def test_a_cache_without_the_weights_is_told(cache: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("cache", "online")
 def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    response = SimpleNamespace(headers={}, request=None, status_code=404)
+    response: Any = SimpleNamespace(headers={}, request=None, status_code=404)
 
     class Api:
         def model_info(self, name: str, timeout: float) -> None:
-            raise RepositoryNotFoundError("404", response=response)  # type: ignore[arg-type]
+            raise RepositoryNotFoundError("404", response=response)
 
     monkeypatch.setattr(hub, "HfApi", Api)
     assert refusal().endswith(

@@ -119,5 +119,6 @@ def test_tokens_are_those_of_generate(target: VideoLM, stock: Any, video: Video)
 
 
 def test_another_way_is_refused(pair: Pair) -> None:
+    rope: Any = "mine"
     with pytest.raises(ValueError, match=r"draft\.rope: must be one of trained, library, got 'mine'"):
-        load(str(pair.target_path), rope="mine", field="draft")
+        load(str(pair.target_path), rope=rope, field="draft")

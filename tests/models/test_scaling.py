@@ -52,7 +52,8 @@ def scaled(video: Video, *models: VideoLM) -> Video | None:
 
 
 def pixels(model: VideoLM, video: Video) -> torch.Tensor:
-    return model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    values: torch.Tensor = model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    return values
 
 
 @pytest.mark.parametrize("size", LARGER)

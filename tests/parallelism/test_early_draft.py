@@ -29,7 +29,7 @@ from vsd.pruners.random import Random
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
 from vsd.types import Evidence, Prompt, Trace, Video
-from vsd.verifiers.lvspec import LVSpec
+from vsd.verifiers.lvspec import LVSpec, Threshold
 from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
@@ -43,7 +43,8 @@ class EarlyAttention(ScorePruner):
     needs: ClassVar[frozenset[str]] = frozenset({"attention:1"})
 
     def score(self, evidence: Evidence) -> Tensor:
-        return evidence["attention:1"]
+        attention_V: Tensor = evidence["attention:1"]
+        return attention_V
 
 
 EXECUTORS: dict[str, Executor] = {"inline": Inline(), "thread": Thread()}
@@ -55,7 +56,7 @@ EARLY = [
     UVPrune(ratio=0.5, layer="1.0"),
     EarlyAttention(ratio=0.5),
 ]
-LATE = [SpecVLM(ratio=0.5), Hippo(ratio=0.5)]
+LATE: list[Pruner] = [SpecVLM(ratio=0.5), Hippo(ratio=0.5)]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def expected(pair: Pair, video: Video) -> Trace:
 
 
 def run(pair: Pair, video: Video, schedule: Parallel = PARALLELVLM, executor: str = "inline", **options: Any) -> Trace:
-    methods = {"draft": pair.draft, "gamma": 4, "max_new_tokens": TOKENS} | options
+    methods: dict[str, Any] = {"draft": pair.draft, "gamma": 4, "max_new_tokens": TOKENS} | options
     engine = Engine(target=pair.target, parallelism=schedule, executor=EXECUTORS[executor], **methods)
     trace = engine.run(video, QUESTION)
     engine.close()
@@ -199,7 +200,9 @@ def test_any_chain_drafter_may_begin_early(pair: Pair, video: Video, expected: T
 
 
 @pytest.mark.parametrize("threshold", ["rank", "quantile", "absolute"])
-def test_a_loose_rule_tests_the_first_token_too(pair: Pair, video: Video, expected: Trace, threshold: str) -> None:
+def test_a_loose_rule_tests_the_first_token_too(
+    pair: Pair, video: Video, expected: Trace, threshold: Threshold
+) -> None:
     strict = run(pair, video, verifier=LVSpec(looseness=0.0), pruner=UVPrune(ratio=0.5))
     assert strict.tokens == expected.tokens
     assert all(len(each.evidence["relevance"]) == each.committed for each in strict.rounds)
@@ -220,15 +223,15 @@ def test_the_relevance_of_the_first_token_is_that_of_the_prompts_last_state(pair
 
 
 def test_a_drawn_generation_does_not_depend_on_where_it_is_drafted(pair: Pair, video: Video) -> None:
-    params = {"temperature": 0.8, "top_p": 0.9}
+    params: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
     found = [
         run(
             pair,
             video,
             replace(PARALLELVLM, length="fixed"),
             executor,
-            drafter=Chain(**params),  # type: ignore[arg-type]
-            verifier=Sampling(**params),  # type: ignore[arg-type]
+            drafter=Chain(**params),
+            verifier=Sampling(**params),
         ).tokens
         for executor in ("inline", "thread")
     ]

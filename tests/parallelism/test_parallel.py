@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from vsd.drafters.tree import Tree
 from vsd.engine import Engine
 from vsd.evidence.relevance import Relevance
 from vsd.executors import Executor, Inline, Thread
+from vsd.models import VideoLM
 from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
 from vsd.types import Draft, Round, Trace, Video
@@ -32,12 +34,12 @@ def expected(pair: Pair, video: Video) -> Trace:
     return Engine(target=pair.target, draft=pair.draft, max_new_tokens=TOKENS).baseline().run(video, QUESTION)
 
 
-def engine(pair: Pair, *, executor: str = "inline", gamma: int = 4, limit: int = TOKENS, **fields: object) -> Engine:
+def engine(pair: Pair, *, executor: str = "inline", gamma: int = 4, limit: int = TOKENS, **fields: Any) -> Engine:
     return Engine(
         target=pair.target,
         draft=pair.draft,
         pruner=Uniform(ratio=0.5),
-        parallelism=Parallel(**fields),  # type: ignore[arg-type]
+        parallelism=Parallel(**fields),
         executor=EXECUTORS[executor],
         gamma=gamma,
         max_new_tokens=limit,
@@ -79,7 +81,8 @@ def test_a_model_that_drafts_for_itself_runs_on_two_threads(
     run.close()
     assert trace.tokens == expected.tokens
     assert all(len(each.evidence["relevance"]) == each.committed for each in trace.rounds)
-    if run.draft is not None and executor == "thread":
+    if executor == "thread":
+        assert isinstance(run.draft, VideoLM)
         assert run.draft.model is not pair.target.model
         weights = zip(run.draft.model.parameters(), pair.target.model.parameters(), strict=True)
         assert all(ours is theirs for ours, theirs in weights)
@@ -150,7 +153,7 @@ def test_a_measured_length_follows_the_times(pair: Pair, video: Video) -> None:
     assert schedule.window(9, []) == 9
 
 
-def a_round(**seconds: float) -> Round:
+def a_round(**seconds: Any) -> Round:
     return Round(drafted=4, nodes=4, accepted=4, committed=4, rejected=False, proposed=4, ahead=4, **seconds)
 
 
@@ -161,20 +164,20 @@ def test_trees_are_refused(pair: Pair, drafter: Drafter) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("length", "auto"), ("pre_verify", 1), ("overlap_prefill", "yes")])
-def test_a_wrong_choice_is_refused(field: str, value: object) -> None:
+def test_a_wrong_choice_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"parallelism\.{field}: must be .*, got "):
-        Parallel(**{field: value})  # type: ignore[arg-type]
+        Parallel(**{field: value})
 
 
 def test_the_generation_does_not_depend_on_where_drafts_are_drawn(pair: Pair, video: Video) -> None:
-    params = {"temperature": 0.8, "top_p": 0.9}
+    params: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
 
     def tokens(executor: str, seed: int) -> tuple[int, ...]:
         run = Engine(
             target=pair.target,
             draft=pair.draft,
-            drafter=Chain(**params),  # type: ignore[arg-type]
-            verifier=Sampling(**params),  # type: ignore[arg-type]
+            drafter=Chain(**params),
+            verifier=Sampling(**params),
             parallelism=Parallel(),
             executor=EXECUTORS[executor],
             max_new_tokens=TOKENS,

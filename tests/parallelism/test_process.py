@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,8 +129,8 @@ def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: V
 
 
 def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> None:
-    params = {"temperature": 0.8, "top_p": 0.9}
-    drafter, verifier = Chain(**params), Sampling(**params)  # type: ignore[arg-type]
+    params: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
+    drafter, verifier = Chain(**params), Sampling(**params)
     ours = build(pair, drafter=drafter, verifier=verifier)
     theirs = Engine(
         target=pair.target,
@@ -158,7 +159,8 @@ def test_trouble_ends_one_sample(
     pair: Pair, video: Video, expected: Trace, tmp_path: Path, trouble: str, error: type[Exception], message: str
 ) -> None:
     engine = build(pair, drafter=Troubled(mark=str(tmp_path / "mark"), trouble=trouble), timeout_s=3)
-    engine.client.ready()  # type: ignore[union-attr]
+    assert engine.client is not None
+    engine.client.ready()
     first, began = pid(engine), time.perf_counter()
     with pytest.raises(error, match=message):
         engine.run(video, QUESTION)
@@ -194,12 +196,12 @@ def test_a_target_in_trouble_leaves_the_worker_ready(
     calls = 0
     verify = Greedy.verify
 
-    def failing(*args: object) -> object:
+    def failing(*args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise torch.OutOfMemoryError("no room for the target")
-        return verify(*args)  # type: ignore[arg-type]
+        return verify(*args)
 
     engine.run(video, QUESTION)
     worker = pid(engine)
@@ -242,9 +244,9 @@ def test_a_worker_is_warm_when_it_is_ready(pair: Pair, video: Video, monkeypatch
     for name in ("encode", "prefill", "forward"):
         real = getattr(VideoLM, name)
 
-        def noted(self: VideoLM, *args: object, real: object = real, name: str = name, **options: object) -> object:
+        def noted(self: VideoLM, *args: Any, real: Any = real, name: str = name, **options: Any) -> Any:
             calls.append(name)
-            return real(self, *args, **options)  # type: ignore[operator]
+            return real(self, *args, **options)
 
         monkeypatch.setattr(VideoLM, name, noted)
     checkpoint = Checkpoint(path=str(pair.draft_path), dtype="float64")

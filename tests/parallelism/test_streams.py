@@ -60,10 +60,7 @@ class Cuda:
         self.made: list[Stream] = []
         self.default = {device: Stream("default", device) for device in (ONE, TWO, THREE)}
         self.local = threading.local()
-
-    def Stream(self, device: torch.device) -> Stream:
-        self.made.append(Stream("draft", device))
-        return self.made[-1]
+        self.Stream = self._new
 
     def current_stream(self, device: torch.device) -> Stream:
         found: Stream = getattr(self.local, "streams", {}).get(device, self.default[device])
@@ -77,6 +74,10 @@ class Cuda:
         yield
         self.local.streams = before
 
+    def _new(self, device: torch.device) -> Stream:
+        self.made.append(Stream("draft", device))
+        return self.made[-1]
+
     def put(self, work: str, device: torch.device) -> None:
         self.current_stream(device).queue.append(work)
 
@@ -87,9 +88,7 @@ class OnGpu(Tensor):
     place: torch.device
     recorded: list[Stream]
 
-    @property
-    def device(self) -> torch.device:  # type: ignore[override]
-        return self.place
+    device: Any = property(lambda self: self.place)
 
     def record_stream(self, stream: Any) -> None:
         self.recorded.append(stream)
@@ -129,6 +128,11 @@ class Runner:
             self.cuda.put(f"{name} {device}", device)
 
 
+def client_of(runner: Any) -> ThreadClient:
+    """`runner` stands in for a draft's."""
+    return ThreadClient(runner)
+
+
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     made = Cuda()
@@ -139,7 +143,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
 @pytest.mark.parametrize("devices", [(ONE,), (ONE, TWO)], ids=["one device", "a device map"])
 def test_each_side_waits_for_the_other(cuda: Cuda, devices: tuple[torch.device, ...]) -> None:
     runner = Runner(cuda, devices)
-    client = ThreadClient(runner)  # type: ignore[arg-type]
+    client = client_of(runner)
     for device in devices:
         cuda.put(f"target {device}", device)
     kept_K = on_gpu(ONE)
@@ -170,7 +174,7 @@ def test_each_side_waits_for_the_other(cuda: Cuda, devices: tuple[torch.device, 
 
 
 def test_nothing_is_waited_for_before_a_result_is_taken(cuda: Cuda) -> None:
-    client = ThreadClient(Runner(cuda, (ONE,)))  # type: ignore[arg-type]
+    client = client_of(Runner(cuda, (ONE,)))
     job = client.start(partial(Runner.propose, tokens=[]))
     client._pool.shutdown(wait=True)
     assert cuda.default[ONE].before() == set()
@@ -179,7 +183,7 @@ def test_nothing_is_waited_for_before_a_result_is_taken(cuda: Cuda) -> None:
 
 
 def test_a_tensor_of_another_device_brings_a_stream_there(cuda: Cuda) -> None:
-    client = ThreadClient(Runner(cuda, (ONE,)))  # type: ignore[arg-type]
+    client = client_of(Runner(cuda, (ONE,)))
     cuda.put("target", THREE)
     kept_K = on_gpu(THREE)
     client.start(partial(Runner.prefill, kept_K=kept_K)).result()
@@ -190,7 +194,7 @@ def test_a_tensor_of_another_device_brings_a_stream_there(cuda: Cuda) -> None:
 
 
 def test_what_fails_is_told_and_waits_for_nothing(cuda: Cuda) -> None:
-    client = ThreadClient(Runner(cuda, (ONE,)))  # type: ignore[arg-type]
+    client = client_of(Runner(cuda, (ONE,)))
     with pytest.raises(RuntimeError, match="nothing to draft"):
         client.ask(partial(Runner.fail))
     assert cuda.default[ONE].queue == []
@@ -198,7 +202,7 @@ def test_what_fails_is_told_and_waits_for_nothing(cuda: Cuda) -> None:
 
 
 def test_on_a_cpu_there_are_no_streams(cuda: Cuda) -> None:
-    client = ThreadClient(Runner(cuda, ()))  # type: ignore[arg-type]
+    client = client_of(Runner(cuda, ()))
     assert not client._streams._own
     client.close()
 

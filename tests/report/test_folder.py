@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -26,8 +27,8 @@ def test_records_are_found_under_their_config_only(tmp_path: Path) -> None:
 
 def test_what_was_recorded_of_each_token_comes_back(tmp_path: Path) -> None:
     numbers = {"relevance": (0.25, -0.5), "visual_mass": (0.125, 1.0)}
-    counts = {"drafted": 2, "nodes": 2, "accepted": 1, "committed": 2, "rejected": True}
-    rounds = (Round(**counts, relaxed=(0,), gaps=(0.5,), evidence=numbers), Round(**counts))  # type: ignore[arg-type]
+    counts: dict[str, Any] = {"drafted": 2, "nodes": 2, "accepted": 1, "committed": 2, "rejected": True}
+    rounds = (Round(**counts, relaxed=(0,), gaps=(0.5,), evidence=numbers), Round(**counts))
     trace = Trace(
         tokens=(1, 2, 3, 4, 5), rounds=rounds, seconds={}, target_forwards=2, visual=1, kept=1, prompt=2, finish="eos"
     )

@@ -9,12 +9,24 @@ from vsd.types import Round, Trace
 
 ROUNDS = (
     Round(
-        **{"drafted": 3, "nodes": 3, "accepted": 2, "committed": 3, "rejected": True},
-        **{"relaxed": (1,), "gaps": (0.2,), "evidence": {"relevance": (0.1, 0.9, 0.5)}},
+        drafted=3,
+        nodes=3,
+        accepted=2,
+        committed=3,
+        rejected=True,
+        relaxed=(1,),
+        gaps=(0.2,),
+        evidence={"relevance": (0.1, 0.9, 0.5)},
     ),
     Round(
-        **{"drafted": 3, "nodes": 3, "accepted": 1, "committed": 2, "rejected": True},
-        **{"relaxed": (0,), "gaps": (0.1,), "evidence": {"relevance": (0.3, 0.1)}},
+        drafted=3,
+        nodes=3,
+        accepted=1,
+        committed=2,
+        rejected=True,
+        relaxed=(0,),
+        gaps=(0.1,),
+        evidence={"relevance": (0.3, 0.1)},
     ),
 )
 TRACE = Trace(

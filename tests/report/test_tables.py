@@ -6,6 +6,7 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -25,7 +26,14 @@ SECONDS = {"decode": 1.0, "first_token": 0.5, "total": 2.0}
 
 def decoded(name: str, tokens: tuple[int, ...], alone: tuple[int, ...]) -> Record:
     rounds = (Round(drafted=2, nodes=2, accepted=1, committed=2, rejected=True, draft_s=0.1, verify_s=0.2),)
-    shared = {"seconds": SECONDS, "target_forwards": 1, "visual": 8, "kept": 2, "prompt": 9, "finish": "eos"}
+    shared: dict[str, Any] = {
+        "seconds": SECONDS,
+        "target_forwards": 1,
+        "visual": 8,
+        "kept": 2,
+        "prompt": 9,
+        "finish": "eos",
+    }
     return Record(
         sample=Sample(id=name, video="x.mp4", question="[bold]What[/] happens?"),
         trace=Trace(tokens=tokens, rounds=rounds, **shared),
@@ -169,7 +177,8 @@ def test_a_multiruns_numbers_stay_whole_at_80_columns() -> None:
     ]
     console = Console(width=80, file=io.StringIO())
     console.print(sweep.table(found))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
     assert "…" not in text
     assert text.count("12.5%") == text.count("0.12x") / 2 == 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from torch import Tensor
@@ -44,11 +44,16 @@ def simulated(tmp_path: Path) -> Simulated:
 
 
 def decoded(
-    pair: Pair, video: Video, parallelism: Parallelism, executor: Executor, **changes: object
+    pair: Pair, video: Video, parallelism: Parallelism, executor: Executor, **changes: Any
 ) -> tuple[Trace, Trace]:
     """A trace, and that of the target alone."""
-    options = {"draft": pair.draft, "pruner": Uniform(ratio=0.5), "gamma": 3, "max_new_tokens": 12} | changes
-    engine = Engine(target=pair.target, parallelism=parallelism, executor=executor, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "draft": pair.draft,
+        "pruner": Uniform(ratio=0.5),
+        "gamma": 3,
+        "max_new_tokens": 12,
+    } | changes
+    engine = Engine(target=pair.target, parallelism=parallelism, executor=executor, **options)
     return engine.run(video, "What is it?"), engine.baseline().run(video, "What is it?")
 
 
@@ -114,7 +119,8 @@ def test_what_the_vision_tower_attends_to_is_there(pair: Pair, video: Video, sim
         needs: ClassVar[frozenset[str]] = frozenset({"vision_attention"})
 
         def score(self, evidence: Evidence) -> Tensor:
-            return evidence["vision_attention"]
+            attention_V: Tensor = evidence["vision_attention"]
+            return attention_V
 
     (ours, alone), (inline, _) = (
         decoded(pair, video, Sequential(), executor, pruner=Seen(ratio=0.5)) for executor in (simulated, Inline())

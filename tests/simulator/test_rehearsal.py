@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from statistics import NormalDist, fmean
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,8 @@ TIMES = Given(target=6.0, draft=1.0)
 SHARP = 1e-9
 
 
-def a_setting(**changes: object) -> Setting:
-    return replace(Setting(times=TIMES, acceptance=rate(0.8), tokens=200), **changes)  # type: ignore[arg-type]
+def a_setting(**changes: Any) -> Setting:
+    return replace(Setting(times=TIMES, acceptance=rate(0.8), tokens=200), **changes)
 
 
 def speed(setting: Setting) -> tuple[float, float]:

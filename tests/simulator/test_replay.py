@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,13 @@ def recorded(models: tuple[VideoLM, VideoLM], video: Video, parallelism: Paralle
     target, draft = models
     pruner = Uniform(ratio=RATIO)
     engine = Engine(
-        **{"target": target, "draft": draft, "pruner": pruner, "parallelism": parallelism},
-        **{"executor": Inline(), "gamma": gamma, "max_new_tokens": LIMIT},  # type: ignore[arg-type]
+        target=target,
+        draft=draft,
+        pruner=pruner,
+        parallelism=parallelism,
+        executor=Inline(),
+        gamma=gamma,
+        max_new_tokens=LIMIT,
     )
     return [engine.run(video, question) for question in QUESTIONS]
 
@@ -59,13 +65,13 @@ def parallel(models: tuple[VideoLM, VideoLM], video: Video) -> list[Trace]:
 
 def told(trace: Trace) -> list[Round]:
     """Its rounds without their times."""
-    spans = {field.name: 0.0 for field in fields(Round) if field.name.endswith("_s")}
-    return [replace(each, **spans) for each in trace.rounds]  # type: ignore[arg-type]
+    spans: dict[str, Any] = {field.name: 0.0 for field in fields(Round) if field.name.endswith("_s")}
+    return [replace(each, **spans) for each in trace.rounds]
 
 
 def replayed(traces: list[Trace], parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
-    same = {"times": TIMES, "ratio": RATIO, "visual": 1}
-    setting = Setting(acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, **same)  # type: ignore[arg-type]
+    same: dict[str, Any] = {"times": TIMES, "ratio": RATIO, "visual": 1}
+    setting = Setting(acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, **same)
     return [record.trace for record in simulate(setting) if record.trace is not None]
 
 

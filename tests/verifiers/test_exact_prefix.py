@@ -94,14 +94,15 @@ def decoded(
     schedule: Parallelism, verifier: Verifier, places: set[int], *, gamma: int, limit: int, tree: bool
 ) -> Generation:
     """The generation, and the first window drafted within the prefill where the schedule does so."""
-    reader, draft = Trees(logits, 0), Wrong(places, tree=tree)
+    reader = Trees(logits, 0)
+    draft: Any = Wrong(places, tree=tree)
     generation = Generation(limit=limit, eos=frozenset())
     session = between(reader, verifier, SeededRandom(0), generation=generation, gamma=gamma)
     if getattr(schedule, "early_draft", False):
         session.pending = session.test_first(logits(()), draft.propose(tokens=[], gamma=min(gamma, limit)))
     else:
         session.begin(session.first(logits(()), NO_DRAFT))
-    schedule.decode(session, draft)  # type: ignore[arg-type]
+    schedule.decode(session, draft)
     return generation
 
 

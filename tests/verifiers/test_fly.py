@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, Verdict, VerifierContext
@@ -83,7 +84,9 @@ def test_the_table_worked_by_hand(draft: str, counts: list[int]) -> None:
         ]
 
 
-def by_the_paper(tokens: np.ndarray, logits: np.ndarray, *, least: float, window: int, reach: int) -> int:
+def by_the_paper(
+    tokens: NDArray[np.int64], logits: NDArray[np.float64], *, least: float, window: int, reach: int
+) -> int:
     """How many tokens stand: place by place. A mismatch is refused if the three likeliest tokens' entropy is below
     `least` or fewer than `reach` places are behind it, and then waits for the `window` - 1 places behind it."""
     own = logits.argmax(-1)

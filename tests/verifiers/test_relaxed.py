@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -104,9 +105,9 @@ def test_quantile_looks_back_over_the_generation() -> None:
         ("abcb", "abca", 3, {"side": "later"}, False),
     ],
 )
-def test_position_shift(tokens: str, argmax: str, place: int, settings: dict[str, object], found: bool) -> None:
-    how = {"window": 3, "side": "both", "match": "either"} | settings
-    assert shifted([*map(ord, tokens)], [*map(ord, argmax)], place, **how) is found  # type: ignore[arg-type]
+def test_position_shift(tokens: str, argmax: str, place: int, settings: dict[str, Any], found: bool) -> None:
+    how: dict[str, Any] = {"window": 3, "side": "both", "match": "either"} | settings
+    assert shifted([*map(ord, tokens)], [*map(ord, argmax)], place, **how) is found
 
 
 def test_lvspec_is_strict_where_the_video_matters() -> None:
@@ -180,12 +181,15 @@ def test_synthetic_acceptance_has_its_rates() -> None:
     assert rule.synthetic
 
 
+MEAN: dict[str, Any] = {"threshold": "mean"}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: LVSpec(looseness=1.1), r"^verifier.looseness: must be in \[0, 1\], got 1.1$"),
         (
-            lambda: LVSpec(threshold="mean"),
+            lambda: LVSpec(**MEAN),
             r"^verifier.threshold: must be one of rank, quantile, absolute, got 'mean'$",
         ),
         (lambda: LVSpec(shift_window=0), r"^verifier.shift_window: must be a whole number, at least 1, got 0$"),
@@ -195,6 +199,6 @@ def test_synthetic_acceptance_has_its_rates() -> None:
         (lambda: Typical(epsilon=-1), r"^verifier.epsilon: must be a number, at least 0, got -1$"),
     ],
 )
-def test_values_out_of_range_are_refused(make: object, message: str) -> None:
+def test_values_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make()  # type: ignore[operator]
+        make()

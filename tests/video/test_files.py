@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.video.right import FILES, SAMPLED, Right, load, thumbnail
 from vsd.types import Video
@@ -67,7 +68,7 @@ def test_auto_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(gone.timestamps, there.timestamps)
 
 
-def missing(find_spec: Callable, name: str, package: str | None = None) -> object:
+def missing(find_spec: Callable[..., object], name: str, package: str | None = None) -> object:
     return None if name in ("decord", "torchcodec") else find_spec(name, package)
 
 
@@ -83,7 +84,7 @@ def check(video: Video, right: Right) -> None:
     assert off_S.max() < PIXELS
 
 
-def check_spacing(seconds_S: np.ndarray, count: int) -> None:
+def check_spacing(seconds_S: NDArray[np.float64], count: int) -> None:
     """The file holds no times: any even spacing will do, but for half a frame."""
     indices_S = sample_indices(count, SAMPLED)
     step = (seconds_S[-1] - seconds_S[0]) / (count - 1)

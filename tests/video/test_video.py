@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -116,7 +117,7 @@ def test_what_an_edit_list_hides_is_not_shown(start: int, frames: int, tmp_path:
     ],
 )
 @pytest.mark.parametrize("reader", ["auto", "decord"])
-def test_turned_and_mirrored(matrix: tuple[int, ...], shown: Callable, reader: str, tmp_path: Path) -> None:
+def test_turned_and_mirrored(matrix: tuple[int, ...], shown: Callable[[Any], Any], reader: str, tmp_path: Path) -> None:
     path = turn(write_video(tmp_path / "clip.mp4"), *matrix)
     if reader == "decord" and matrix != (1, 0, 0, 1):
         pytest.importorskip("decord")

@@ -117,7 +117,7 @@ def metrics_table() -> str:
     """Every metric as a Markdown table; of those whose names depend on the run a few examples."""
     examples = [metric_of(name) for family in FAMILIES for name in family.examples]
     lines = ["| metric | in tables | better | formula |", "|---|---|---|---|"]
-    for metric in sorted((*METRICS.values(), *filter(None, examples)), key=lambda each: each.name):
+    for metric in sorted((*METRICS.values(), *filter(None, examples)), key=lambda metric: metric.name):
         lines.append(f"| `{metric.name}` | {metric.label} | {metric.better} | {_cell(metric.formula)} |")
     return "\n".join(lines)
 

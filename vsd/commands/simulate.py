@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vsd.drafters.tree import SPECVLM, form
 from vsd.metrics import METRICS, summarise
@@ -27,10 +27,10 @@ from vsd.simulator.figure import draw
 from vsd.simulator.rehearsal import Setting, simulate
 from vsd.step_times.devices import DEVICES
 from vsd.step_times.profile import Profile
-from vsd.step_times.roofline import SPLITS, Machine, Roofline
+from vsd.step_times.roofline import Machine, Roofline, Split
 from vsd.step_times.shapes import SHAPES, shape
 from vsd.step_times.times import Given, Times
-from vsd.utils.validation import is_number, require
+from vsd.utils.validation import is_number, require, require_one_of
 
 SCHEDULES: dict[str, Parallelism] = {
     "sequential": Sequential(),
@@ -223,7 +223,7 @@ def _times(args: argparse.Namespace, records: Sequence[Record]) -> Times:
     devices = args.device.split(",")
     known = len(devices) <= 2 and all(device in DEVICES for device in devices)
     require("--device", f"one of {', '.join(DEVICES)}, or one for each model", args.device, known)
-    require("--split", f"one of {', '.join(SPLITS)}", args.split, args.split in SPLITS)
+    require_one_of("--split", args.split, get_args(Split))
     efficiency = _numbers("--efficiency", args.efficiency, "one number in (0, 1]", lambda value: 0 < value <= 1)[0]
     layer_s = _number("--layer-us", args.layer_us) / 1e6
     target_on, draft_on = (

@@ -48,8 +48,8 @@ class SmallEvents:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of question that are asked."""
-        asked = (self.ask,) if isinstance(self.ask, str) else self.ask
-        chosen = {kind for name in asked for kind in GROUPS.get(name, (name,))}
+        names = (self.ask,) if isinstance(self.ask, str) else self.ask
+        chosen = {kind for name in names for kind in GROUPS.get(name, (name,))}
         return tuple(kind for kind in KINDS if kind in chosen)
 
     def samples(self) -> list[Sample]:

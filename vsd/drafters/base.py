@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
@@ -13,16 +13,30 @@ from vsd.utils.random_source import RandomSource
 
 
 class Drafter(ABC):
-    """Proposes a draft from the committed tokens. Subclasses are frozen dataclasses: their fields are their config."""
+    """Proposes a draft from the committed tokens. Subclasses are frozen dataclasses: their fields are their config.
 
-    needs_model: ClassVar[bool] = True
-    """Whether a draft model is asked; if not, `model` and `state` are None."""
-    chains: ClassVar[bool] = True
-    """Whether its drafts are chains."""
-    timed: ClassVar[bool] = False
-    """Whether what it drafts follows the clock."""
-    confident: ClassVar[bool] = False
-    """Whether its drafts say how sure it is of them (`Draft.confidence_N`), if the context asks for it."""
+    What is a property here is a ClassVar in a subclass where it is fixed, a property where it depends on fields.
+    """
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a draft model is asked; if not, `model` and `state` are None."""
+        return True
+
+    @property
+    def chains(self) -> bool:
+        """Whether its drafts are chains."""
+        return True
+
+    @property
+    def timed(self) -> bool:
+        """Whether what it drafts follows the clock."""
+        return False
+
+    @property
+    def confident(self) -> bool:
+        """Whether its drafts say how sure it is of them (`Draft.confidence_N`), if the context asks for it."""
+        return False
 
     @property
     def needs(self) -> frozenset[str]:

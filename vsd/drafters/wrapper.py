@@ -21,19 +21,19 @@ class DrafterWrapper(Drafter):
         require("drafter.inner", "a drafter", self.inner, isinstance(self.inner, Drafter))
 
     @property
-    def needs_model(self) -> bool:  # type: ignore[override]
+    def needs_model(self) -> bool:
         return self.inner.needs_model
 
     @property
-    def chains(self) -> bool:  # type: ignore[override]
+    def chains(self) -> bool:
         return self.inner.chains
 
     @property
-    def timed(self) -> bool:  # type: ignore[override]
+    def timed(self) -> bool:
         return self.inner.timed
 
     @property
-    def confident(self) -> bool:  # type: ignore[override]
+    def confident(self) -> bool:
         return self.inner.confident
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Generic
+from typing import Generic, cast
 
 import torch
 
@@ -38,7 +38,7 @@ class _OfRank0(Generic[T]):
 
     def result(self) -> T:
         own = self._own.result()
-        return _shared(own) if isinstance(own, Window) else own  # type: ignore[return-value]
+        return cast(T, _shared(own)) if isinstance(own, Window) else own
 
 
 def _shared(window: Window) -> Window:
@@ -47,5 +47,5 @@ def _shared(window: Window) -> Window:
     if first == own:
         return window
     # Their probabilities are not here, and nobody asks for them: rank 0 judges.
-    tokens_N, parents_N = (torch.tensor(each, dtype=torch.long) for each in first)
+    tokens_N, parents_N = (torch.tensor(numbers, dtype=torch.long) for numbers in first)
     return replace(window, draft=Draft(tokens_N=tokens_N, parents_N=parents_N))

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Value = NDArray[np.float64]
+Value = float | np.float64 | NDArray[np.float64]
 """One number, or one for each of many drawn sets of samples. NaN where the metric is undefined."""
 Unit = Literal["times", "share", "tokens", "rate", "seconds", "megabytes", "count", "score", "percent"]
 Better = Literal["higher", "lower", "neither"]
@@ -32,11 +32,11 @@ _WRITTEN: dict[str, str] = {
 assert set(_WRITTEN) == set(get_args(Unit))
 
 
-class Sums(dict[str, Any]):
+class Sums(dict[str, Value]):
     """Sums by name; what was never added up is 0."""
 
     def __missing__(self, name: str) -> Value:
-        return np.float64(0.0)  # type: ignore[return-value]
+        return np.float64(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def metric_of(name: str) -> Metric | None:
 def metrics_in(sums: Mapping[str, Any]) -> list[Metric]:
     """All metrics that these sums may have."""
     names = [name for family in FAMILIES for name in family.names(sums)]
-    return [*METRICS.values(), *(found for name in names if (found := metric_of(name)) is not None)]
+    return [*METRICS.values(), *(metric for name in names if (metric := metric_of(name)) is not None)]
 
 
 def ratio(over: Any, under: Any) -> Value:

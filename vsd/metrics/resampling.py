@@ -82,7 +82,7 @@ def draw(videos: Sequence[Mapping[str, float]], *, resamples: int, seed: int) ->
 def evaluated(sums: Mapping[str, Value | float]) -> dict[str, Value]:
     """Every metric of these sums, NaN where it is undefined. One that raises is left out with a warning."""
     full, values = Sums(sums), dict[str, Value]()
-    for each in metrics_in(sums):
-        with left_out(each.name):
-            values[each.name] = each.value(full)
+    for metric in metrics_in(sums):
+        with left_out(metric.name):
+            values[metric.name] = metric.value(full)
     return values

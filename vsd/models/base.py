@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -38,9 +38,10 @@ from vsd.utils.faults import of_sample
 
 _T = TypeVar("_T")
 
-ROPES = ("trained", "library")
+Rope = Literal["trained", "library"]
 """Which rotary positions a prompt gets: those that the models of its family were trained with, or those of the
 installed transformers, where the two differ."""
+ROPES: tuple[Rope, ...] = get_args(Rope)
 
 _SPARE_ROWS = 512
 _WARM_SIDE = 56
@@ -58,7 +59,7 @@ class VideoLM(ABC):
     """The `model_type` of the checkpoints this adapter reads."""
 
     def __init__(
-        self, model: Any, processor: Any, *, name: str, rope: str = "trained", max_pixels: int | None = None
+        self, model: Any, processor: Any, *, name: str, rope: Rope = "trained", max_pixels: int | None = None
     ) -> None:
         """`model` and `processor` as transformers loads them; `rope` is one of ROPES; a frame gets at most `max_pixels`
         pixels (None: what the processor says). Raises ValueError for sliding-window attention and for a bound that the
@@ -142,13 +143,14 @@ class VideoLM(ABC):
         cls, processor: Any, frames: int, height: int, width: int, max_pixels: int | None
     ) -> BatchFeature:
         """What the video processor makes of a video whose pixels are not there."""
-        return processor.video_processor(
+        inputs: BatchFeature = processor.video_processor(
             videos=[torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")],
             video_metadata=[_metadata(frames, height, width, fps=1.0)],
             do_sample_frames=False,
             return_tensors="pt",
             **cls.frame_options(processor, max_pixels),
         )
+        return inputs
 
     def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
         """The grid of this model's visual tokens."""
@@ -156,7 +158,8 @@ class VideoLM(ABC):
 
     @property
     def device(self) -> torch.device:
-        return self._embed.weight.device
+        device: torch.device = self._embed.weight.device
+        return device
 
     @property
     def device_names(self) -> frozenset[str]:
@@ -365,11 +368,13 @@ class VideoLM(ABC):
                 **{self._cache_keyword: state.cache},
                 **extra,
             )
-        return output.last_hidden_state[0]
+        behind_MD: Tensor = output.last_hidden_state[0]
+        return behind_MD
 
     def logits(self, hidden_MD: Tensor) -> Tensor:
         if self._head_tokens is None:
-            return self.model.lm_head(hidden_MD)[:, : self.vocab]
+            known_MW: Tensor = self.model.lm_head(hidden_MD)[:, : self.vocab]
+            return known_MW
         hidden_MD = hidden_MD.to(self._head_rows.device)
         logits_MW = hidden_MD.new_full((hidden_MD.shape[0], self.vocab), -torch.inf)
         logits_MW[:, self._head_tokens] = hidden_MD @ self._head_rows.T
@@ -390,7 +395,7 @@ class VideoLM(ABC):
         )
 
     def _inputs(self, video: Video, text: str) -> BatchFeature:
-        inputs = self.processor(
+        inputs: BatchFeature = self.processor(
             text=[text],
             videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
             video_metadata=[_metadata(*video.frames.shape[:3], fps=video.fps)],

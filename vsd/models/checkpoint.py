@@ -13,15 +13,15 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from transformers import AutoProcessor
-from transformers.distributed import DistributedConfig
+from transformers.distributed.configuration_utils import DistributedConfig
 
 from vsd.evidence import check_need
 from vsd.models import hub
-from vsd.models.base import ROPES, VideoLM, chat
+from vsd.models.base import ROPES, Rope, VideoLM, chat
 from vsd.models.config import hollow_model, read_config
 from vsd.models.families import FAMILIES
 from vsd.models.files import check_folder
@@ -37,13 +37,14 @@ from vsd.models.placement import (
 )
 from vsd.models.scaling import Viewer
 from vsd.models.weights import check_report, check_weights
+from vsd.types import Dtype
 from vsd.utils import distributed
 from vsd.utils.validation import first_line, require_one_of
 from vsd.zoo import WEIGHTS
 
 log = logging.getLogger(__name__)
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(Dtype)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +166,10 @@ class Checkpoint:
 
     path: str
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     device_map: DeviceMap = None
     tp_plan: str | None = None
-    rope: str = "trained"
+    rope: Rope = "trained"
     max_pixels: int | None = None
     field: str = "draft"
     vocab: int | None = None
@@ -217,10 +218,10 @@ def load(
     path: str,
     *,
     device: str = "cpu",
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     device_map: DeviceMap = None,
     tp_plan: str | None = None,
-    rope: str = "trained",
+    rope: Rope = "trained",
     max_pixels: int | None = None,
     vocab: int | None = None,
     field: str = "target",

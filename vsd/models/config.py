@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig
-from transformers.quantizers import AutoHfQuantizer
+from transformers.quantizers.auto import AutoHfQuantizer
 
 from vsd.models.families import FAMILIES
 from vsd.models.files import read_json

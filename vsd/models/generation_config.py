@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig
-from transformers.generation import GenerationMode
+from transformers.generation.configuration_utils import GenerationMode
 from transformers.generation.logits_process import InfNanRemoveLogitsProcessor, LogitNormalization
 
 _GREEDY = (GenerationMode.GREEDY_SEARCH, GenerationMode.ASSISTED_GENERATION)  # the latter is faster, and the same

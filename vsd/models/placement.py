@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
 from vsd.utils import distributed
 
-DeviceMap = str | Mapping[str, str | int] | None
-AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
+Automatic = Literal["auto", "balanced", "balanced_low_0", "sequential"]
+"""The maps that accelerate makes by itself."""
+DeviceMap = Automatic | Mapping[str, str | int] | None
 
 
-def check_device(device: str, *, field: str = "device") -> torch.device:
+def check_device(device: str | int, *, field: str = "device") -> torch.device:
     """The device of that name. Raises ValueError if there is none here."""
     try:
         parsed = torch.device(device)
@@ -27,12 +28,12 @@ def check_device_map(device_map: DeviceMap, *, field: str = "device_map") -> Non
     """Raise ValueError for a map of another form and for a device that is not here."""
     if device_map is None:
         return
-    if not isinstance(device_map, Mapping) and device_map not in AUTOMATIC:
-        rule = f"null, one of {', '.join(AUTOMATIC)}, or a mapping of modules to devices"
+    if not isinstance(device_map, Mapping) and device_map not in get_args(Automatic):
+        rule = f"null, one of {', '.join(get_args(Automatic))}, or a mapping of modules to devices"
         raise ValueError(f"{field}: must be {rule}, got {device_map!r}")
     if isinstance(device_map, Mapping):
-        for module, place in device_map.items():
-            check_device(place, field=f"{field}[{module!r}]")  # type: ignore[arg-type]  # a number is a device too
+        for module, device in device_map.items():
+            check_device(device, field=f"{field}[{module!r}]")
         _check_no_offload(device_map, field)
 
 
@@ -82,7 +83,7 @@ def devices_of(model: torch.nn.Module, first: torch.device) -> tuple[torch.devic
     return tuple(dict.fromkeys((first, *(weight.device for weight in model.parameters()))))
 
 
-def draft_place(target: str, draft: str, *, gpus: int, at_once: bool, chosen: bool) -> str:
+def draft_device(target: str, draft: str, *, gpus: int, at_once: bool, chosen: bool) -> str:
     """The device of the draft: the second GPU if the two work at the same time and nobody has said where.
 
     `target` and `draft` are the names of their devices, a number in one is somebody's choice; `gpus` is how many there
@@ -92,9 +93,9 @@ def draft_place(target: str, draft: str, *, gpus: int, at_once: bool, chosen: bo
     return "cuda:1" if free and at_once and gpus > 1 else draft
 
 
-def full_name(place: str | int) -> str:
+def full_name(device: str | int) -> str:
     """How torch writes the device that a config names: 1 is "cuda:1", "cuda" is this process's GPU, mostly "cuda:0"."""
-    name = f"cuda:{place}" if isinstance(place, int) else place
+    name = f"cuda:{device}" if isinstance(device, int) else device
     if name != "cuda":
         return name
     return f"cuda:{torch.cuda.current_device() if torch.cuda.is_initialized() else distributed.local()}"
@@ -102,7 +103,7 @@ def full_name(place: str | int) -> str:
 
 def _check_no_offload(device_map: Mapping[str, Any], field: str) -> None:
     """What lies on the CPU or a disk beside GPUs would be copied to one of them in every pass: no speed to measure."""
-    slow = [name for name, place in device_map.items() if str(place) in ("cpu", "disk")]
+    slow = [name for name, device in device_map.items() if str(device) in ("cpu", "disk")]
     if slow and len(slow) < len(device_map):
         raise ValueError(f"{field}: all modules must be on GPUs, or all on the CPU, got {slow[0]!r} elsewhere")
 

@@ -89,14 +89,14 @@ def options(tower: Any, grid_13: Tensor) -> dict[str, Any]:
     }
 
 
-def by_cell(received_N: Tensor, tower: Any, told: Mapping[str, Any]) -> Tensor:
+def by_cell(received_N: Tensor, tower: Any, prepared: Mapping[str, Any]) -> Tensor:
     """What each cell of the merged grid received in the last block, in raster/time order: (N / patches of a cell,).
-    `received_N` is in the order of that block's segments, `told` is what `options` gave."""
-    order_N = told["segments"][tower.blocks[-1].attn].order_N
+    `received_N` is in the order of that block's segments, `prepared` is what `options` gave."""
+    order_N = prepared["segments"][tower.blocks[-1].attn].order_N
     if order_N is not None:
         received_N = torch.empty_like(received_N).index_copy_(0, order_N, received_N)
     cells_C = received_N.unflatten(0, (-1, tower.spatial_merge_unit)).mean(1)
-    return torch.empty_like(cells_C).index_copy_(0, told["window_index"], cells_C)
+    return torch.empty_like(cells_C).index_copy_(0, prepared["window_index"], cells_C)
 
 
 def _runs(lengths: Tensor) -> list[tuple[int, int]]:

@@ -108,9 +108,9 @@ def check_room(needs: Sequence[Need], free: Mapping[str, int]) -> None:
             continue
         there = [need for need in needs if need.devices <= devices]
         if not _fit(there, devices, free):
-            place, role = " and ".join(sorted(devices)), there[0].role
+            names, role = " and ".join(sorted(devices)), there[0].role
             raise ValueError(
-                f"{role}.path: the weights and caches on {place} must fit its free memory, "
+                f"{role}.path: the weights and caches on {names} must fit its free memory, "
                 f"{_total(there, devices, free)}; what helps: {_cure(needs, there, devices, free)}"
             )
 

@@ -78,7 +78,7 @@ def part(draft: Draft, start: int, stop: int | None) -> Draft:
 
 def of_nodes(draft: Draft, nodes: Sequence[int] | slice, parents: Sequence[int]) -> Draft:
     """Some nodes of a draft, with these parents, as a draft."""
-    probs_NW, confidence_N = (None if each is None else each[nodes] for each in (draft.probs_NW, draft.confidence_N))
+    probs_NW, confidence_N = (None if rows is None else rows[nodes] for rows in (draft.probs_NW, draft.confidence_N))
     parents_N = torch.tensor(parents, dtype=torch.long)
     return Draft(tokens_N=draft.tokens_N[nodes], parents_N=parents_N, probs_NW=probs_NW, confidence_N=confidence_N)
 

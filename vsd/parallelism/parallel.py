@@ -62,13 +62,13 @@ class Parallel(Parallelism):
         return Process()
 
     def window(self, gamma: int, recent: Iterable[Round]) -> int:
-        timed = [each for each in recent if each.proposed] if self.timed else []
+        timed = [round_ for round_ in recent if round_.proposed] if self.timed else []
         if not timed:
             return gamma
-        token_s = median(each.draft_s / each.proposed for each in timed)
+        token_s = median(round_.draft_s / round_.proposed for round_ in timed)
         if not token_s:  # on a virtual clock a look-up takes no time
             return gamma
-        return max(1, min(gamma, round(median(each.verify_s for each in timed) / token_s)))
+        return max(1, min(gamma, round(median(round_.verify_s for round_ in timed) / token_s)))
 
     def prefill(self, session: Session, draft: DraftSession | None) -> None:
         assert draft is not None

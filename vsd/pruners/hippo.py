@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,13 +13,17 @@ from vsd.evidence.base import is_layer
 from vsd.pruners.base import ScorePruner
 from vsd.pruners.select import top
 from vsd.pruners.similarity import at_least_float32, unit
-from vsd.types import Evidence, Grid
+from vsd.types import Evidence, Grid, Hidden
 from vsd.utils.validation import is_number
 
 # Below these, a frame's scores differ by the rounding of float32 cosines alone, and stretching them to the full range
 # would rank the tokens of a still frame by noise.
 _COSINE_ROUNDING = 1e-6
 _RELATIVE_ROUNDING = 1e-6
+
+Neighbour = Literal["previous", "next", "both"]
+Normalise = Literal["minmax", "z"]
+BudgetPer = Literal["global", "frame"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,26 +52,21 @@ class Hippo(ScorePruner):
     """
 
     features: str = "projector"
-    neighbour: str = "previous"
+    neighbour: Neighbour = "previous"
     crop: int = 3
-    normalise: str = "minmax"
+    normalise: Normalise = "minmax"
     weight_global: float = 1.0
     weight_temporal: float = 1.0
     weight_spatial: float = 1.0
-    budget_per: str = "global"
-
-    _CHOICES: ClassVar = {
-        "neighbour": ("previous", "next", "both"),
-        "normalise": ("minmax", "z"),
-        "budget_per": ("global", "frame"),
-    }
+    budget_per: BudgetPer = "global"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "features", str(self.features))  # YAML reads 0.5 as a number
-        for name, choices in self._CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"pruner.{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name, choices in (("neighbour", Neighbour), ("normalise", Normalise), ("budget_per", BudgetPer)):
+            if getattr(self, name) not in get_args(choices):
+                rule = f"one of {', '.join(get_args(choices))}"
+                raise ValueError(f"pruner.{name} must be {rule}, got {getattr(self, name)!r}")
         if self.features != "projector" and not is_layer(self.features):
             raise ValueError(f"pruner.features must be projector or a layer such as 0.5, got {self.features!r}")
         if type(self.crop) is not int or self.crop < 3 or self.crop % 2 == 0:
@@ -108,11 +107,13 @@ class Hippo(ScorePruner):
 
     def _compared(self, evidence: Evidence) -> Tensor:
         if self.features == "projector":
-            return evidence["features"]
-        return evidence[f"hidden:{self.features}"].visual_VD
+            projected_VD: Tensor = evidence["features"]
+            return projected_VD
+        hidden: Hidden = evidence[f"hidden:{self.features}"]
+        return hidden.visual_VD
 
 
-def temporal(unit_VD: Tensor, grid: Grid, neighbour: str) -> Tensor:
+def temporal(unit_VD: Tensor, grid: Grid, neighbour: Neighbour) -> Tensor:
     """t_V = 1 - cosine with the same cell of the adjacent frame, from unit vectors; 0 when there is one frame only."""
     if grid.t == 1:
         return unit_VD.new_zeros(grid.tokens)
@@ -153,7 +154,7 @@ def _overlap(shift: int, size: int) -> slice:
     return slice(max(0, -shift), size - max(0, shift))
 
 
-def per_frame(score_V: Tensor, grid: Grid, how: str, floor: float = 0.0) -> Tensor:
+def per_frame(score_V: Tensor, grid: Grid, how: Normalise, floor: float = 0.0) -> Tensor:
     """Each frame's scores on a common scale, which removes any bias for the frame's place in the video.
 
     A frame whose scores spread by no more than `floor`, or than rounding relative to their size, gets 0 throughout.

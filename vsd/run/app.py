@@ -87,8 +87,8 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
         logging.disable(logging.WARNING)  # rank 0 has said it
     try:
         with disk.room(folder):
-            given = OmegaConf.to_container(hydra.overrides, resolve=False)["task"]  # type: ignore[call-overload, index]
-            return run(cfg, folder, overrides=given)
+            given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+            return run(cfg, folder, overrides=given["task"])
     except KeyboardInterrupt:
         out = hydra.sweep.dir if multirun else folder
         if distributed.rank() > 0:
@@ -279,20 +279,20 @@ def _place_draft(cfg: DictConfig, parallelism: Parallelism, executor: Executor) 
     """Give the draft a GPU of its own if the two work at once, there are several and nobody has placed them."""
     import torch
 
-    from vsd.models.placement import draft_place
+    from vsd.models.placement import draft_device
 
-    given_device = OmegaConf.to_container(cfg.draft, resolve=False)["device"]  # type: ignore[call-overload, index]
+    given: Any = OmegaConf.to_container(cfg.draft, resolve=False)
     spread = any(cfg[role].get(name) for role in ("target", "draft") for name in ("device_map", "tp_plan"))
-    place = draft_place(
+    device = draft_device(
         cfg.target.device,
         cfg.draft.device,
         gpus=torch.cuda.device_count(),
         at_once=parallelism.overlaps and executor.concurrent and not executor.simulated,
-        chosen=given_device not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
+        chosen=given["device"] not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
     )
-    if place != cfg.draft.device:
-        log.info("draft.device: %s, a GPU of its own, since target and draft work at once", place)
-        cfg.draft.device = place
+    if device != cfg.draft.device:
+        log.info("draft.device: %s, a GPU of its own, since target and draft work at once", device)
+        cfg.draft.device = device
 
 
 def decode(

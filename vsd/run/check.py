@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.data.base import parse_shard
+from vsd.types import Dtype, Positions
 from vsd.utils.validation import is_number, is_whole, require, require_number
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def shared_gpus(cfg: DictConfig) -> list[str]:
     from vsd import models
 
     names = ("path", "device", "device_map")
-    options = [OmegaConf.to_container(cfg[role], resolve=True) for role in ("target", "draft")]
-    devices = [models.Checkpoint(**{name: option[name] for name in names}).device_names for option in options]  # type: ignore
+    options: list[Any] = [OmegaConf.to_container(cfg[role], resolve=True) for role in ("target", "draft")]
+    devices = [models.Checkpoint(**{name: option[name] for name in names}).device_names for option in options]
     shared = sorted(name for name in devices[0] & devices[1] if name.startswith("cuda"))
     if not shared:
         return []
@@ -199,6 +200,10 @@ def _at_least(least: int) -> Callable[[Any], bool]:
     return lambda value: is_whole(value, least=least)
 
 
+def _either(options: tuple[str, ...]) -> str:
+    return f"{', '.join(options[:-1])} or {options[-1]}"
+
+
 _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("ratio", "a number in [0, 1)", lambda value: is_number(value) and 0 <= value < 1),
     ("gamma", "a whole number, at least 1", _at_least(1)),
@@ -214,7 +219,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("draft_vocab", "null or a file of token ids", lambda value: value is None or isinstance(value, str)),
     ("exact", "true or false", lambda value: isinstance(value, bool)),
     ("share_vision", "true or false", lambda value: isinstance(value, bool)),
-    ("positions", "original or compact", lambda value: value in ("original", "compact")),
-    ("dtype", "float64, float32, bfloat16 or float16", lambda v: v in ("float64", "float32", "bfloat16", "float16")),
+    ("positions", _either(get_args(Positions)), lambda value: value in get_args(Positions)),
+    ("dtype", _either(get_args(Dtype)), lambda value: value in get_args(Dtype)),
     ("baseline", "true, cache or false", lambda value: value is True or value is False or value == "cache"),
 )

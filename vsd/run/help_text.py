@@ -50,25 +50,25 @@ def first_sentence(file: Path) -> str:
         if not line.startswith("#"):
             break
         comments.append(line.removeprefix("#").strip())
-    words = " ".join(line for line in comments if not line.startswith("@package"))
-    return re.split(r"(?<=[.:]) (?=[A-Z])", words, maxsplit=1)[0].rstrip(":")
+    comment = " ".join(line for line in comments if not line.startswith("@package"))
+    return re.split(r"(?<=[.:]) (?=[A-Z])", comment, maxsplit=1)[0].rstrip(":")
 
 
 def dials(file: Path) -> Iterator[tuple[str, str]]:
     """Every dial with its value, and its comment; those of a section stand behind its name."""
     section = ""
     for line in file.read_text(encoding="utf-8").splitlines():
-        found = _DIAL.fullmatch(line)
-        if found is None or found["name"] == "_target_":
+        dial = _DIAL.fullmatch(line)
+        if dial is None or dial["name"] == "_target_":
             continue
-        section = section if found["indent"] else found["name"]
+        section = section if dial["indent"] else dial["name"]
         if section not in _HIDDEN:
-            name = f"{section}.{found['name']}" if found["indent"] else found["name"]
-            yield f"{name}={found['value']}" if found["value"] else name, found["text"] or ""
+            name = f"{section}.{dial['name']}" if dial["indent"] else dial["name"]
+            yield f"{name}={dial['value']}" if dial["value"] else name, dial["text"] or ""
 
 
-def _entry(name: str, words: str) -> str:
-    """A name and, in a column of its own, the words about it."""
-    lines = textwrap.wrap(words, _WIDTH - _NAME - 2) or [""]
+def _entry(name: str, text: str) -> str:
+    """A name and, in a column of its own, the text about it."""
+    lines = textwrap.wrap(text, _WIDTH - _NAME - 2) or [""]
     head = f"  {name}".ljust(_NAME + 2) if len(name) < _NAME else f"  {name}\n{'':{_NAME + 2}}"
     return head + f"\n{'':{_NAME + 2}}".join(lines)

@@ -6,6 +6,7 @@ one number per place of the generation decides, drawn beforehand, and all schedu
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Replay(Acceptance):
     def _rate(self) -> float:
         """As `accept/rate`, and below 1: what was refused stays so."""
         known = [hit for trace in self.traces for hit in right(trace) if hit is not None]
-        return min(sum(known) / len(known), np.nextafter(1.0, 0.0))
+        return min(sum(known) / len(known), math.nextafter(1.0, 0.0))
 
     @cached_property
     def _limit(self) -> int:
@@ -145,4 +146,5 @@ def rates(traces: Iterable[Trace], depth: int) -> list[float]:
 
 
 def _draws(seed: int, number: int, count: int) -> list[float]:
-    return np.random.default_rng([seed, number]).random(count).tolist()
+    drawn: list[float] = np.random.default_rng([seed, number]).random(count).tolist()
+    return drawn

@@ -118,7 +118,7 @@ class Rehearsal:
 
 @dataclass(frozen=True, kw_only=True)
 class Played(Executor):
-    """One answer's, in the time of its two clocks: the schedule's own and the draft's."""
+    """One generation's, in the time of its two clocks: the schedule's own and the draft's."""
 
     simulated: ClassVar[bool] = True
 

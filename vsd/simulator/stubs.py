@@ -160,7 +160,7 @@ class StubDrafter(Drafter):
     paths: str = ""
 
     @property
-    def chains(self) -> bool:  # type: ignore[override]
+    def chains(self) -> bool:
         return not self.paths
 
     def nodes(self, gamma: int) -> int:

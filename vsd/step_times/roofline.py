@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from vsd.step_times.devices import Device
 from vsd.step_times.shapes import Shape
 from vsd.step_times.times import Times
 from vsd.utils.validation import is_number, require, require_number, require_one_of, require_whole
 
-SPLITS = ("tensor", "pipeline")
+Split = Literal["tensor", "pipeline"]
 RING_S = 6.6e-6  # what an all-reduce costs beside its steps, by NCCL's own cost model
 SEND_S = 10e-6  # what handing a token's states on in a pipeline takes at least: a launch at either end
 
@@ -31,14 +32,14 @@ class Machine:
 
     device: Device
     count: int = 1
-    split: str = "tensor"
+    split: Split = "tensor"
     efficiency: float = 1.0
     layer_s: float = 0.0
     bytes: int = 2
 
     def __post_init__(self) -> None:
         require_whole("devices", self.count, least=1)
-        require_one_of("split", self.split, SPLITS)
+        require_one_of("split", self.split, get_args(Split))
         holds = is_number(self.efficiency) and 0 < self.efficiency <= 1
         require("efficiency", "a number in (0, 1]", self.efficiency, holds)
         require_number("layer_s", self.layer_s, least=0)
@@ -99,7 +100,7 @@ class Roofline(Times):
                 yield f"{role}: {wanted / 1e9:.0f} GB of weights and cache on a device of {room / 1e9:.0f} GB"
 
     @property
-    def devices(self) -> tuple[int, int]:  # type: ignore[override]
+    def devices(self) -> tuple[int, int]:
         return self.target_on.count, self.draft_on.count
 
     def device_names(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:

@@ -24,8 +24,10 @@ class Times(ABC):
     """How unevenly a step of the target, and a piece of the draft's work, takes that long: sigma of a log-normal factor
     with mean 1. Who works at once waits for the slower side, which on average takes longer than the slower average."""
 
-    devices: tuple[int, int] = (1, 1)
-    """How many the target holds, and the draft."""
+    @property
+    def devices(self) -> tuple[int, int]:
+        """How many the target holds, and the draft."""
+        return 1, 1
 
     def device_names(self, *, apart: bool) -> tuple[frozenset[str], frozenset[str]]:
         """Names for the target's devices and the draft's: others if they work `apart`, else shared ones."""

@@ -86,7 +86,7 @@ def from_rank0(call: Callable[[], _T]) -> _T:
     dist.broadcast_object_list(result, src=0, group=_talk, device=torch.device("cpu"))
     if result[1] is not None:
         raise result[1]
-    return result[0]
+    return cast(_T, result[0])
 
 
 def together(call: Callable[[], _T]) -> _T:

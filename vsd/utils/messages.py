@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
 class _Array(NamedTuple):
     """What was a tensor; `bits`: of bfloat16, which numpy does not have."""
 
-    array: np.ndarray
+    array: NDArray[Any]
     bits: bool
 
 
@@ -31,9 +31,9 @@ def packed(value: Any) -> Any:
         bits = value.dtype is torch.bfloat16
         return _Array((value.view(torch.int16) if bits else value).cpu().numpy(), bits)
     if isinstance(value, Mapping):
-        return {name: packed(each) for name, each in value.items()}
+        return {name: packed(part) for name, part in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return _Fields(type(value), {each.name: packed(getattr(value, each.name)) for each in fields(value)})
+        return _Fields(type(value), {field.name: packed(getattr(value, field.name)) for field in fields(value)})
     return value
 
 
@@ -43,7 +43,7 @@ def unpacked(value: Any) -> Any:
         tensor = torch.from_numpy(value.array)
         return tensor.view(torch.bfloat16) if value.bits else tensor
     if isinstance(value, _Fields):
-        return value.type(**{name: unpacked(each) for name, each in value.fields.items()})
+        return value.type(**{name: unpacked(part) for name, part in value.fields.items()})
     if isinstance(value, dict):
-        return {name: unpacked(each) for name, each in value.items()}
+        return {name: unpacked(part) for name, part in value.items()}
     return value

@@ -46,7 +46,7 @@ class SamplingParams:
         if self.temperature < torch.finfo(wide_MW.dtype).tiny:
             return torch.nn.functional.one_hot(wide_MW.argmax(-1), wide_MW.shape[-1]).to(wide_MW.dtype)
         shifted_MW = wide_MW - wide_MW.amax(-1, keepdim=True)
-        return self._warpers()(None, shifted_MW).softmax(-1)  # type: ignore[arg-type]
+        return self._warpers()(None, shifted_MW).softmax(-1)  # type: ignore[arg-type]  # none reads the ids
 
     def _warpers(self) -> LogitsProcessorList:
         warpers: list[Any] = [TemperatureLogitsWarper(float(self.temperature))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import TypeGuard
 
 _LONGEST = 120  # characters of a value in a message
 
@@ -28,12 +29,12 @@ def shortened(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether value is a finite real number; text and truth values are not."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_whole(value: object, *, least: int) -> bool:
+def is_whole(value: object, *, least: int) -> TypeGuard[int]:
     """Whether value is a whole number, at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
@@ -52,12 +53,12 @@ def require_whole(name: str, value: object, *, least: int) -> None:
 def require_number(name: str, value: object, *, least: float | None = None) -> None:
     """A number, at least `least` if that is given."""
     rule = "a number" if least is None else f"a number, at least {least}"
-    require(name, rule, value, is_number(value) and (least is None or value >= least))  # type: ignore[operator]
+    require(name, rule, value, is_number(value) and (least is None or value >= least))
 
 
 def require_share(name: str, value: object) -> None:
     """A number in [0, 1]."""
-    require(name, "in [0, 1]", value, is_number(value) and 0 <= value <= 1)  # type: ignore[operator]
+    require(name, "in [0, 1]", value, is_number(value) and 0 <= value <= 1)
 
 
 def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.utils.random_source import RandomSource
@@ -11,20 +10,30 @@ from vsd.utils.random_source import RandomSource
 
 class Verifier(ABC):
     """An acceptance rule. Subclasses are frozen dataclasses: their fields are their config, and they remember nothing.
-    What a rule wants to know of the generation so far stands in the context."""
+    What a rule wants to know of the generation so far stands in the context.
 
-    lossless: ClassVar[bool]
-    """Whether the generation follows the target's own distribution (at temperature 0: is token-identical to it)."""
-    synthetic: ClassVar[bool] = False
-    """Whether acceptance is made up: such a run measures time, and its generations mean nothing."""
-    needs_confidence: ClassVar[bool] = False
-    """Whether it looks at `Draft.confidence_N`, which is computed for such a rule only."""
+    What is a property here is a ClassVar in a subclass where it is fixed, a property where it depends on fields.
+    """
+
+    @property
+    @abstractmethod
+    def lossless(self) -> bool:
+        """Whether the generation follows the target's own distribution (at temperature 0: is token-identical to it)."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether acceptance is made up: such a run measures time, and its generations mean nothing."""
+        return False
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether it looks at `Draft.confidence_N`, which is computed for such a rule only."""
+        return False
 
     @property
     def needs(self) -> frozenset[str]:
         """Evidence by name (see `vsd.evidence`): of the target's prefill for the context, and of the verifying pass for
-        `Output.evidence` where it has rows of a pass. A ClassVar where it is fixed, a property where it depends on
-        fields."""
+        `Output.evidence` where it has rows of a pass."""
         return frozenset()
 
     @property

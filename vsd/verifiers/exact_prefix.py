@@ -29,15 +29,15 @@ class ExactPrefix(Verifier):
         require("verifier.inner", "a verifier", self.inner, isinstance(self.inner, Verifier))
 
     @property
-    def lossless(self) -> bool:  # type: ignore[override]
+    def lossless(self) -> bool:
         return self.inner.lossless
 
     @property
-    def synthetic(self) -> bool:  # type: ignore[override]
+    def synthetic(self) -> bool:
         return self.inner.synthetic
 
     @property
-    def needs_confidence(self) -> bool:  # type: ignore[override]
+    def needs_confidence(self) -> bool:
         return self.inner.needs_confidence
 
     @property

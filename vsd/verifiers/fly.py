@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from vsd.utils.validation import require, require_number, require_one_of, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
-ENDS = ("strict", "fits", "open")
+End = Literal["strict", "fits", "open"]
 
 
 def entropies(probs_nW: Tensor, top: int, *, normalised: bool) -> list[float]:
@@ -29,7 +30,7 @@ def entropies(probs_nW: Tensor, top: int, *, normalised: bool) -> list[float]:
     return values
 
 
-def gated(same: Sequence[bool], unsure: Sequence[bool], window: int, end: str) -> tuple[bool, ...]:
+def gated(same: Sequence[bool], unsure: Sequence[bool], window: int, end: End) -> tuple[bool, ...]:
     """Which places stand: those that agree, and a mismatch where the target is unsure, if the other places of its
     window agree and it is not too near to the end.
 
@@ -67,7 +68,7 @@ class FLy(Relaxed):
     top: int = 3
     normalised: bool = False
     window: int = 6
-    end: str = "strict"
+    end: End = "strict"
 
     def __post_init__(self) -> None:
         require_number("verifier.entropy", self.entropy, least=0)
@@ -76,7 +77,7 @@ class FLy(Relaxed):
         require("verifier.normalised", "true or false", self.normalised, isinstance(self.normalised, bool))
         require("verifier.window", "0 or at least 2", self.window, self.window != 1)
         require_whole("verifier.window", self.window, least=0)
-        require_one_of("verifier.end", self.end, ENDS)
+        require_one_of("verifier.end", self.end, get_args(End))
 
     def idle(self, depth: int) -> str:
         least = {"strict": self.window + 1, "fits": self.window, "open": 1}[self.end]

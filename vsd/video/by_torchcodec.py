@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.utils.validation import first_line
 from vsd.video.base import WrongFrames
@@ -13,7 +14,7 @@ from vsd.video.timetable import Alive, Timetable, silent
 _TOLERANCE_S = 1e-3
 
 
-def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[np.ndarray]:
+def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[NDArray[np.uint8]]:
     """The RGB pixels (height, width, 3) of these frames of the timetable. Raises WrongFrames unless torchcodec has the
     same number of frames, and these at the same times."""
     from torchcodec.decoders import VideoDecoder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -26,7 +27,7 @@ class Orientation(NamedTuple):
         """Whether the picture is shown as in a mirror, whatever else."""
         return sum(self) % 2 == 1
 
-    def apply(self, pixels_HWC: np.ndarray) -> np.ndarray:
+    def apply(self, pixels_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture as it is shown, contiguous in memory."""
         if self.transpose:
             pixels_HWC = pixels_HWC.swapaxes(0, 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.video.base import BadVideo
 from vsd.video.container import opened
@@ -51,9 +52,9 @@ class Timetable:
     stream: int
     formats: frozenset[str]
     time_base: Fraction
-    pts_N: np.ndarray | None
+    pts_N: NDArray[np.int64] | None
     keys: tuple[Key, ...]
-    timestamps_N: np.ndarray
+    timestamps_N: NDArray[np.float64]
     height: int
     width: int
     turned: Orientation

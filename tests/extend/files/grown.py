@@ -20,4 +20,5 @@ class Grown(ScorePruner):
         return frozenset({f"growth:{self.layer}"})
 
     def score(self, evidence: Evidence) -> Tensor:
-        return evidence[f"growth:{self.layer}"]
+        growth_V: Tensor = evidence[f"growth:{self.layer}"]
+        return growth_V

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from vsd.evidence import Probe, Reading, layer_number
 from vsd.evidence.hidden import HiddenStates
+from vsd.types import Hidden
 
 
 class Growth(Probe):
@@ -23,4 +24,6 @@ class Growth(Probe):
         self._states.prompt_states(layer, states_MD, start)
 
     def value(self) -> Tensor:
-        return self._states.value().visual_VD.norm(dim=-1) / self.reading.prompt.features_VD.norm(dim=-1)
+        states: Hidden = self._states.value()
+        growth_V: Tensor = states.visual_VD.norm(dim=-1) / self.reading.prompt.features_VD.norm(dim=-1)
+        return growth_V

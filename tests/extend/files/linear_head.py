@@ -41,4 +41,5 @@ class LinearHead(Drafter):
 
 @cache
 def head(file: str) -> Tensor:
-    return torch.load(file)
+    head_DW: Tensor = torch.load(file)
+    return head_DW

@@ -14,7 +14,7 @@ import torch
 from vsd.data.small_events import SmallEvents
 from vsd.models import Checkpoint, VideoLM
 from vsd.run.memory import release
-from vsd.types import Sample, Video
+from vsd.types import Dtype, Sample, Video
 from vsd.video import read
 
 SHORTEST = 32  # frames of the shortest bundled clips
@@ -60,15 +60,15 @@ class Machine:
             measured_s.append((time.perf_counter() - start) / times)
         return min(measured_s)
 
-    def pair(self, family: str, dtype: str) -> tuple[VideoLM, VideoLM]:
+    def pair(self, family: str, dtype: Dtype) -> tuple[VideoLM, VideoLM]:
         """The bundled target of a family, and a draft of other wording, so that some of its tokens are refused."""
         return self.checkpoint(family, "target", dtype).load(), self.draft(family, dtype).load()
 
-    def draft(self, family: str, dtype: str) -> Checkpoint:
+    def draft(self, family: str, dtype: Dtype) -> Checkpoint:
         """The draft of a pair, still to be loaded."""
         return self.checkpoint(family, "other", dtype)
 
-    def checkpoint(self, family: str, role: str, dtype: str) -> Checkpoint:
+    def checkpoint(self, family: str, role: str, dtype: Dtype) -> Checkpoint:
         """A bundled model that is still to be loaded."""
         field = "target" if role == "target" else "draft"
         return Checkpoint(path=f"zoo:{family}/{role}", device=str(self.device), dtype=dtype, field=field)

@@ -126,7 +126,6 @@ def out_of_memory(machine: Machine) -> Finding:
 def launches(machine: Machine) -> Finding:
     """20 rounds under the profiler: kernels a round, and the share of the time in which the GPU works."""
     machine.needs_cuda()
-    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     target, draft = machine.pair(FAMILIES[0], "bfloat16")
@@ -135,7 +134,7 @@ def launches(machine: Machine) -> Finding:
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
         trace = engine.run(machine.video(), machine.question)
         machine.wait()
-    kernels = [event for event in profiled.events() if event.device_type == DeviceType.CUDA]
+    kernels = [event for event in profiled.events() if event.device_type.name == "CUDA"]
     busy = sum(event.time_range.elapsed_us() for event in kernels) / 1e6
     rounds, total = max(len(trace.rounds), 1), trace.seconds["total"]
     said = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -80,9 +81,9 @@ def rows(machine: Machine) -> Finding:
         apart = {name: float((attend(m) - own).abs().max()) for name, m in (("masks", mask), ("none", None))}
         rule = f"{number} rows must see their own keys last, to 0.1, got {apart} between them and their values"
         require(max(apart.values()) < 0.1, rule)
-        masked_s.append(machine.seconds(lambda mask=mask, attend=attend: attend(mask)))  # type: ignore[misc]
-        bare_s.append(machine.seconds(lambda attend=attend: attend(None)))  # type: ignore[misc]
-        names = {form: _kernels(machine, lambda m=m, f=attend: f(m)) for form, m in (("mask", mask), ("none", None))}  # type: ignore[misc]
+        masked_s.append(machine.seconds(partial(attend, mask)))
+        bare_s.append(machine.seconds(partial(attend, None)))
+        names = {form: _kernels(machine, partial(attend, m)) for form, m in (("mask", mask), ("none", None))}
         data[str(number)] = {"mask_s": masked_s[-1], "none_s": bare_s[-1], "apart": apart, "kernels": names}
     said = f"{', '.join(map(str, ROWS))} rows over {count:,} keys: {milliseconds(masked_s)} with masks, "
     return Finding(said=f"{said}{milliseconds(bare_s)} without", data=data)

@@ -99,7 +99,7 @@ def _torn(file: Any) -> bool:
     if file.seek(0, os.SEEK_END) == 0:
         return False
     file.seek(-1, os.SEEK_END)
-    return file.read(1) != b"\n"
+    return bool(file.read(1) != b"\n")
 
 
 def _parse(line: str) -> dict[str, Any]:
