@@ -221,7 +221,6 @@ def test_every_other_sample_is_decoded(
         assert failed[name]
         assert "\n" not in failed[name]
     assert list(records) == [sample.id for sample in Odd(folder=str(files)).samples()]
-    assert records["no UTF-8"].done or records["no UTF-8"].failure
     assert all(record.done != bool(record.failure) for record in records.values())
     assert records["scorer"].text == records["id \udcff"].text  # it is not lost
     assert metrics["samples/done"] + metrics["samples/failed"] == len(records)
@@ -236,7 +235,11 @@ def test_every_other_sample_is_decoded(
     if family == "llava":  # once is enough
         return
     before = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines())
-    assert app.run(cfg, tmp_path / "run") == pytest.approx(metrics, rel=1)
+    timed = ("speed/", "time/", "memory/", "parallel/")
+    later = app.run(cfg, tmp_path / "run")
+    assert later.keys() == metrics.keys()
+    same = {name: value for name, value in metrics.items() if not name.startswith(timed)}
+    assert {name: later[name] for name in same} == same
     again = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines()) - before
     assert again == metrics["samples/failed"]  # the others are not decoded again
 

@@ -1,4 +1,4 @@
-"""All parts that conf/ has, and combinations of them and of the families: every two parts together at least once, or the
+"""All parts that conf/ has, and combinations of them and of the families: every two together at least once, or the
 whole product."""
 
 from __future__ import annotations

@@ -141,9 +141,7 @@ def test_token_identical(check: Callable[[Mapping[str, str]], None], row: dict[s
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", AXES["pruner"])
 @pytest.mark.parametrize("family", AXES["family"])
-def test_token_identical_as_a_whole(
-    check: Callable[[Mapping[str, str]], None], family: str, pruner: str
-) -> None:
+def test_token_identical_as_a_whole(check: Callable[[Mapping[str, str]], None], family: str, pruner: str) -> None:
     same = {"family": family, "pruner": pruner, "positions": "original"}
     for row in whole("drafter", "verifier", parallelism="sequential", executor="inline", **same):
         check(row)
