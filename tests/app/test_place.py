@@ -129,7 +129,7 @@ def test_the_draft_takes_the_second_gpu(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     cfg = configure("device=cuda", *overrides)
     with caplog.at_level(logging.INFO, logger="vsd.run.app"):
-        app._place_draft(cfg, instantiate(cfg.parallelism))
+        app._place_draft(cfg, instantiate(cfg.parallelism), instantiate(cfg.executor))
     assert cfg.draft.device == place
     said = ["draft.device: cuda:1, a GPU of its own, since target and draft work at once"]
     assert [record.getMessage() for record in caplog.records] == (said if place == "cuda:1" else [])

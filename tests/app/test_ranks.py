@@ -38,7 +38,7 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As torchrun starts rank 0; nobody is waited for."""
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(app.ranks, "join", lambda: None)
+    monkeypatch.setattr("vsd.utils.distributed.join", lambda: None)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
 
 
