@@ -79,7 +79,8 @@ def test_drawn_children_come_with_the_probabilities_they_were_drawn_from(pair: P
 def worths(pair: Pair, video: Video, depth: int, width: int) -> dict[tuple[int, ...], float]:
     """The logarithm of each path's probability, of all paths that a dynamic tree may offer: on each level the `width`
     likeliest get as many children."""
-    found, level = dict[tuple[int, ...], float](), [()]
+    found = dict[tuple[int, ...], float]()
+    level: list[tuple[int, ...]] = [()]
     for _ in range(depth):
         new = {
             (*path, int(token)): found.get(path, 0.0) + float(worth)
