@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,15 @@ from vsd.verifiers import Greedy, Verifier
 
 ROOT = Path(__file__).resolve().parents[2]
 Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _frozen_rim() -> None:
+    """As in `tests/conftest.py`, with what a run imports."""
+    import lightning.pytorch  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -177,11 +177,12 @@ class Odd:
 
 TOKENS = ("<image>", "<video>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|im_end|>", "<|endoftext|>")
 SPECIAL = {"qwen": {*TOKENS[2:]}, "llava": {*TOKENS[:2], *TOKENS[5:]}}  # the rest is text to that family
+UNREADABLE = {
+    "empty.mp4": "the file is empty",
+    "text.mp4": "not a video, or truncated",
+    "missing.mp4": "there is no such file",
+}
 FAILED = {
-    "empty.mp4": "",
-    "text.mp4": "",
-    "missing.mp4": "",
-    "folder": "",
     "half": r"question: must be text that UTF-8 can hold, got 'What \ud800?'",
     "long": "max_new_tokens: the prompt (",
     "scorer": "score: LookupError: no key for this clip",
@@ -212,16 +213,16 @@ def test_every_other_sample_is_decoded(
     reasons = FAILED | {
         name: f"question: must hold no special token of the model, got {name!r}" for name in SPECIAL[family]
     }
+    reasons |= {name: f"{files / name}: {reason}" for name, reason in UNREADABLE.items()}
+    reasons["folder"] = f"{files}: not a file"
     if family == "qwen":
         reasons["wide.mp4"] = "processor: absolute aspect ratio must be smaller than 200, got 300"
     failed = {name: record.failure for name, record in records.items() if record.failure and name != "no UTF-8"}
     assert set(failed) == set(reasons)
     for name, reason in reasons.items():
         assert failed[name].startswith(reason)
-        assert failed[name]
         assert "\n" not in failed[name]
     assert list(records) == [sample.id for sample in Odd(folder=str(files)).samples()]
-    assert records["no UTF-8"].done or records["no UTF-8"].failure
     assert all(record.done != bool(record.failure) for record in records.values())
     assert records["scorer"].text == records["id \udcff"].text  # it is not lost
     assert metrics["samples/done"] + metrics["samples/failed"] == len(records)
@@ -236,7 +237,11 @@ def test_every_other_sample_is_decoded(
     if family == "llava":  # once is enough
         return
     before = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines())
-    assert app.run(cfg, tmp_path / "run") == pytest.approx(metrics, rel=1)
+    timed = ("speed/", "time/", "memory/", "parallel/")
+    later = app.run(cfg, tmp_path / "run")
+    assert later.keys() == metrics.keys()
+    same = {name: value for name, value in metrics.items() if not name.startswith(timed)}
+    assert {name: later[name] for name in same} == same
     again = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines()) - before
     assert again == metrics["samples/failed"]  # the others are not decoded again
 

@@ -31,6 +31,7 @@ from vsd.verifiers.greedy import Greedy
 
 QUESTION = "What is it?"
 TOKENS = 24
+pytestmark = pytest.mark.usefixtures("quick_workers")
 DRAFTERS: dict[str, Drafter] = {
     "chain": Chain(),
     "drawn chain": Chain(temperature=0.7, top_k=9),

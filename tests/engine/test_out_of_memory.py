@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import Pair
+from tests.conftest import ONE_FAMILY, Pair
 from vsd.data.datamodule import Item
 from vsd.engine import Engine
 from vsd.executors import Executor, Inline, Thread
@@ -31,7 +31,6 @@ STAGES = (
     *(("target", method) for method in ("encode", "start_prefill", "logits", "forward")),
     *(("draft", method) for method in ("encode", "prefill", "forward")),
 )  # fmt: skip
-ONE_FAMILY = pytest.mark.parametrize("pair", ["qwen2_5_vl"], indirect=True, scope="session")
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from vsd.utils.messages import packed, unpacked
 
 QUESTION = "What is seen?"
 TOKENS = 16
+pytestmark = pytest.mark.usefixtures("quick_workers")
 SCHEDULES: dict[str, tuple[Parallelism, Executor]] = {
     "sequential": (Sequential(), Inline()),
     "early": (replace(PARALLELVLM, length="fixed"), Inline()),

@@ -1,4 +1,5 @@
-"""All parts that conf/ has, and combinations of them: every two parts together at least once, or the whole product."""
+"""All parts that conf/ has, and combinations of them and of the families: every two together at least once, or the
+whole product."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from allpairspy import AllPairs
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from tests.conftest import FAMILIES
 from vsd.cli import CONF
 
 # For each verifier the settings under which it is greedy verification.
@@ -40,6 +42,7 @@ AXES = {
     "pruner": options("pruner"),
     "verifier": list(STRICT),
     "positions": ["original", "compact"],
+    "family": sorted(FAMILIES),
 }
 
 
@@ -50,6 +53,7 @@ SIMPLE = {
     "pruner": "uniform",
     "verifier": "greedy",
     "positions": "original",
+    "family": "llava_onevision",
 }
 
 
@@ -69,7 +73,13 @@ def possible(row: Sequence[str]) -> bool:
     named = dict(zip(AXES, row, strict=False))
     if not {"parallelism", "drafter"} <= named.keys():
         return True
-    return not method("parallelism", named["parallelism"]).chains or method("drafter", named["drafter"]).chains
+    return not chains("parallelism", named["parallelism"]) or chains("drafter", named["drafter"])
+
+
+@cache
+def chains(group: str, name: str) -> bool:
+    """Whether a schedule asks for chains, or a drafter makes them."""
+    return method(group, name).chains
 
 
 def covered() -> list[dict[str, str]]:

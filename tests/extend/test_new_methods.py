@@ -29,6 +29,7 @@ from vsd.types import Hidden, Trace, Video
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
+pytestmark = pytest.mark.usefixtures("quick_workers")
 FILES = Path(__file__).parent / "files"
 MODULES = sorted(file.stem for file in FILES.glob("*.py"))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.conftest import Pair
+from tests.pairwise import pairwise
 from vsd.drafters import Chain
 from vsd.drafters.adaptive import Adaptive
 from vsd.drafters.prompt_lookup import PromptLookup
@@ -72,24 +73,24 @@ def run(pair: Pair, video: Video, schedule: Parallel = PARALLELVLM, executor: st
     return trace
 
 
-@pytest.mark.parametrize("executor", ["inline", "thread"])
-@pytest.mark.parametrize("pruner", EARLY + LATE, ids=repr)
+@pytest.mark.parametrize(
+    ("pruner", "gamma", "executor"), pairwise(EARLY + LATE, [1, 3, 40], ["inline", "thread"]), ids=repr
+)
 def test_the_tokens_are_the_targets_own(
-    pair: Pair, video: Video, expected: Trace, executor: str, pruner: Pruner
+    pair: Pair, video: Video, expected: Trace, executor: str, pruner: Pruner, gamma: int
 ) -> None:
-    for gamma in (1, 3, 40):
-        trace = run(pair, video, executor=executor, pruner=pruner, gamma=gamma)
-        assert trace.tokens == expected.tokens
-        assert trace.kept == len(pruner.keep(evidence(pair, video, pruner)))
-        assert {"prune", "draft_encode", "draft_prefill"} <= trace.seconds.keys()
-        names = ("proposed", "wasted", "accepted", "committed")
-        proposed, wasted, accepted, committed = (sum(getattr(each, name) for each in trace.rounds) for name in names)
-        assert proposed == wasted + accepted
-        early = pruner in EARLY
-        assert committed == TOKENS - (not early)
-        first = trace.rounds[0]
-        assert (first.verify_s == first.wall_s == 0) == early
-        assert not early or first.ahead == first.proposed == min(gamma, TOKENS)
+    trace = run(pair, video, executor=executor, pruner=pruner, gamma=gamma)
+    assert trace.tokens == expected.tokens
+    assert trace.kept == len(pruner.keep(evidence(pair, video, pruner)))
+    assert {"prune", "draft_encode", "draft_prefill"} <= trace.seconds.keys()
+    names = ("proposed", "wasted", "accepted", "committed")
+    proposed, wasted, accepted, committed = (sum(getattr(each, name) for each in trace.rounds) for name in names)
+    assert proposed == wasted + accepted
+    early = pruner in EARLY
+    assert committed == TOKENS - (not early)
+    first = trace.rounds[0]
+    assert (first.verify_s == first.wall_s == 0) == early
+    assert not early or first.ahead == first.proposed == min(gamma, TOKENS)
 
 
 def evidence(pair: Pair, video: Video, pruner: Pruner) -> Evidence:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.conftest import Pair
+from tests.pairwise import pairwise
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import Adaptive
 from vsd.drafters.dynamic_tree import DynamicTree
@@ -46,12 +47,11 @@ def engine(pair: Pair, *, executor: str = "inline", gamma: int = 4, limit: int =
     )
 
 
-@pytest.mark.parametrize(("pre", "post"), CHOICES)
-@pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("gamma", [1, 2, 3, 7, 40])
+@pytest.mark.parametrize(("choice", "gamma", "executor"), pairwise(CHOICES, [1, 2, 3, 7, 40], list(EXECUTORS)))
 def test_the_tokens_are_the_targets_own(
-    pair: Pair, video: Video, expected: Trace, executor: str, pre: bool, post: bool, gamma: int
+    pair: Pair, video: Video, expected: Trace, executor: str, choice: tuple[bool, bool], gamma: int
 ) -> None:
+    pre, post = choice
     run = engine(pair, gamma=gamma, executor=executor, pre_verify=pre, post_verify=post)
     trace = run.run(video, QUESTION)
     run.close()

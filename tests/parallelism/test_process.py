@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Pair
+from tests.conftest import ONE_FAMILY, Pair
 from vsd.draft import DraftRunner, load_runner
 from vsd.drafters import Chain, Drafter
 from vsd.engine import Engine
@@ -26,14 +26,16 @@ from vsd.models.cache import State
 from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
+from vsd.utils import child_process
 from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Greedy, Verifier
 from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
-AROUND_S = 2.0  # for what the sample does beside waiting
+AROUND_S = 4.0  # for what the sample does beside waiting
 EARLY = Parallel(overlap_prefill=True, early_draft=True)
+pytestmark = pytest.mark.usefixtures("quick_workers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def build(
 
 
 @pytest.fixture(scope="module")
-def engine(pair: Pair) -> Iterator[Engine]:
+def engine(pair: Pair, quick_workers: None) -> Iterator[Engine]:
     found = build(pair)
     yield found
     found.close()
@@ -112,6 +114,18 @@ def test_the_tokens_are_the_targets_own_and_the_worker_stays(engine: Engine, vid
     assert first.kept == first.visual // 2
 
 
+@ONE_FAMILY
+def test_a_worker_of_a_fresh_python_says_the_same(
+    pair: Pair, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "START", "spawn")
+    engine = build(pair)
+    assert engine.run(video, QUESTION).tokens == expected.tokens
+    assert isinstance(engine.client, ProcessClient)
+    assert type(engine.client._child._process).__name__ == "SpawnProcess"
+    engine.close()
+
+
 def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: Video) -> None:
     inline = Engine(
         target=pair.target,
@@ -128,6 +142,7 @@ def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: V
     ]
 
 
+@ONE_FAMILY
 def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> None:
     params: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
     drafter, verifier = Chain(**params), Sampling(**params)
@@ -147,6 +162,7 @@ def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> 
     ours.close()
 
 
+@ONE_FAMILY
 @pytest.mark.parametrize(
     ("trouble", "error", "message"),
     [
@@ -173,6 +189,7 @@ def test_trouble_ends_one_sample(
     assert is_gone(second)
 
 
+@ONE_FAMILY
 def test_frames_that_no_pipe_holds_do_not_wait_for_a_stopped_worker(
     engine: Engine, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +230,7 @@ def test_a_target_in_trouble_leaves_the_worker_ready(
     assert pid(engine) == worker
 
 
+@ONE_FAMILY
 def test_a_draft_that_cannot_be_loaded_is_told(pair: Pair, video: Video, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"draft\.path"):
         Engine(
@@ -222,11 +240,13 @@ def test_a_draft_that_cannot_be_loaded_is_told(pair: Pair, video: Video, tmp_pat
         )
 
 
+@ONE_FAMILY
 def test_a_loaded_draft_is_refused(pair: Pair) -> None:
     with pytest.raises(ValueError, match="draft: a process of its own loads its own model"):
         Engine(target=pair.target, draft=pair.draft, executor=Process())
 
 
+@ONE_FAMILY
 def test_a_download_is_no_part_of_the_start(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be had is said by this process, before it starts another."""
     monkeypatch.setattr(ProcessClient, "ready", None)

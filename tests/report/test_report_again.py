@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.conftest import *  # noqa: F403 - its fixtures
-from tests.app.conftest import Compose, FakeEngine
+from tests.app.conftest import Compose, FakeEngine, clips, configure, fake  # noqa: F401 - fixtures
 from vsd.commands import calibrate
 from vsd.commands.report import main
 from vsd.run import app
 
 
 @pytest.fixture
-def finished(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> Path:
+def finished(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> Path:  # noqa: F811
     cfg = configure("data=folder", f"data.path={clips}", "frames=4", "callbacks=quiet")
     app.run(cfg, tmp_path / "run")
     return tmp_path / "run"

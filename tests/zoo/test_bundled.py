@@ -53,8 +53,8 @@ def test_a_target_and_its_other_draft_see_alike(family: str) -> None:
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def report(request: pytest.FixtureRequest) -> Report:
-    """Of three clips of each length, asked for one event, in full prompts, from the mp4."""
-    return evaluate(WEIGHTS / request.param, ask="one", most=3)
+    """Of two clips of each length, asked for one event, in full prompts, from the mp4."""
+    return evaluate(WEIGHTS / request.param, ask="one", most=2)
 
 
 def mean(report: Report, model: str, name: str) -> float:
@@ -80,7 +80,7 @@ def test_drafts_foresee_most_of_their_targets_tokens_and_not_all(report: Report,
 def test_other_drafts_differ_in_wording_too(report: Report) -> None:
     drafts = [models["other"] for models in report.values()]
     misses = sum(draft["misses"] for draft in drafts)
-    assert misses > 20
+    assert misses > 12
     assert sum(draft["wording"] * draft["misses"] for draft in drafts) >= 0.25 * misses
 
 

@@ -29,6 +29,7 @@ GRACE_S = 2.0  # to end when there is no more work
 LONGEST_S = 1e6  # to wait for a message; operating systems take no number whatever
 TICK_S = 0.1  # between two looks at the deadline
 CHUNK = 1 << 20  # bytes of a stream's message; a message is held twice while it is read
+START = "spawn"  # how multiprocessing begins the process: neither CUDA nor threads survive a fork of this one
 
 
 _MAIN = threading.Lock()
@@ -92,7 +93,7 @@ class ChildProcess:
             return
         self.kill()
         needs_main = b"__main__" in bytes(ForkingPickler.dumps((self._target, self._args)))
-        context = multiprocessing.get_context("spawn")  # neither CUDA nor threads survive a fork
+        context = multiprocessing.get_context(START)
         ours, theirs = context.Pipe()
         process = context.Process(target=_run, args=(theirs, self._target, self._args), name=self._name, daemon=True)
         with theirs, nullcontext() if needs_main else _without_main():
