@@ -41,6 +41,7 @@ ROWS = (
     "parallel/wasted",
     "relax/share",
     "relax/gap",
+    "relevance/auc",
     "quality/agreement",
     "quality/first_divergence",
     "quality/rouge_l",
