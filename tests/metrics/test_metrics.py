@@ -105,6 +105,7 @@ EXPECTED = {
     "exact/mismatched": 0,
     "exact/near_tie": 0,
     "exact/unexplained": 0,
+    "exact/violations": 0,
     "memory/peak_mb": 120.0,
     "samples/done": 2,
     "samples/failed": 1,

@@ -73,8 +73,8 @@ def _compared(record: Record, trace: Trace, base: Trace) -> dict[str, float]:
 
 def _exactness(record: Record) -> dict[str, float]:
     sums: dict[str, float] = {"compared": 1, "mismatched": record.mismatched}
-    if record.mismatched:
-        sums |= {"audited": record.audit is not None, "near_tie": record.audit is not None and record.audit.explained}
+    if record.mismatched and (found := record.audit) is not None:
+        sums |= {"audited": 1, "near_tie": found.explained, "violations": found.violations}
     return sums
 
 
