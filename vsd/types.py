@@ -347,3 +347,12 @@ class Trace:
     devices: int = 1
     simulated: bool = False
     vision_shared: bool | None = None
+
+    def by_token(self, name: str) -> list[float | None]:
+        """What was collected under this name of each token (see `Round.evidence`); None of a token of which it was not,
+        like a first one that is of no round: it comes from the prefill."""
+        found: list[float | None] = [None] * (len(self.tokens) - sum(round_.committed for round_ in self.rounds))
+        for round_ in self.rounds:
+            values = round_.evidence.get(name, ())[: round_.committed]
+            found += [*values, *[None] * (round_.committed - len(values))]
+        return found

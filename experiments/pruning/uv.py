@@ -9,7 +9,6 @@ if it finds the events where no similarity of states does, the model knows where
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from experiments.common import Clips, arguments, event_tokens, pairs, read_prompt, setting, table
+from experiments.common import Clips, arguments, event_tokens, mean, pairs, read_prompt, setting, table
+from vsd.metrics import Estimate
 from vsd.models import VideoLM
 from vsd.models.base import chat
 from vsd.pruners.select import budget, top
@@ -146,14 +146,10 @@ def judge(target: VideoLM, sample: Sample, video: Video, ratio: float) -> Iterat
         yield name, layer, float(roc_auc_score(is_event, score_V.float().numpy())), float(share)
 
 
-def rows(found: Mapping[tuple[str, int], list[float]], depth: int) -> Iterator[list[object]]:
+def rows(found: Mapping[tuple[str, int], Estimate], depth: int) -> Iterator[list[object]]:
     """A row a score, a column a layer."""
     for name in dict.fromkeys(name for name, _ in found):
-        yield [name, *(f"{np.mean(found[name, layer]):.2f}" for layer in (*range(1, depth + 1), ALL))]
-
-
-def largest_error(found: Mapping[tuple[str, int], list[float]]) -> float:
-    return max(float(np.std(values, ddof=1)) / math.sqrt(len(values)) for values in found.values())
+        yield [name, *(f"{found[name, layer].value:.2f}" for layer in (*range(1, depth + 1), ALL))]
 
 
 def main() -> None:
@@ -166,14 +162,14 @@ def main() -> None:
         for sample, video in clips:
             if sample.facts["shown"]:  # a shot may be empty
                 for name, layer, area, share in judge(target, sample, video, args.ratio):
-                    areas[name, layer].append(area)
-                    shares[name, layer].append(share)
+                    areas[name, layer].append((sample.video, area))
+                    shares[name, layer].append((sample.video, share))
         head = ["score", *map(str, range(1, target.depth + 1)), "mean of all"]
-        for title, found in (("area under the ROC curve", areas), ("share of the events' tokens kept", shares)):
+        for title, numbers in (("area under the ROC curve", areas), ("share of the events' tokens kept", shares)):
+            found = {place: mean(each) for place, each in numbers.items()}
             print(f"### {family}: {title}, by layer\n")
             print(table(head, rows(found, target.depth)), "\n")
-            if len(clips.samples) > 1:
-                print(f"Standard errors: up to {largest_error(found):.2f}.\n", flush=True)
+            print(f"Standard errors: up to {max(each.error for each in found.values()):.2f}.\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ def test_a_mismatch_is_a_near_tie_or_a_fault(
         metrics = app.run(on_clips(*options), tmp_path / "run")
         assert (metrics["exact/near_tie"], metrics["exact/unexplained"]) == (near, unexplained)
     found = lines(tmp_path / "run")[0]["audit"]
-    assert found == {"place": 2, "ours": 9, "baseline": 3, "gap": gap, "step": 0.25, "limit": 4.0}
+    assert found == {"place": 2, "ours": 9, "baseline": 3, "gap": gap, "step": 0.25, "limit": 4.0, "violations": 0}
 
 
 def test_a_rule_that_may_differ_is_not_audited(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:

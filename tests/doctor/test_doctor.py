@@ -14,11 +14,12 @@ from vsd.commands.doctor import __main__ as doctor
 from vsd.commands.doctor import decoding, kernels
 from vsd.commands.doctor.checks import Finding, Machine, Skipped
 from vsd.commands.doctor.shapes import TEXT_3B, random_3b
+from vsd.zoo import FAMILIES
 
 
 @pytest.mark.usefixtures("quick_workers")
 def test_a_cpu_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "FAMILIES", decoding.FAMILIES[:1])
+    monkeypatch.setattr(decoding, "FAMILIES", FAMILIES[:1])
     assert doctor.main(["--device", "cpu", "--json", str(tmp_path / "found.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = json.loads((tmp_path / "found.json").read_text())

@@ -79,7 +79,7 @@ def possible(row: Sequence[str]) -> bool:
 @cache
 def chains(group: str, name: str) -> bool:
     """Whether a schedule asks for chains, or a drafter makes them."""
-    return method(group, name).chains
+    return bool(method(group, name).chains)
 
 
 def covered() -> list[dict[str, str]]:

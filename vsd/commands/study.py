@@ -7,8 +7,9 @@ The overrides are run.py's, and Hydra's sweep syntax says what is searched: ``pr
 two on a logarithmic scale inside ``tag(log,...)``. With two objectives the result is a Pareto front.
 
 Every trial is a run folder below FOLDER, named by its settings, and the study itself is FOLDER/study.journal: the same
-command goes on where it stopped, and several at once, on machines that share FOLDER, work at the same study (each may
-then end with one trial more). A trial that was killed is not begun anew, one that was interrupted with Ctrl-C is.
+command goes on where it stopped, and several at once, on machines that share FOLDER, work at the same study: each ends
+when no trial is left to begin, the last one with the whole front. For a trial that was killed another one is begun; one
+that was interrupted with Ctrl-C is begun anew.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import argparse
 import csv
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ from rich.table import Table
 from vsd.cli import CONF
 from vsd.metrics import metric_of
 from vsd.run import app, disk
+from vsd.run.locks import is_locked, locked
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -40,7 +43,8 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 200  # bytes of a folder's name
 CUT_SHORT = "cut short"
-SEED_STEP = 1_000_003  # between the seeds of a study's beginnings
+LOCKS = ".locks"  # their folder
+SEED_STEP = 1_000_003  # between the seeds of trials
 Goals = list[tuple[str, str]]  # metric, "maximize" or "minimize"
 log = logging.getLogger(__name__)
 
@@ -55,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minimize", action="append", default=[], metavar="METRIC", help="of metrics.json")
     parser.add_argument("--trials", type=int, default=20, help="of the whole study, earlier ones included")
     parser.add_argument("--folder", type=Path, default=Path("outputs/study"))
-    parser.add_argument("--seed", type=int, help="of the search; workers at one study need different ones, or none")
+    parser.add_argument("--seed", type=int, help="of the search")
     parser.add_argument("overrides", nargs="+", metavar="OVERRIDE")
     args = parser.parse_intermixed_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -63,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check(args, goals)
         space = searched(args.overrides)
-        study = opened(args.folder, goals, args.seed)
+        study = opened(args.folder, goals)
         check_identity(study, args.folder, goals, args.overrides)
     except (app.UsageError, HydraException) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with disk.room(args.folder):
             try:
-                search(study, space, args.folder, goals, args.overrides, args.trials)
+                search(study, space, args.folder, goals, args.overrides, trials=args.trials, seed=args.seed)
             finally:
                 write_csv(study, goals, args.folder / "trials.csv")
     except KeyboardInterrupt:
@@ -84,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     Console().print(front(study, goals))
-    return 0 if study.best_trials else 1
+    if others := running(study, args.folder):
+        log.info("%d of the trials are still at work in other processes", len(others))
+    return 0 if study.best_trials or others else 1
 
 
 def check(args: argparse.Namespace, goals: Goals) -> None:
@@ -129,7 +135,7 @@ def searched(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def opened(folder: Path, goals: Goals, seed: int | None) -> Study:
+def opened(folder: Path, goals: Goals) -> Study:
     """The study of this folder, begun or found again."""
     optuna = _optuna()
     from optuna.storages import JournalStorage
@@ -141,15 +147,7 @@ def opened(folder: Path, goals: Goals, seed: int | None) -> Study:
         raise app.UsageError(str(error)) from error
     storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
     directions = [optuna.study.StudyDirection[direction.upper()] for _, direction in goals]
-    known = optuna.get_all_study_names(storage)
-    study: Study = (
-        optuna.load_study(study_name=known[0], storage=storage)
-        if known
-        else optuna.create_study(study_name="study", storage=storage, directions=directions)
-    )
-    if seed is not None:  # begun again with the same seed, it would suggest the same once more
-        seed += SEED_STEP * len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(seed=seed)
+    study: Study = optuna.create_study(study_name="study", storage=storage, directions=directions, load_if_exists=True)
     return study
 
 
@@ -167,32 +165,79 @@ def check_identity(study: Study, folder: Path, goals: Goals, overrides: Sequence
 
 
 def search(
-    study: Study, space: Sequence[Override], folder: Path, goals: Goals, overrides: Sequence[str], trials: int
+    study: Study,
+    space: Sequence[Override],
+    folder: Path,
+    goals: Goals,
+    overrides: Sequence[str],
+    *,
+    trials: int,
+    seed: int | None,
 ) -> None:
-    """Run trials one by one until the study has `trials` of them, failed ones included."""
+    """Run trials one by one until the study has `trials` of them, failed ones and those of other workers included."""
     from optuna.trial import TrialState
 
-    def ended() -> int:
-        trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-        return sum(not trial.user_attrs.get(CUT_SHORT) for trial in trials)
+    while True:
+        with next_trial(study, space, folder, trials=trials, seed=seed) as begun:
+            if begun is None:
+                return
+            trial, chosen = begun
+            try:
+                values = run(chosen, folder / name_of(trial), goals)
+            except (KeyboardInterrupt, Exception) as error:
+                trial.set_user_attr(CUT_SHORT, not isinstance(error, app.NothingDone))
+                study.tell(trial, state=TrialState.FAIL)
+                if isinstance(error, KeyboardInterrupt):
+                    study.enqueue_trial(trial.params)  # begun anew, it finds the samples that are finished
+                if not isinstance(error, app.NothingDone):
+                    raise
+                log.warning("trial %d failed: %s", trial.number, error)
+            else:
+                study.tell(trial, values)
+                for name, value in _identity(goals, overrides).items():
+                    study.set_user_attr(name, value)
 
-    while ended() < trials:
-        trial = study.ask()
-        chosen = [suggest(trial, override) for override in space]
-        try:
-            values = run(chosen, folder / name_of(trial), goals)
-        except (KeyboardInterrupt, Exception) as error:
-            trial.set_user_attr(CUT_SHORT, not isinstance(error, app.NothingDone))
-            study.tell(trial, state=TrialState.FAIL)
-            if isinstance(error, KeyboardInterrupt):
-                study.enqueue_trial(trial.params)  # begun anew, it finds the samples that are finished
-            if not isinstance(error, app.NothingDone):
-                raise
-            log.warning("trial %d failed: %s", trial.number, error)
-        else:
-            study.tell(trial, values)
-            for name, value in _identity(goals, overrides).items():
-                study.set_user_attr(name, value)
+
+@contextmanager
+def next_trial(
+    study: Study, space: Sequence[Override], folder: Path, *, trials: int, seed: int | None
+) -> Iterator[tuple[Trial, list[str]] | None]:
+    """Begins a trial and gives its overrides; None if `trials` have ended or are running. Within, other workers see
+    that it is running, and none of them runs the same settings: it would find all samples finished behind this one."""
+    from optuna.samplers import TPESampler
+
+    locks, begun = folder / LOCKS, None
+    with ExitStack() as held:
+        with locked(locks, "study"):
+            if ended(study) + len(running(study, folder)) < trials:
+                count = len(study.get_trials(deepcopy=False))
+                study.sampler = TPESampler(seed=None if seed is None else seed + SEED_STEP * count)
+                trial = study.ask()
+                held.enter_context(locked(locks, _number(trial)))
+                begun = trial, [suggest(trial, override) for override in space]
+        if begun:
+            held.enter_context(locked(locks, name_of(begun[0])))
+        yield begun
+
+
+def ended(study: Study) -> int:
+    """How many trials have a result or have failed; those that were cut short are tried again."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    return sum(not trial.user_attrs.get(CUT_SHORT) for trial in trials)
+
+
+def running(study: Study, folder: Path) -> list[FrozenTrial]:
+    """The trials at which a worker is; the journal alone does not tell of those that were killed."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial for trial in trials if is_locked(folder / LOCKS, _number(trial))]
+
+
+def _number(trial: Trial | FrozenTrial) -> str:
+    return f"trial {trial.number}"
 
 
 def suggest(trial: Trial, override: Override) -> str:

@@ -16,7 +16,8 @@ class Source(Protocol):
     """A benchmark. Its fields are its config; the constructor reads nothing.
 
     It may have a scorer of its own, `score(sample, text) -> {name: value}`, with a `vsd.types.Score` or a number for a
-    value; without one its answers are scored plainly (see `vsd.data.scoring`).
+    value; without one its answers are scored plainly. `fact_spans(sample, text) -> [(first, last), ...]` may say where
+    a text states facts, for `relevance/auc` (see `vsd.data.scoring` for both).
     """
 
     def samples(self) -> list[Sample]:

@@ -15,7 +15,7 @@ from vsd.types import Sample, Score
 from vsd.utils.validation import is_whole, require, require_one_of, require_whole
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.questions import DESCRIPTIONS, KINDS
-from vsd.zoo.small_events.reading import PATTERNS, score
+from vsd.zoo.small_events.reading import PATTERNS, fact_spans, score
 
 GROUPS = {"description": DESCRIPTIONS, "all": KINDS}
 
@@ -76,6 +76,10 @@ class SmallEvents:
         facts = Score(sum(right.values()), sum(asked.values()))
         by_kind = {f"facts_{sample.facts['kind']}": facts} if len(self.kinds) > 1 else {}
         return {"facts": facts, **by_kind, **plain(sample, text)}
+
+    def fact_spans(self, sample: Sample, text: str) -> list[tuple[int, int]]:
+        """The words that facts are put in, right or wrong; all others can be known without the video."""
+        return fact_spans(text)
 
 
 def _asked(folder: Path, row: Mapping[str, Any], kinds: Sequence[str]) -> Iterator[Sample]:

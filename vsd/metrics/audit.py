@@ -1,14 +1,14 @@
 """Why a generation differs from the target's own although the rule is lossless: two tokens nearly tied, or a fault.
 
 Below float64 passes of one row and of many add up in another order, and now and then round the logits of two tokens
-that are nearly equal the other way. So at the first place at which two generations differ, the target reads what they
-share, and the two tokens' logits are looked at.
+that are nearly equal the other way. So the target reads a generation that differs once more, and at the first
+difference the two tokens' logits are looked at; behind it, each token's: it must be the likeliest, but for rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,9 +29,9 @@ class Audit:
     """Two generations at the first place at which they differ.
 
     `ours` and `baseline` are their tokens there, None behind the end of one. `gap` is how far the lower of their two
-    logits lies below the largest of all, both generations' common tokens read in one pass (None if it could not be
-    found out); `step` is the dtype's step at the size of that largest logit, and `limit` how many of these a near-tie
-    may be wide.
+    logits lies below the largest of all, our tokens read in one pass (None if it could not be found out); `step` is the
+    dtype's step at the size of that largest logit, and `limit` how many of these a near-tie may be wide. `violations`
+    counts our tokens, from that place on, whose logits lie further below the largest, and an end where none may be.
     """
 
     place: int
@@ -40,37 +40,41 @@ class Audit:
     gap: float | None = None
     step: float = 0.0
     limit: float = 0.0
+    violations: int = 0
 
     @property
     def explained(self) -> bool:
         """Whether rounding explains the difference."""
-        return self.gap is not None and self.gap <= self.limit * self.step
+        return self.gap is not None and self.gap <= self.limit * self.step and not self.violations
 
 
 @torch.inference_mode()
 def audit(target: VideoLM, video: Video, question: str, ours: Sequence[int], baseline: Sequence[int]) -> Audit:
-    """Look at the first place at which two generations of this target differ. Raises ValueError if they are the
-    same."""
+    """Look at two generations of this target, from the first place at which they differ on. Raises ValueError if they
+    are the same."""
     from vsd.models.tree import chain  # a record, which holds an audit, is read without any model
 
     difference = first_difference(ours, baseline)
     if difference.ours is None or difference.baseline is None:
-        return difference
-    prompt = target.encode(video, question)
-    state, logits_W = target.prefill(prompt, capacity=prompt.length + difference.place)
-    if difference.place:
-        common_M = torch.tensor(list(ours[: difference.place]), device=target.device)
-        logits_W = target.forward(common_M, chain(difference.place), state).logits_MW[-1]
-    logits_W = logits_W.double()
-    largest = float(logits_W.max())
+        return replace(difference, violations=1)
+    place, prompt = difference.place, target.encode(video, question)
+    state, logits_W = target.prefill(prompt, capacity=prompt.length + len(ours))
+    logits_MW = logits_W[None]
+    if len(ours) > 1:
+        read_M = torch.tensor(list(ours[:-1]), device=target.device)
+        logits_MW = torch.cat((logits_MW, target.forward(read_M, chain(len(read_M)), state).logits_MW))
+    logits_MW = logits_MW[place:]
+    ours_M = torch.tensor(list(ours[place:]), device=logits_MW.device)
+    largest_M, own_M = logits_MW.amax(-1).double(), logits_MW.gather(1, ours_M[:, None])[:, 0].double()
     kind = target.model.dtype
-    return Audit(
-        place=difference.place,
-        ours=difference.ours,
-        baseline=difference.baseline,
-        gap=largest - float(torch.minimum(logits_W[difference.ours], logits_W[difference.baseline])),
-        step=torch.finfo(kind).eps * abs(largest),
+    step_M = torch.finfo(kind).eps * largest_M.abs()
+    lower = torch.minimum(own_M[0], logits_MW[0, difference.baseline].double())
+    return replace(
+        difference,
+        gap=float(largest_M[0] - lower),
+        step=float(step_M[0]),
         limit=STEPS[kind],
+        violations=int((largest_M - own_M > STEPS[kind] * step_M).sum()),
     )
 
 

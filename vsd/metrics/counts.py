@@ -43,6 +43,13 @@ def unexplained(s: Sums) -> Value:
     return mismatched.value(s) - near_tie.value(s)
 
 
+@metric("exact/violations", "... tokens unexplained", "count", "lower")
+def violations(s: Sums) -> Value:
+    """Tokens of these samples that are not the target's: it has read all before them, and another token is likelier by
+    more than rounding explains."""
+    return np.where((s["compared"] == 0) | (s["audited"] < s["mismatched"]), np.nan, s["violations"])
+
+
 @metric("memory/peak_mb", "peak memory, MiB", "megabytes", "lower")
 def peak_mb(s: Sums) -> Value:
     """The most memory that the run held at a time, in MiB."""

@@ -17,8 +17,8 @@ class Record:
     `baseline` is the target's own decode of the same sample (None when the run does not measure it); its rounds are
     dropped, since each would say "one token". `audit` says why their tokens differ, where they must not (see
     `vsd.metrics.audit`). `pieces` are the texts of the single tokens. `scores` and `baseline_scores` are what the data
-    set's scorer says of the two texts, by name (see `vsd.data.scoring`). `peak_mb` is the job's peak memory so far, in
-    MiB.
+    set's scorer says of the two texts, by name, and `fact_tokens` which tokens of the first one state a fact, where the
+    data set tells (see `vsd.data.scoring`). `peak_mb` is the job's peak memory so far, in MiB.
     `video_stamp` tells the video's file from another one under its name (see `vsd.utils.fingerprint.file_stamp`).
     """
 
@@ -30,6 +30,7 @@ class Record:
     baseline_text: str = ""
     scores: Mapping[str, Score] = field(default_factory=dict)
     baseline_scores: Mapping[str, Score] = field(default_factory=dict)
+    fact_tokens: tuple[bool, ...] = ()
     audit: Audit | None = None
     failure: str = ""
     warnings: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ def from_dict(row: Mapping[str, Any]) -> Record:
         baseline_text=row["baseline_text"],
         scores=_scores(row["scores"]),
         baseline_scores=_scores(row["baseline_scores"]),
+        fact_tokens=tuple(row.get("fact_tokens", ())),
         audit=Audit(**row["audit"]) if row.get("audit") else None,
         failure=row["failure"],
         warnings=tuple(row["warnings"]),

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from vsd.metrics.record import Record
+from vsd.metrics.relevance import relevance_sums
 from vsd.metrics.texts import COMPARED
 from vsd.types import Round, Trace
 from vsd.utils.faults import left_out
@@ -44,6 +45,8 @@ def _sums(record: Record, *, scored: bool) -> dict[str, float]:
     assert trace is not None
     sums = _trace_sums(trace)
     sums[f"{LARGEST}peak_mb"] = record.peak_mb
+    if record.fact_tokens:
+        sums |= relevance_sums(record.fact_tokens, trace.by_token("relevance"))
     for name, score in record.scores.items() if scored else ():
         sums |= {f"right/{name}": score.right, f"asked/{name}": score.asked}
     if base is None:
@@ -70,8 +73,8 @@ def _compared(record: Record, trace: Trace, base: Trace) -> dict[str, float]:
 
 def _exactness(record: Record) -> dict[str, float]:
     sums: dict[str, float] = {"compared": 1, "mismatched": record.mismatched}
-    if record.mismatched:
-        sums |= {"audited": record.audit is not None, "near_tie": record.audit is not None and record.audit.explained}
+    if record.mismatched and (found := record.audit) is not None:
+        sums |= {"audited": 1, "near_tie": found.explained, "violations": found.violations}
     return sums
 
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from vsd.data.base import Source
-    from vsd.data.scoring import Scorer
     from vsd.engine import Engine
     from vsd.executors import Executor
     from vsd.metrics.record import Record
@@ -136,7 +135,6 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
         faults.warn_once.cache_clear()
         methods, samples, source = prepare(cfg, overrides, measure=reader.measure)
 
-    from vsd.data.scoring import scorer_of
     from vsd.metrics import summarise
     from vsd.run import memory
     from vsd.run.provenance import provenance
@@ -157,7 +155,7 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
     try:
         if todo:
             memory.reset_peak()
-            decode(cfg, methods, todo, run_folder, records, reader=reader, scorer=scorer_of(source))
+            decode(cfg, methods, todo, run_folder, records, reader=reader, source=source)
     finally:
         summary = summarise(records)
         run_folder.write_metrics(summary.flat())
@@ -303,17 +301,18 @@ def decode(
     records: list[Record],
     *,
     reader: ReaderProcess,
-    scorer: Scorer,
+    source: Source,
 ) -> None:
     """Load the models and run Lightning's test loop over the samples, whose videos `reader` reads; every finished one
     is written to the folder.
 
     `records` begins with this run's samples that an earlier one finished, which count in what is logged; the others are
-    added to it one by one. `scorer` is the data set's.
+    added to it one by one. `source` is the data set, which scores the answers.
     """
     from lightning.pytorch import seed_everything
 
     from vsd.data.datamodule import VideoData
+    from vsd.data.scoring import fact_spans_of, scorer_of
     from vsd.run.callbacks.sample_log import SampleLog
     from vsd.run.task import DecodeTask
 
@@ -327,7 +326,8 @@ def decode(
         baseline=engine.baseline() if cfg.baseline else None,
         cache=_cache(cfg, engine) if cfg.baseline == "cache" else None,
         records=records,
-        scorer=scorer,
+        scorer=scorer_of(source),
+        fact_spans=fact_spans_of(source),
         seed=cfg.seed,
         devices=engine.target.devices,
     )

@@ -91,10 +91,12 @@ def check_models(
     _check_context(cfg, target)
     models.check_needs(target, needs)
     if uses_draft:
-        if cfg.draft_vocab:
-            models.read_draft_vocab(cfg.draft_vocab)
+        tokens = models.read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
         draft = models.inspect(cfg.draft.path, max_pixels=cfg.draft.max_pixels, field="draft")
         models.check_pair(target, draft)
+        vocab = min(target.vocab, draft.vocab)
+        require("draft_vocab", f"token ids below {vocab}, which both models have", max(tokens, default=0),
+                max(tokens, default=0) < vocab)  # fmt: skip
         _check_placement(cfg, "draft")
         _check_context(cfg, draft)
     check_memory(cfg, roles, samples, kept=kept, remote=remote, measure=measure)

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from vsd.data.datamodule import Item
-from vsd.data.scoring import Scorer, plain, scored
-from vsd.metrics import summarise
+from vsd.data.scoring import FactSpans, Scorer, fact_tokens, plain, scored
+from vsd.metrics import values_of
 from vsd.metrics.audit import Audit, first_difference
 from vsd.metrics.record import Record, without_rounds
 from vsd.models.cache import bucket
@@ -30,8 +30,9 @@ class DecodeTask(LightningModule):
     """Decodes items to records. Lightning neither moves nor saves the models: the engine is a plain object.
 
     `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `scorer` is
-    the data set's (see `vsd.data.scoring`). `records` holds the samples of earlier runs in the same folder; those of
-    this run are added to it. `devices` are those whose memory is watched.
+    the data set's, and `fact_spans` what it has to say of facts, if anything (see `vsd.data.scoring`). `records` holds
+    the samples of earlier runs in the same folder; those of this run are added to it. `devices` are those whose memory
+    is watched.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class DecodeTask(LightningModule):
         cache: BaselineCache | None = None,
         records: list[Record] | None = None,
         scorer: Scorer = plain,
+        fact_spans: FactSpans | None = None,
         seed: int = 0,
         devices: Sequence[torch.device] = (),
     ) -> None:
@@ -51,6 +53,7 @@ class DecodeTask(LightningModule):
         self.cache = cache
         self.records = [] if records is None else records
         self.scorer = scorer
+        self.fact_spans = fact_spans
         self.seed = seed
         self.memory_devices = devices
         self._on_gpu = any(device.type == "cuda" for device in devices)
@@ -71,6 +74,7 @@ class DecodeTask(LightningModule):
             trace, baseline = self._decode(batch.sample, batch.video, baseline_first=batch_idx % 2 == 0)
             known |= self._texts(trace, baseline)
             known |= self._scores(batch.sample, known["text"], known["baseline_text"] if baseline else None)
+            known["fact_tokens"] = self._fact_tokens(batch.sample, known["pieces"])
         except (SampleError, torch.OutOfMemoryError) as error:
             if distributed.count() > 1 and not isinstance(error, SampleError):
                 raise  # the other processes may have had room, and would wait for this one
@@ -89,7 +93,7 @@ class DecodeTask(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the numbers of all records, earlier ones included."""
-        self.log_dict(summarise(self.records).values)
+        self.log_dict(values_of(self.records))
 
     def _finish(self, record: Record) -> dict[str, Any]:
         self.records.append(record)
@@ -114,6 +118,11 @@ class DecodeTask(LightningModule):
         """What rank 0's scorer says: no other's is asked, which may not say the same."""
         texts = {"scores": text} | ({} if baseline_text is None else {"baseline_scores": baseline_text})
         return distributed.from_rank0(lambda: {name: scored(self.scorer, sample, said) for name, said in texts.items()})
+
+    def _fact_tokens(self, sample: Sample, pieces: Sequence[str]) -> tuple[bool, ...]:
+        """Which tokens state a fact, as rank 0's data set has it."""
+        spans = self.fact_spans
+        return () if spans is None else distributed.from_rank0(lambda: fact_tokens(spans, sample, pieces))
 
     def _audit(self, video: Video, record: Record) -> Audit | None:
         """Why the generation is not the target's own, if the rule promises that it is."""

@@ -22,14 +22,15 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from time import perf_counter
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 AWAKE_S = 0.02  # for so long either end looks for what comes; waking up costs a core a tenth of a small model's step
 GRACE_S = 2.0  # to end when there is no more work
 LONGEST_S = 1e6  # to wait for a message; operating systems take no number whatever
 TICK_S = 0.1  # between two looks at the deadline
 CHUNK = 1 << 20  # bytes of a stream's message; a message is held twice while it is read
-START = "spawn"  # how multiprocessing begins the process: neither CUDA nor threads survive a fork of this one
+START: Literal["spawn", "forkserver"] = "spawn"
+"""How multiprocessing begins the process: neither CUDA nor threads survive a fork of this one."""
 
 
 _MAIN = threading.Lock()

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from vsd.metrics import summarise
+from vsd.metrics import values_of
 from vsd.metrics.record import Record
 from vsd.run.report.marks import heat_line, marked, marks
 from vsd.run.report.printable import printable
@@ -55,7 +55,7 @@ class WandbReport(Callback):
 
 def position_curve(records: Sequence[Record]) -> list[tuple[int, float]]:
     """(k, accept/position_k) for every draft position, in order."""
-    values, curve = summarise(records).values, list[tuple[int, float]]()
+    values, curve = values_of(records), list[tuple[int, float]]()
     while (name := f"accept/position_{len(curve) + 1}") in values:
         curve.append((len(curve) + 1, values[name]))
     return curve
@@ -73,7 +73,7 @@ def table_row(record: Record) -> list[object]:
         heat_line(record.pieces, token_marks),
         trace.tokens == baseline.tokens if trace and baseline else None,
         len(trace.tokens) if trace else None,
-        summarise([record]).values.get("accept/draft_length"),
+        values_of([record]).get("accept/draft_length"),
         record.failure,
     ]
     return [printable(cell) if isinstance(cell, str) else cell for cell in row]

@@ -22,13 +22,10 @@ class Mark:
 def marks(trace: Trace) -> list[Mark]:
     """A mark for each token of the generation. A first one that is of no round comes from the prefill and is the
     target's own."""
-    token_marks = [Mark()] * (len(trace.tokens) - sum(round_.committed for round_ in trace.rounds))
-    for round_ in trace.rounds:
-        values = round_.evidence.get("relevance", ())
-        for place in range(round_.committed):
-            relevance = values[place] if place < len(values) else None
-            token_marks.append(Mark(relaxed=place in round_.relaxed, relevance=relevance))
-    return token_marks
+    relaxed = [False] * (len(trace.tokens) - sum(round_.committed for round_ in trace.rounds))
+    relaxed += [place in round_.relaxed for round_ in trace.rounds for place in range(round_.committed)]
+    pairs = zip(relaxed, trace.by_token("relevance"), strict=True)
+    return [Mark(relaxed=relaxed, relevance=relevance) for relaxed, relevance in pairs]
 
 
 def marked(pieces: Sequence[str], token_marks: Sequence[Mark], opening: str = "⟦", closing: str = "⟧") -> str:

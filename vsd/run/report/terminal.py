@@ -24,6 +24,7 @@ ROWS = (
     "exact/mismatched",
     "exact/near_tie",
     "exact/unexplained",
+    "exact/violations",
     "speed/decode",
     "speed/equal_devices",
     "speed/predicted",
@@ -41,6 +42,7 @@ ROWS = (
     "parallel/wasted",
     "relax/share",
     "relax/gap",
+    "relevance/auc",
     "quality/agreement",
     "quality/first_divergence",
     "quality/rouge_l",
@@ -107,6 +109,8 @@ def _width(record: Record) -> str:
     audit = record.audit
     if audit is None or audit.gap is None:
         return ""
+    if audit.gap <= audit.limit * audit.step:
+        return f", and {audit.violations} tokens from there on are not the target's"
     return f", the logits {audit.gap:.3g} apart where {audit.limit * audit.step:.3g} would be rounding"
 
 
@@ -129,7 +133,7 @@ def _rows(values: Mapping[str, float]) -> list[Metric]:
     """Those of ROWS that there are, with the data set's scores. What differs is explained where something differs."""
     scores = [name for name in values if name.startswith("quality/") and name not in ROWS]
     place = ROWS.index("quality/retention")
-    idle = () if values.get("exact/mismatched") else ("exact/near_tie", "exact/unexplained")
+    idle = () if values.get("exact/mismatched") else ("exact/near_tie", "exact/unexplained", "exact/violations")
     names = [name for name in (*ROWS[:place], *scores, *ROWS[place:]) if name in values and name not in idle]
     return [metric for name in names if (metric := metric_of(name)) is not None]
 

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from vsd.zoo.small_events.asking import FACT_WORDS
 from vsd.zoo.small_events.questions import NONE, NUMBERS, ORDINALS, number, ordinal
 from vsd.zoo.small_events.world import BACKGROUNDS, COLOURS, COLUMNS, CORES, LOOKS, ROWS, SHAPES, SIZES
 
@@ -72,6 +73,11 @@ def chance(all_facts: Iterable[Facts]) -> float:
                 values[name][value] += 1
     right = sum(sum(n * n for n in counts.values()) / sum(counts.values()) for counts in values.values())
     return right / sum(sum(counts.values()) for counts in values.values())
+
+
+def fact_spans(text: str) -> list[tuple[int, int]]:
+    """Where the text has a word that facts are put in, right or wrong."""
+    return [found.span() for found in re.finditer(rf"\b(?:{'|'.join(FACT_WORDS)})\b", text, re.IGNORECASE)]
 
 
 def _sentences(text: str) -> list[str]:
