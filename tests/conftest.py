@@ -85,7 +85,7 @@ def quick_workers() -> Iterator[None]:
     seconds of a core for it. That a fresh one does the same is tested in `parallelism/test_process.py`."""
     multiprocessing.set_forkserver_preload(["vsd.executors.process"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(child_process, "START", "forkserver")
+        patch.setattr(child_process, "CONTEXT", multiprocessing.get_context("forkserver"))
         yield
 
 

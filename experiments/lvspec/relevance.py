@@ -81,7 +81,7 @@ def area(videos: Mapping[str, Sequence[Tokens]], layer: int, state: str, *, miss
     return "–" if np.isnan(found.value) else plus_minus(found, digits=3)
 
 
-def _sums(tokens: Tokens, relevance: np.ndarray, missed: bool) -> dict[str, float]:
+def _sums(tokens: Tokens, relevance: NDArray[np.float64], missed: bool) -> dict[str, float]:
     if missed:
         return relevance_sums(tokens.missed_fact[tokens.missed], relevance[tokens.missed])
     return relevance_sums(tokens.fact, relevance)

@@ -117,7 +117,8 @@ def more_than_random(ours: Setting, line: Sequence[Setting]) -> Estimate:
         places, values = (np.stack([metric(each) for each in line], axis=-1) for metric in (accepted, kept))
         order = places.argsort(-1)
         places, values = (np.take_along_axis(each, order, axis=-1) for each in (places, values))
-        return kept(ours) - interpolated(accepted(ours), places, values)
+        found: Value = kept(ours) - interpolated(accepted(ours), places, values)
+        return found
 
     return estimate(gain, *(each.videos for each in (ours, *line)))
 

@@ -28,7 +28,8 @@ def run(pair: list[str], clips: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def record(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "samples.jsonl").read_text())
+    found: dict[str, Any] = json.loads((folder / "samples.jsonl").read_text())
+    return found
 
 
 def accepted(folder: Path) -> int:

@@ -35,7 +35,7 @@ def worker(folder: Path, trials: int, space: str, *, seconds: float = 0.15) -> B
         return [1.0]
 
     def main() -> None:
-        study.run = run  # type: ignore[assignment]
+        study.run = run
         words = ["--maximize", "accept/length", "--folder", str(folder), "--trials", str(trials), "--seed", "7", space]
         sys.exit(study.main(words))
 

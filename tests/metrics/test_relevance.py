@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -88,9 +88,9 @@ def test_draws_at_once_are_what_scikit_learn_says_of_each() -> None:
         for _ in range(6)
     ]
     counts = draw(6, resamples=40, seed=0)
-    single = [
-        auc.value(Sums(pooled(each for each, n in zip(videos, row, strict=True) for _ in range(n)))) for row in counts
-    ]
+    single = np.array(
+        [auc.value(Sums(pooled(each for each, n in zip(videos, row, strict=True) for _ in range(n)))) for row in counts]
+    )
     np.testing.assert_allclose(auc.value(Draws(videos, counts)), single, rtol=1e-12)
 
 
@@ -108,8 +108,8 @@ def test_marks_survive_json() -> None:
 SAMPLE = Sample(id="a", video="a", question="?")
 
 
-def spans_of(*spans: tuple[int, int]) -> Iterable[tuple[int, int]]:
-    return lambda sample, text: spans  # type: ignore[return-value]
+def spans_of(*spans: tuple[int, int]) -> Callable[[Sample, str], Iterable[tuple[int, int]]]:
+    return lambda sample, text: spans
 
 
 def test_a_token_is_a_fact_where_its_text_meets_one() -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.metrics.registry import Sums, Value, metric, ratio
 
@@ -37,14 +38,14 @@ def auc(s: Sums) -> Value:
     return _area(fact_X, relevance_X, counts) if counts.ndim == 1 else _areas(fact_X, relevance_X, counts)
 
 
-def _area(fact_X: np.ndarray, relevance_X: np.ndarray, counts_X: np.ndarray) -> Value:
+def _area(fact_X: NDArray[np.bool_], relevance_X: NDArray[np.float64], counts_X: NDArray[np.float64]) -> Value:
     from sklearn.metrics import roc_auc_score  # slow to import, and most runs measure no relevance
 
     both = counts_X[fact_X].any() and counts_X[~fact_X].any()
     return np.array(roc_auc_score(fact_X, relevance_X, sample_weight=counts_X) if both else np.nan)
 
 
-def _areas(fact_X: np.ndarray, relevance_X: np.ndarray, counts_XR: np.ndarray) -> Value:
+def _areas(fact_X: NDArray[np.bool_], relevance_X: NDArray[np.float64], counts_XR: NDArray[np.float64]) -> Value:
     """The same of R draws, for which scikit-learn would take a second or more: it looks at one at a time."""
     values, place_X = np.unique(relevance_X, return_inverse=True)
     facts, wording = np.zeros((2, len(values), counts_XR.shape[1]))

@@ -18,18 +18,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from time import perf_counter
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 AWAKE_S = 0.02  # for so long either end looks for what comes; waking up costs a core a tenth of a small model's step
 GRACE_S = 2.0  # to end when there is no more work
 LONGEST_S = 1e6  # to wait for a message; operating systems take no number whatever
 TICK_S = 0.1  # between two looks at the deadline
 CHUNK = 1 << 20  # bytes of a stream's message; a message is held twice while it is read
-START: Literal["spawn", "forkserver"] = "spawn"
+CONTEXT: SpawnContext | ForkServerContext = multiprocessing.get_context("spawn")
 """How multiprocessing begins the process: neither CUDA nor threads survive a fork of this one."""
 
 
@@ -94,9 +95,8 @@ class ChildProcess:
             return
         self.kill()
         needs_main = b"__main__" in bytes(ForkingPickler.dumps((self._target, self._args)))
-        context = multiprocessing.get_context(START)
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_run, args=(theirs, self._target, self._args), name=self._name, daemon=True)
+        ours, theirs = CONTEXT.Pipe()
+        process = CONTEXT.Process(target=_run, args=(theirs, self._target, self._args), name=self._name, daemon=True)
         with theirs, nullcontext() if needs_main else _without_main():
             process.start()
         self._process, self._pipe = process, ours
