@@ -1,7 +1,7 @@
 """What does the decoding loop itself cost? ``OMP_NUM_THREADS=1 python -m experiments.loop.measure``
 
-Of the decode time of the bundled pairs, the share that is spent outside the models: outside the layers and
-the heads of target and draft, which transformers computes.
+Of the decode time of the bundled pairs, the share that is spent outside the models: outside the embedding, the
+layers and the head of target and draft, which transformers computes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vsd.pruners.hippo import Hippo
 from vsd.session import Session
 
 FORWARD = ("_text_model", "logits")
-"""What of a model is computed by transformers."""
+"""What of a model is computed by transformers, besides the embedding."""
 
 
 class Stopwatch:
@@ -40,6 +40,8 @@ class Stopwatch:
         """Count this model's forwards from now on."""
         for name in FORWARD:
             setattr(model, name, self._timed(getattr(model, name)))
+        embed = model.text.embed_tokens
+        embed.forward = self._timed(embed.forward)
 
     def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
