@@ -67,14 +67,15 @@ def test_targets_say_what_they_see_at_each_length(report: Report) -> None:
     assert mean(report, "target", "facts") >= 0.9
 
 
-def test_without_a_video_facts_are_right_by_chance(report: Report) -> None:
-    assert abs(mean(report, "noise", "facts") - mean(report, "chance", "facts")) < 0.2
+def test_without_a_video_facts_are_right_by_chance_at_most(report: Report) -> None:
+    """Below it where noise is described as one and the same scene."""
+    assert mean(report, "noise", "facts") < mean(report, "chance", "facts") + 0.1
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
 def test_drafts_foresee_most_of_their_targets_tokens_and_not_all(report: Report, draft: str) -> None:
-    assert mean(report, draft, "facts") >= 0.5
-    assert 0.65 <= mean(report, draft, "foreseen") <= 0.99
+    assert mean(report, draft, "facts") >= mean(report, "chance", "facts") + 0.1
+    assert 0.65 <= mean(report, draft, "foreseen") <= 0.98
 
 
 def test_other_drafts_differ_in_wording_too(report: Report) -> None:
