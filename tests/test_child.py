@@ -143,7 +143,8 @@ def test_an_interrupted_message_ends_the_process(child: ChildProcess) -> None:
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test worker may have ignored it
 from tests.test_child import serve
 from vsd.utils.child_process import ChildProcess
 child = ChildProcess(serve)

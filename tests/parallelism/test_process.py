@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -118,7 +119,7 @@ def test_the_tokens_are_the_targets_own_and_the_worker_stays(engine: Engine, vid
 def test_a_worker_of_a_fresh_python_says_the_same(
     pair: Pair, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child_process, "START", "spawn")
+    monkeypatch.setattr(child_process, "CONTEXT", multiprocessing.get_context("spawn"))
     engine = build(pair)
     assert engine.run(video, QUESTION).tokens == expected.tokens
     assert isinstance(engine.client, ProcessClient)
