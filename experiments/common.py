@@ -1,27 +1,32 @@
-"""What the experiments share: the held-out clips as frames, engines side by side, errors over clips, and tables."""
+"""What the experiments share: the held-out clips as frames, engines side by side, runs compared, and tables."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vsd import app, stats
 from vsd.data.scoring import scored
 from vsd.data.small_events import SmallEvents
 from vsd.engine import Engine
-from vsd.models import Checkpoint, VideoLM
-from vsd.provenance import provenance
-from vsd.record import Record
-from vsd.report.folder import last_run
-from vsd.task import sample_seed
-from vsd.types import Evidence, Grid, Sample, Video
+from vsd.evidence import Collector, Reading
+from vsd.metrics import METRICS, Estimate, estimate
+from vsd.metrics.record import Record
+from vsd.metrics.registry import ratio
+from vsd.metrics.resampling import Videos
+from vsd.models import Checkpoint, State, VideoLM
+from vsd.run import app
+from vsd.run.provenance import provenance
+from vsd.run.report.folder import last_run
+from vsd.run.task import sample_seed
+from vsd.types import Evidence, Grid, Prompt, Sample, Video
 from vsd.video import read
 from vsd.zoo.small_events.drawing import CELL, tokens_of
 from vsd.zoo.small_events.world import Shown
@@ -31,8 +36,6 @@ TARGETS = {"qwen2_5_vl": "tiny_qwen", "llava_onevision": "tiny_llava"}
 """The bundled families, and the options that name their pairs."""
 FAMILIES = tuple(TARGETS)
 DRAFTS = ("near", "other")
-
-Measure = Callable[[Sequence[Record]], float]
 
 
 def arguments(doc: str | None, *, draft: str = "near") -> argparse.ArgumentParser:
@@ -129,12 +132,18 @@ def side_by_side(
         baseline = traces[id(alone)]
         for engine, records in zip(engines, found, strict=True):
             trace = traces[id(engine)]
-            texts = {"text": engine.text(trace), "baseline_text": alone.text(baseline)}
-            scores = {
-                "scores": scored(clips.data.score, sample, texts["text"]),
-                "baseline_scores": scored(clips.data.score, sample, texts["baseline_text"]),
-            }
-            records.append(Record(sample=sample, trace=trace, baseline=baseline, **texts, **scores))
+            text, baseline_text = engine.text(trace), alone.text(baseline)
+            records.append(
+                Record(
+                    sample=sample,
+                    trace=trace,
+                    baseline=baseline,
+                    text=text,
+                    baseline_text=baseline_text,
+                    scores=scored(clips.data.score, sample, text),
+                    baseline_scores=scored(clips.data.score, sample, baseline_text),
+                )
+            )
         if also:
             also(sample, video)
     return found
@@ -142,8 +151,19 @@ def side_by_side(
 
 def seen(target: VideoLM, sample: Sample, video: Video, needs: Iterable[str], seed: int = 0) -> Evidence:
     """What a pruner that `needs` this was shown in a run with this seed."""
-    evidence = target.prefill(target.encode(video, sample.question), want=frozenset(needs))[2]
+    evidence = read_prompt(target, target.encode(video, sample.question), needs)[1]
     return replace(evidence, seed=sample_seed(seed, sample.id))
+
+
+def read_prompt(
+    target: VideoLM, prompt: Prompt, needs: Iterable[str], *, capacity: int | None = None
+) -> tuple[State, Evidence]:
+    """The target's cache behind a prompt, and what of these needs the prompt has shown."""
+    reading = Reading(prompt=prompt, depth=target.depth, ranks=target.ranks)
+    collector = Collector({need: need for need in needs}, reading)
+    prefill = target.start_prefill(prompt, collector=collector, capacity=capacity)
+    prefill.finish()
+    return prefill.state, collector.evidence()
 
 
 def event_tokens(sample: Sample, grid: Grid, frames: int) -> list[int]:
@@ -152,55 +172,33 @@ def event_tokens(sample: Sample, grid: Grid, frames: int) -> list[int]:
     return tokens_of(shown, frames // grid.t, side=CELL * grid.h)
 
 
-class Estimate(NamedTuple):
-    """A number of a run, and the same number without each of its videos in turn."""
-
-    value: float
-    without: Mapping[str, float]
-
-
-def estimate(records: Sequence[Record], measure: Measure) -> Estimate:
-    videos = dict.fromkeys(record.sample.video for record in records if record.done)
-    without = {name: measure([each for each in records if each.sample.video != name]) for name in videos}
-    return Estimate(measure(records), without if len(videos) > 1 else {})
+def difference(name: str, ours: Videos, theirs: Videos) -> Estimate:
+    """A metric of one run less that of another, on the same videos."""
+    value = METRICS[name].value
+    return estimate(lambda a, b: value(a) - value(b), ours, theirs)
 
 
-def combined(function: Callable[..., float], *parts: Estimate) -> tuple[float, float]:
-    """A function of several runs' numbers and its standard error: a video is left out of all of them at once
-    (delete-one jackknife), so that what the runs have in common cancels. The error is NaN for fewer than two videos."""
-    videos = set.intersection(*(set(part.without) for part in parts))
-    value, count = function(*(part.value for part in parts)), len(videos)
-    if count < 2:
-        return value, float("nan")
-    found = [function(*(part.without[video] for part in parts)) for video in videos]
-    mean = sum(found) / count
-    return value, ((count - 1) / count * sum((each - mean) ** 2 for each in found)) ** 0.5
+def quotient(name: str, ours: Videos, theirs: Videos) -> Estimate:
+    """A metric of one run over that of another, on the same videos."""
+    value = METRICS[name].value
+    return estimate(lambda a, b: ratio(value(a), value(b)), ours, theirs)
 
 
-def difference(ours: Estimate, theirs: Estimate) -> tuple[float, float]:
-    """Ours less theirs, with its standard error."""
-    return combined(lambda a, b: a - b, ours, theirs)
+def mean(numbers: Iterable[tuple[str, float]]) -> Estimate:
+    """The mean of some numbers, each of a video."""
+    videos: dict[str, Counter[str]] = defaultdict(Counter)
+    for video, number in numbers:
+        videos[video].update({"done": 1, "sum": number})
+    return estimate(lambda s: ratio(s["sum"], s["done"]), videos)
 
 
-def accepted(records: Sequence[Record]) -> float:
-    """Draft tokens accepted per round; 0 where there was no round with a draft."""
-    return stats.summary(records).get("accept/draft_length", 0.0)
+def plus_minus(found: Estimate, digits: int = 2, sign: str = "") -> str:
+    return f"{found.value:{sign}.{digits}f} ± {found.error:.{digits}f}"
 
 
-def facts_kept(records: Sequence[Record]) -> float:
-    """Facts right, of 100 that the target alone has right; NaN where it has none."""
-    pairs = [(each.scores["facts"].right, each.baseline_scores["facts"].right) for each in records if each.done]
-    ours, theirs = (sum(side) for side in zip(*pairs, strict=True))
-    return 100 * ours / theirs if theirs else float("nan")
-
-
-def plus_minus(value: float, error: float, digits: int = 2, sign: str = "") -> str:
-    return f"{value:{sign}.{digits}f} ± {error:.{digits}f}"
-
-
-def in_errors(value: float, error: float) -> str:
+def in_errors(found: Estimate) -> str:
     """A difference in its standard errors."""
-    return f"{value / error:+.1f}" if error > 0 else "–"
+    return f"{found.value / found.error:+.1f}" if found.error > 0 else "–"
 
 
 def shown(values: Mapping[str, float], errors: Mapping[str, float], name: str) -> str:

@@ -13,18 +13,20 @@ from time import perf_counter
 
 import torch
 
-from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
-from vsd import stats
+from experiments.common import Clips, arguments, pairs, read_prompt, setting, shown, side_by_side, table
+from vsd.draft import DraftSession
 from vsd.engine import Engine
+from vsd.executors import Executor, Inline
+from vsd.metrics import summarise
+from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
 from vsd.models.tree import chain
 from vsd.parallelism import Parallelism
 from vsd.pruners.base import Pruner
-from vsd.record import Record
 from vsd.simulator.acceptance import Replay
-from vsd.simulator.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
-from vsd.types import Sample, Video
+from vsd.step_times.profile import Profile
+from vsd.types import Evidence, Prompt, Sample, Video
 
 COLUMNS = {
     "speed-up": "speed/decode",
@@ -36,18 +38,19 @@ COLUMNS = {
     "as many devices": "speed/equal_devices",
 }
 STEPS = 8  # that are measured apart and in turn on each clip
-WORDS = 32  # of the answer that stand already
+TOKENS = 32  # of the answer that stand already
 WINDOW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A way to decode. `turns` names the case in which the two sides take turns, all else being equal; None if this is
-    such a case. `simulated` is false for what the simulator has no idea of."""
+    such a case. `executor` is where it drafts; `simulated` is false for what the simulator has no idea of."""
 
     name: str
     schedule: Parallelism
     pruner: Pruner
+    executor: Executor = Inline()  # noqa: RUF009 - frozen
     gamma: int = 5
     turns: str | None = "sequential"
     simulated: bool = True
@@ -55,9 +58,10 @@ class Case:
     def engine(self, target: VideoLM, loaded: VideoLM, draft: Checkpoint) -> Engine:
         return Engine(
             target=target,
-            draft=draft if self.schedule.remote else loaded,
+            draft=draft if self.executor.remote else loaded,
             pruner=self.pruner,
             parallelism=self.schedule,
+            executor=self.executor,
             gamma=self.gamma,
         )
 
@@ -101,7 +105,7 @@ class Apart:
 class Steps:
     """Measures what working apart costs, a clip at a time, on two engines of the same models, one of which has its
     draft in a process of its own. No schedule is asked: the target reads the same chain again and again behind some
-    words of an answer, and a window is drafted behind them, before that or meanwhile."""
+    tokens of a generation, and a window is drafted behind them, before that or meanwhile."""
 
     def __init__(self, in_turn: Engine, apart: Engine) -> None:
         self._in_turn, self._apart = in_turn, apart
@@ -121,17 +125,15 @@ class Steps:
     @torch.inference_mode()
     def measure(self, sample: Sample, video: Video) -> None:
         """Some steps on a clip: seconds of both sides in turn, of both at once, and of a message and its answer."""
-        here, there, target = self._in_turn.worker, self._apart.worker, self._in_turn.target
-        assert here is not None
-        assert there is not None
+        target, pruner = self._in_turn.target, self._in_turn.pruner
+        assert pruner is not None
         answer = self._in_turn.run(video, sample.question).tokens
         prompt = target.encode(video, sample.question)
-        state, _, evidence = target.prefill(prompt, want=self._in_turn._wanted())
-        for engine in (self._in_turn, self._apart):
-            opening = engine._opening(video, sample.question, prompt, 0, target.clock())
-            assert opening is not None
-            opening.finish(evidence)
-        words, nodes = answer[:WORDS], torch.tensor(answer[: WINDOW + 1])
+        state, evidence = read_prompt(target, prompt, pruner.needs)
+        here, there = (
+            self._draft(engine, video, sample.question, prompt, evidence) for engine in (self._in_turn, self._apart)
+        )
+        tokens, nodes = answer[:TOKENS], torch.tensor(answer[: WINDOW + 1])
 
         def verify() -> float:
             start = perf_counter()
@@ -140,21 +142,28 @@ class Steps:
             return perf_counter() - start
 
         for _ in range(STEPS):
-            window = here.propose(words, [], WINDOW).result()
+            window = here.propose(tokens=tokens, rounds=[], gamma=WINDOW)
             alone_s = verify()
-            job = there.propose(words, [], WINDOW)
+            job = there.start(tokens=tokens, rounds=[], gamma=WINDOW)
             beside_s, theirs = verify(), job.result()
             start = perf_counter()
-            waited = there.propose(words, [], WINDOW).result()
+            waited = there.propose(tokens=tokens, rounds=[], gamma=WINDOW)
             way_s = perf_counter() - start - waited.seconds
             start = perf_counter()
-            job = there.propose(words, [], 1)  # is done before the target is
+            job = there.start(tokens=tokens, rounds=[], gamma=1)  # is done before the target is
             asked = perf_counter()
             verify()
             taking = perf_counter()
             job.result()
             handling_s = asked - start + perf_counter() - taking
             self._found.append((alone_s, window.seconds, beside_s, theirs.seconds, way_s, handling_s))
+
+    def _draft(self, engine: Engine, video: Video, question: str, prompt: Prompt, evidence: Evidence) -> DraftSession:
+        """The draft's side of a sample, whose prompt is read."""
+        session = engine._draft_session(video, question, prompt, engine.target.clock(), engine.vision_shared)
+        assert session is not None
+        session.ready(evidence)
+        return session
 
 
 def gain(ours: Sequence[Record], turns: Sequence[Record]) -> list[Record]:
@@ -166,7 +175,7 @@ def measure(cases: Sequence[Case], target: VideoLM, draft: Checkpoint, clips: Cl
     """A row a case."""
     loaded = draft.load()
     engines = [case.engine(target, loaded, draft) for case in cases]
-    steps = Steps(engines[0], next(each for each in engines if each.parallelism.remote))
+    steps = Steps(engines[0], next(each for each in engines if each.executor.remote))
     try:
         records = side_by_side(engines, clips, also=steps.measure)
     finally:
@@ -180,16 +189,18 @@ def measure(cases: Sequence[Case], target: VideoLM, draft: Checkpoint, clips: Cl
 
 def row(case: Case, in_turns: Case, found: dict[str, list[Record]], apart: Apart) -> list[object]:
     records, turns = found[case.name], found[in_turns.name]
-    values, errors = stats.summary(records), stats.standard_errors(records)
+    summary = summarise(records)
+    values, errors = summary.values, summary.errors
     cells: list[object] = [case.name, *(shown(values, errors, each) for each in COLUMNS.values())]
     if case is in_turns:
         return [*cells, "1", "1", int(values["exact/mismatched"])]
     compared = gain(records, turns)
-    gained = stats.summary(compared)["speed/decode"]
-    cells += [shown(stats.summary(compared), stats.standard_errors(compared), "speed/decode"), "–"]
+    against = summarise(compared)
+    gained = against.values["speed/decode"]
+    cells += [shown(against.values, against.errors, "speed/decode"), "–"]
     if case.simulated:
         expected = gain(case.expected(turns, apart), in_turns.expected(turns, apart))
-        theory = stats.summary(expected)["speed/decode"]
+        theory = summarise(expected).values["speed/decode"]
         cells[-1] = f"{theory:.2f} ({gained / theory - 1:+.0%})"
     return [*cells, int(values["exact/mismatched"])]
 

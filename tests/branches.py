@@ -1,4 +1,4 @@
-"""Every outcome of what is left to chance, with its weight: a law is added up instead of sampled."""
+"""Every outcome of random draws, with its weight: a distribution is added up instead of sampled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Branches:
-    """A Chance that follows a script of outcomes; beyond its end it takes the first and notes what else there was."""
+    """A RandomSource that follows a script of outcomes; beyond its end it takes the first and notes what else there
+    was."""
 
     def __init__(self, script: tuple[int, ...]) -> None:
         self.script = script
@@ -39,23 +40,23 @@ def _next(weights: list[float], start: int) -> int:
     return next((index for index in range(start, len(weights)) if weights[index] > 0), -1)
 
 
-def law_of(experiment: Callable[[Branches], T]) -> dict[T, float]:
-    """The probability of each result of an experiment that leaves everything random to the chance it is given."""
-    law: dict[T, float] = defaultdict(float)
+def probs_of(experiment: Callable[[Branches], T]) -> dict[T, float]:
+    """The probability of each result of an experiment that leaves everything random to the source it is given."""
+    probs: dict[T, float] = defaultdict(float)
     script: tuple[int, ...] | None = ()
     while script is not None:
-        chance = Branches(script)
-        law[experiment(chance)] += chance.weight
-        script = _following(chance)
-    return dict(law)
+        random = Branches(script)
+        probs[experiment(random)] += random.weight
+        script = _following(random)
+    return dict(probs)
 
 
-def _following(chance: Branches) -> tuple[int, ...] | None:
+def _following(random: Branches) -> tuple[int, ...] | None:
     """The script after this one, in lexical order: the last choice that could have been another one is changed."""
-    taken = [*chance.script]
-    taken += [_next(weights, 0) for weights in chance.weights[len(taken) :]]
+    taken = [*random.script]
+    taken += [_next(weights, 0) for weights in random.weights[len(taken) :]]
     for step in range(len(taken) - 1, -1, -1):
-        other = _next(chance.weights[step], taken[step] + 1)
+        other = _next(random.weights[step], taken[step] + 1)
         if other >= 0:
             return (*taken[:step], other)
     return None

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsd.child import ChildDied, ChildProcess, ChildTimeout, comes, send_stream
+from vsd.utils.child_process import ChildDied, ChildProcess, ChildTimeout, comes, send_stream
 
 LARGE = np.arange(8_000_000, dtype=np.uint8).reshape(8, 1000, 1000)  # no pipe holds it
 LIMIT_S = 0.5
@@ -143,9 +143,10 @@ def test_an_interrupted_message_ends_the_process(child: ChildProcess) -> None:
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test worker may have ignored it
 from tests.test_child import serve
-from vsd.child import ChildProcess
+from vsd.utils.child_process import ChildProcess
 child = ChildProcess(serve)
 child.start()
 child.send("one", 30)
@@ -160,8 +161,13 @@ def program(file: Path, text: str, *args: str) -> subprocess.Popen[str]:
     """A Python program in a file."""
     file.write_text(text)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, str(file), *args], env=environment, text=True, **pipes)  # type: ignore
+    return subprocess.Popen(
+        [sys.executable, str(file), *args],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
@@ -173,26 +179,27 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         if end != "return":
             parent.send_signal(getattr(signal, end))
     for parent in parents.values():
-        parent.communicate(timeout=10)
-    until = time.perf_counter() + 5
+        parent.communicate(timeout=60)
+    until = time.perf_counter() + 10
     while not all(map(is_gone, pids.values())) and time.perf_counter() < until:
         time.sleep(0.02)
     assert {end: is_gone(pid) for end, pid in pids.items()} == dict.fromkeys(ends, True)
 
 
 def test_what_comes_from_a_program_without_a_main_guard_is_a_clear_error(tmp_path: Path) -> None:
-    head = "from vsd.child import ChildProcess\ndef serve(pipe):\n    pipe.send(1)\n"
+    head = "from vsd.utils.child_process import ChildProcess\ndef serve(pipe):\n    pipe.send(1)\n"
     lines = ["child = ChildProcess(serve)", "child.start()", "print(child.receive(30))", "child.close()"]
     with program(tmp_path / "bare.py", head + "\n".join(lines)) as bare:
         error = bare.communicate(timeout=30)[1]
     assert bare.returncode == 1
     assert "if __name__ == '__main__':" in error
-    assert error.endswith("vsd.child.ChildDied: exit code 1\n")
+    assert error.endswith("vsd.utils.child_process.ChildDied: exit code 1\n")
     guard = "if __name__ == '__main__':\n    "
     with program(tmp_path / "guarded.py", head + guard + "\n    ".join(lines)) as guarded:
         assert guarded.communicate(timeout=30) == ("1\n", "")
 
 
 def test_it_is_light() -> None:
-    code = "import sys, vsd.child; print([name for name in ('torch', 'numpy', 'hydra') if name in sys.modules])"
+    names = "('torch', 'numpy', 'hydra')"
+    code = f"import sys, vsd.utils.child_process; print([name for name in {names} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

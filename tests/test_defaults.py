@@ -14,12 +14,17 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+import vsd.parallelism
+from vsd.executors import Thread
+
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = sorted(
     folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("experiment", "hydra")
 )
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
-METHODS = {"pruner", "drafter", "verifier", "parallelism", "data"}
+METHODS = {"pruner", "drafter", "verifier", "parallelism", "executor", "data"}
+INSTANCES = ("hippo", "parallelvlm")
+"""Schedules that are other settings of a class: what Python has in place of its defaults."""
 # Not in the YAML, and why: there is nothing to remove.
 LEFT_OUT = {("vsd.pruners.none.NoPruner", "ratio")}
 
@@ -63,8 +68,20 @@ def differences(node: DictConfig) -> list[tuple[str, Any, Any]]:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_a_yaml_says_what_its_class_does(group: str, option: str) -> None:
-    for node in targets(composed(f"{group}={option}")):
+    cfg = composed(f"{group}={option}")
+    if option in INSTANCES and group == "parallelism":
+        assert instantiate(cfg.parallelism) == getattr(vsd.parallelism, option.upper())
+        cfg.parallelism = {}
+    for node in targets(cfg):
         assert not differences(node), node._target_
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "parallelism"])
+def test_a_schedule_works_where_its_yaml_says(option: str) -> None:
+    cfg = composed(f"parallelism={option}")
+    assert instantiate(cfg.executor) == instantiate(cfg.parallelism).default_executor()
+    chosen = composed("executor=thread", f"parallelism={option}")
+    assert instantiate(chosen.executor) == Thread()
 
 
 @pytest.mark.parametrize(("group", "option"), [each for each in OPTIONS if each[0] in METHODS])
@@ -77,7 +94,8 @@ def test_a_yaml_shows_every_field(group: str, option: str) -> None:
 
 @pytest.mark.parametrize(("group", "option"), [each for each in OPTIONS if each[0] in METHODS - {"data"}])
 def test_a_method_is_config_and_nothing_else(group: str, option: str) -> None:
-    method = instantiate(composed(f"{group}={option}")[group])
+    given = ["executor.profile=h100"] if option == "simulated" else []
+    method = instantiate(composed(f"{group}={option}", *given)[group])
     assert method.__dataclass_params__.frozen
     assert all(field.init for field in dataclasses.fields(method)), "state that is no config"
     assert not any(isinstance(value, list | dict | set | deque) for value in vars(method).values())
@@ -86,7 +104,7 @@ def test_a_method_is_config_and_nothing_else(group: str, option: str) -> None:
 def test_what_stands_in_the_dials_themselves() -> None:
     cfg = composed()
     found = list(targets(cfg.relevance))
-    assert [node._target_ for node in found] == ["vsd.relevance.Relevance"]
+    assert [node._target_ for node in found] == ["vsd.evidence.relevance.Relevance"]
     assert not differences(found[0])
     from vsd.engine import Engine
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -24,26 +25,29 @@ INDEXING = (aten.index.Tensor, aten.index_put_.default, aten._unsafe_index.Tenso
 class Placed(Tensor):
     """A tensor on a device that is not there."""
 
-    inner: Tensor
+    held: Tensor
 
     @staticmethod
     def __new__(cls, inner: Tensor, device: torch.device) -> Placed:
-        return torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        maker: Any = Tensor
+        placed: Placed = maker._make_wrapper_subclass(
             cls, inner.shape, inner.stride(), inner.storage_offset(), dtype=inner.dtype, device=device
         )
+        return placed
 
     def __init__(self, inner: Tensor, device: torch.device) -> None:
-        self.inner = inner
+        self.held = inner
 
     def tolist(self) -> Any:
-        return self.inner.tolist()
+        return self.held.tolist()
 
-    def __repr__(self) -> str:  # type: ignore[override]
-        return f"Placed({self.inner!r}, {self.device})"
+    __repr__: Any = lambda placed, **_: f"Placed({placed.held!r}, {placed.device})"
+    __torch_dispatch__: Any = classmethod(lambda cls, *call: _outside(*call))
 
-    @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _run(function, args, kwargs or {})  # outside the mode; inside it the mode comes first
+
+def _outside(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """What is called outside the mode; inside it the mode comes first."""
+    return _run(function, args, kwargs or {})
 
 
 @contextmanager
@@ -58,12 +62,9 @@ def devices() -> Iterator[None]:
         made = plain(data, **options)
         return made if device is None else made.to(device)
 
-    torch.tensor = tensor  # type: ignore[assignment]
-    try:
-        with torch.inference_mode(), _Devices():  # tensors made outside of inference mode cannot be viewed inside
-            yield
-    finally:
-        torch.tensor = plain
+    # Tensors made outside of inference mode cannot be viewed inside.
+    with patch.object(torch, "tensor", tensor), torch.inference_mode(), _Devices():
+        yield
 
 
 class _Devices(TorchDispatchMode):
@@ -80,7 +81,7 @@ def _run(function: Any, args: Any, kwargs: Any) -> Any:
     if "device" in kwargs and kwargs["device"] is not None:
         place = torch.device(kwargs["device"])
         kwargs = {**kwargs, "device": CPU}
-    wrappers = {id(each.inner): each for each in tensors if isinstance(each, Placed)}
+    wrappers = {id(each.held): each for each in tensors if isinstance(each, Placed)}
     args, kwargs = tree_map(_inner, (args, kwargs))
     result = function(*args, **kwargs)
 
@@ -106,4 +107,4 @@ def _place(function: Any, tensors: list[Tensor]) -> torch.device:
 
 
 def _inner(value: Any) -> Any:
-    return value.inner if isinstance(value, Placed) else value
+    return value.held if isinstance(value, Placed) else value

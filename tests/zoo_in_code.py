@@ -33,12 +33,12 @@ SPECIAL = (
     "<image>",
     "<video>",
 )
-WORDS = 272
+VOCAB = 272
 CONTEXT = 512
 PATCH = 4
 SIDE = 16
 TEXT = {
-    "vocab_size": WORDS,
+    "vocab_size": VOCAB,
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 3,
@@ -72,16 +72,16 @@ def tokenizer(*, swapped: bool = False) -> PreTrainedTokenizerFast:
     return fast
 
 
-def save_qwen(folder: Path, *, seed: int = 0, words: int = WORDS, noise: float = 0.0, swapped: bool = False) -> Path:
+def save_qwen(folder: Path, *, seed: int = 0, vocab: int = VOCAB, noise: float = 0.0, swapped: bool = False) -> Path:
     """A random Qwen2.5-VL whose weights are those of `seed`, plus `noise` times as large deviations."""
     words_of = tokenizer(swapped=swapped)
-    ids = words_of.convert_tokens_to_ids
+    ids: Any = words_of.convert_tokens_to_ids
     size = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}
     pixels: dict[str, Any] = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2, "size": size}
     config = Qwen2_5_VLConfig(
         text_config={
             **TEXT,
-            "vocab_size": words,
+            "vocab_size": vocab,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]},
         },
         vision_config={
@@ -111,13 +111,13 @@ def save_qwen(folder: Path, *, seed: int = 0, words: int = WORDS, noise: float =
     return _save(Qwen2_5_VLForConditionalGeneration, config, processor, folder, seed, noise)
 
 
-def save_llava(folder: Path, *, seed: int = 0, words: int = WORDS, noise: float = 0.0, swapped: bool = False) -> Path:
+def save_llava(folder: Path, *, seed: int = 0, vocab: int = VOCAB, noise: float = 0.0, swapped: bool = False) -> Path:
     """A random LLaVA-OneVision whose weights are those of `seed`, plus `noise` times as large deviations."""
     words_of = tokenizer(swapped=swapped)
-    ids = words_of.convert_tokens_to_ids
+    ids: Any = words_of.convert_tokens_to_ids
     size = {"height": SIDE, "width": SIDE}
     config = LlavaOnevisionConfig(
-        text_config={"model_type": "qwen2", **TEXT, "vocab_size": words},
+        text_config={"model_type": "qwen2", **TEXT, "vocab_size": vocab},
         vision_config={
             "model_type": "siglip_vision_model",
             "hidden_size": 32,
@@ -131,8 +131,8 @@ def save_llava(folder: Path, *, seed: int = 0, words: int = WORDS, noise: float 
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
         image_grid_pinpoints=[[SIDE, SIDE]],
-        video_token_id=ids("<video>"),
-        image_token_id=ids("<image>"),
+        video_token_index=ids("<video>"),
+        image_token_index=ids("<image>"),
         tie_word_embeddings=False,
     )
     processor = LlavaOnevisionProcessor(

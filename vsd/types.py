@@ -9,7 +9,7 @@ K     visual tokens kept by a pruner
 S     text tokens after the last visual placeholder (the question and chat tail)
 N     nodes of a draft (a chain is the tree whose node i hangs on node i - 1)
 M     nodes of one forward pass (the root and the N draft nodes)
-W     words of the vocabulary
+W     entries of the vocabulary
 D     width of a hidden state
 P     position axes (3 for M-RoPE, 1 otherwise)
 ====  =========================================================================
@@ -21,12 +21,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# A closed choice is a Literal, and checks take its values from there (`typing.get_args`).
+Dtype = Literal["float64", "float32", "bfloat16", "float16"]
+Positions = Literal["original", "compact"]
+"""Of a pruned prompt: its tokens keep theirs, or are re-indexed."""
+Finish = Literal["eos", "length"]
+"""How a generation ended: with the end-of-sequence token, or at its budget."""
 
 
 class SampleError(ValueError):
@@ -63,7 +71,7 @@ class Sample:
 
 
 class Score(NamedTuple):
-    """How much of an answer is `right` of what was `asked`. A run's value is the sum of the one over the other's."""
+    """How much of a generation is `right` of what was `asked`. A run's value is the sum of the one over the other's."""
 
     right: float
     asked: float = 1.0
@@ -71,14 +79,15 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown.
+    """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown
+    (`timestamps`).
 
     `fitted` says that they have the size to which the models' processors would bring them (see `vsd.models.scaling`);
     `warning` what is odd about the file, though it can be read.
     """
 
-    frames: np.ndarray
-    seconds: np.ndarray
+    frames: NDArray[np.uint8]
+    timestamps: NDArray[np.float64]
     path: str = ""
     fitted: bool = False
     warning: str = ""
@@ -86,8 +95,8 @@ class Video:
     @property
     def fps(self) -> float:
         """Frames per second of the *sampled* frames (1.0 when there is only one)."""
-        span = float(self.seconds[-1] - self.seconds[0]) if len(self.seconds) > 1 else 0.0
-        return (len(self.seconds) - 1) / span if span > 0 else 1.0
+        span = float(self.timestamps[-1] - self.timestamps[0]) if len(self.timestamps) > 1 else 0.0
+        return (len(self.timestamps) - 1) / span if span > 0 else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +106,7 @@ class Prompt:
     `visual_V` holds the indices (into T) of the V grid tokens. Placeholders that are not on the grid (the closing
     newline of LLaVA-OneVision) count as text and are never pruned; `suffix` is the index of the first token after
     the last placeholder of any kind. `next_position` is the rotary position of the first generated token.
+    `vision_attention_V` is what each visual token receives of the vision tower's attention, where that was wanted.
     """
 
     ids_T: Tensor
@@ -106,6 +116,7 @@ class Prompt:
     grid: Grid
     suffix: int
     next_position: int
+    vision_attention_V: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -164,34 +175,34 @@ class Hidden:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a pruner may look at. A field is filled only if the pruner's `needs` names it.
+    """What the target's prefill has shown, by the names that methods `need` it by (see `vsd.evidence`).
 
-    ====================  ==================================================================================
-    need                  field
-    ====================  ==================================================================================
-    ``features``          features_VD: the target's projector outputs
-    ``attention``         attention_V: attention weight from suffix to visual token, softmax over the whole
-                          context, mean over all layers, heads and suffix queries
-    ``video_attention``   video_attention_V: the same with the softmax over the video keys only
-    ``visual_mass``       visual_mass: the last layer's attention weight from the last token to all visual tokens
-                          together, mean over heads
-    ``hidden:L``          hidden["L"]: states after L layers (0 = the input embeddings). L is a layer number, or
-                          a fraction of the depth written with a point ("0.5" = the middle layer)
-    ====================  ==================================================================================
-
-    `seed` differs per sample and is the only source of randomness a pruner may use.
+    ``evidence["attention"]`` is a tensor with a row for each visual token, a `Hidden`, or a number. It holds what some
+    method of the run needs and nothing else. `seed` differs per sample and is the only source of randomness a pruner
+    may use.
     """
 
     grid: Grid
     seed: int = 0
-    features_VD: Tensor | None = None
-    attention_V: Tensor | None = None
-    video_attention_V: Tensor | None = None
-    visual_mass: float | None = None
-    hidden: Mapping[str, Hidden] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, need: str) -> Any:
+        """Raises ValueError for what nobody has asked for, and for another number of rows than of visual tokens."""
+        if need not in self.values:
+            raise ValueError(
+                f"evidence: must be what the method's `needs` name ({', '.join(self.values)}), got {need!r}"
+            )
+        value = self.values[need]
+        rows = value.visual_VD if isinstance(value, Hidden) else value
+        if isinstance(value, Hidden) and not len(value.text_SD):
+            raise ValueError(f"evidence: {need} must have text behind the video, got none")
+        if isinstance(rows, float) or rows.shape[0] == self.grid.tokens:
+            return value
+        raise ValueError(f"evidence: {need} must have {self.grid.tokens} rows, one a visual token, got {rows.shape[0]}")
 
     @property
     def tokens(self) -> int:
+        """V, the number of visual tokens."""
         return self.grid.tokens
 
 
@@ -200,16 +211,18 @@ class Context:
     """What a drafter continues: the text tokens of the prompt, the tokens committed so far, and the rounds that
     committed them.
 
-    `visual_mass` is the target's attention on the visual tokens at the last position that it has verified (see
-    `vsd.models.attention.VisualMass`), if the drafter `needs` it; None where the target has not finished its prefill.
-    `memory` is what the drafter remembers of the run so far (see `vsd.drafters.base.Drafter.memory`).
+    `evidence` is what the drafter `needs` of the target's passes, by name: row i is of the state that predicted token
+    i. It has a row for each token that the target has verified, and is empty before the first. `memory` is what the
+    drafter remembers of the run so far (see `vsd.drafters.base.Drafter.memory`). `with_confidence`: whether the rule
+    that judges the draft looks at its `confidence_N`.
     """
 
     prompt: Sequence[int]
     tokens: Sequence[int]
     rounds: Sequence[Round] = ()
-    visual_mass: float | None = None
+    evidence: Mapping[str, Tensor] = field(default_factory=dict)
     memory: Any = None
+    with_confidence: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,22 +246,23 @@ class Draft:
     """A tree of proposed tokens. `parents_N[i]` is the node that token i follows, -1 for the last committed token.
 
     Parents come before children. `probs_NW` are the draft's probabilities each token was drawn from (None when the
-    draft was greedy or came from no model).
+    draft was greedy or came from no model). `confidence_N` is how sure the draft was of each token: its probability at
+    temperature 1, greedy or not (None where no rule of the run looks at it, and when it came from no model).
     """
 
     tokens_N: Tensor
     parents_N: Tensor
     probs_NW: Tensor | None = None
+    confidence_N: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """One forward pass over M nodes: logits after each node, and the hidden states of the layer that was wanted, or
-    how much each depends on the video (see `vsd.relevance`)."""
+    """One forward pass over M nodes: logits after each node, and what evidence was wanted of it, by name, a row a
+    node."""
 
     logits_MW: Tensor
-    hidden_MD: Tensor | None = None
-    relevance_M: Tensor | None = None
+    evidence: Mapping[str, Tensor] = field(default_factory=dict)
 
     def behind(self, path: Sequence[int]) -> int | None:
         """The row that follows the last node of a path through a draft (indices into N), which node i follows in row
@@ -279,11 +293,10 @@ class Round:
     """The record of one draft-and-verify round.
 
     `drafted`: length of the longest path offered; `nodes`: draft nodes verified; `accepted`: draft tokens accepted
-    (bonus not counted, and cut at the end of the answer); `committed`: tokens added to the answer, bonus included;
+    (bonus not counted, and cut at the end of the generation); `committed`: tokens added to it, bonus included;
     `rejected`: a draft token was tested and refused; `relaxed`: which of the accepted ones (0 for the first) stand by
-    a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `relevance`: how much
-    each committed token depends on the video, if it was computed; `visual_mass`: the target's attention on the visual
-    tokens at the last position that the round verified, if it was computed.
+    a relaxed rule, and `gaps`: how much likelier the target's own token was at each of these; `evidence`: by name the
+    numbers that were collected of each committed token, like its visual relevance.
 
     `proposed`: tokens that were drafted in this round; `ahead`: those of them that were drafted while the target
     verified, of which only the first was tested in this round; `wasted`: tokens that were thrown away in it, drafted
@@ -300,8 +313,7 @@ class Round:
     rejected: bool
     relaxed: tuple[int, ...] = ()
     gaps: tuple[float, ...] = ()
-    relevance: tuple[float, ...] = ()
-    visual_mass: float | None = None
+    evidence: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     proposed: int = 0
     ahead: int = 0
     wasted: int = 0
@@ -331,7 +343,16 @@ class Trace:
     visual: int
     kept: int
     prompt: int
-    finish: str
+    finish: Finish
     devices: int = 1
     simulated: bool = False
     vision_shared: bool | None = None
+
+    def by_token(self, name: str) -> list[float | None]:
+        """What was collected under this name of each token (see `Round.evidence`); None of a token of which it was not,
+        like a first one that is of no round: it comes from the prefill."""
+        found: list[float | None] = [None] * (len(self.tokens) - sum(round_.committed for round_ in self.rounds))
+        for round_ in self.rounds:
+            values = round_.evidence.get(name, ())[: round_.committed]
+            found += [*values, *[None] * (round_.committed - len(values))]
+        return found

@@ -28,7 +28,7 @@ from experiments.common import FAMILIES, Clips, arguments, bundled, setting, tab
 from tests.zoo_in_code import save_llava, save_qwen
 from vsd.engine import Engine
 from vsd.models import VideoLM, load
-from vsd.models.base import ROPES
+from vsd.models.base import ROPES, Rope
 from vsd.models.checkpoint import resolve
 from vsd.parallelism import Autoregressive
 from vsd.pruners.random import Random
@@ -95,7 +95,7 @@ def speed(family: str, args: argparse.Namespace) -> list[object]:
 
 
 def lengths(
-    family: str, rope: str, weights: str | None, samples: list[tuple[Sample, Video]], long: Video
+    family: str, rope: Rope, weights: str | None, samples: list[tuple[Sample, Video]], long: Video
 ) -> Iterator[list[object]]:
     """The rows of the second comparison."""
     target = bundled(family, "target", weights, rope=rope, dtype="float64").load()
@@ -109,7 +109,7 @@ def lengths(
 
 def stretched(video: Video, length_s: float) -> Video:
     """The same frames, shown over `length_s` seconds."""
-    return replace(video, seconds=np.linspace(0, length_s, len(video.frames), endpoint=False))
+    return replace(video, timestamps=np.linspace(0, length_s, len(video.frames), endpoint=False))
 
 
 def long_video(folder: Path, frames: int) -> Video:
@@ -119,7 +119,7 @@ def long_video(folder: Path, frames: int) -> Video:
     return read(file, frames)
 
 
-def random_models(family: str, rope: str, folder: Path, count: int) -> list[object]:
+def random_models(family: str, rope: Rope, folder: Path, count: int) -> list[object]:
     """A row of the third comparison."""
     save = {"qwen2_5_vl": save_qwen, "llava_onevision": save_llava}[family]
     mismatched = 0
@@ -140,7 +140,9 @@ def random_video(rng: np.random.Generator) -> Video:
     steps = np.full(count, np.exp(-rng.uniform(np.log(0.1), np.log(60))))
     if rng.random() < 0.5:
         steps[rng.integers(0, count)] += rng.uniform(0, 60)
-    return Video(frames=rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8), seconds=np.cumsum(steps) - steps[0])
+    return Video(
+        frames=rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8), timestamps=np.cumsum(steps) - steps[0]
+    )
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from experiments.common import FAMILIES, setting, table
-from vsd.data.small_events import DESCRIPTIONS
 from vsd.zoo import WEIGHTS
+from vsd.zoo.small_events.questions import DESCRIPTIONS
 from vsd.zoo.training.evaluate import evaluate
 
 Report = Mapping[str, Mapping[str, Mapping[str, float]]]

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import torch
 
 from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
-from vsd import stats
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import Adaptive
 from vsd.drafters.dynamic_tree import DynamicTree
@@ -20,6 +19,7 @@ from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.tree import Tree
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
+from vsd.metrics import summarise
 from vsd.models import VideoLM
 from vsd.pruners.hippo import Hippo
 
@@ -50,7 +50,8 @@ def measure(target: VideoLM, draft: VideoLM, clips: Clips, ratio: float) -> Iter
         for _, drafter, gamma in ways()
     ]
     for (name, _, gamma), records in zip(ways(), side_by_side(engines, clips), strict=True):
-        values, errors = stats.summary(records), stats.standard_errors(records)
+        summary = summarise(records)
+        values, errors = summary.values, summary.errors
         yield [name, gamma, *(shown(values, errors, each) for each in NAMES), int(values["exact/mismatched"])]
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from experiments.common import setting, table
@@ -51,7 +50,7 @@ def large(blocks: int) -> Any:
     return model.to_empty(device="cpu")
 
 
-def towers(tower: nn.Module) -> dict[str, Any]:
+def towers(tower: Any) -> dict[str, Any]:
     """The tower in each of the KINDS, with the same weights."""
     plain, batched, prepared = (copy.deepcopy(tower).eval() for _ in KINDS)
     batched.set_attn_implementation(qwen_tower.NAME)
@@ -112,7 +111,7 @@ def pair_of(family: Family) -> tuple[VideoLM, VideoLM]:
 def sharing_row(family: Family, repeats: int) -> list[object]:
     target, draft = pair_of(family)
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
-    video = Video(frames=frames, seconds=np.arange(FRAMES) / 4)
+    video = Video(frames=frames, timestamps=np.arange(FRAMES) / 4)
     prompt = target.encode(video, "What is seen?")
     assert target.vision_key == draft.vision_key
     calls = {"again": partial(draft.encode, video, "What is seen?"), "shared": partial(draft.adopt, prompt)}

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from experiments.common import bundled, setting, table
+from experiments.common import bundled, read_prompt, setting, table
 from vsd.models import VideoLM
 from vsd.models.qwen2_5_vl import Qwen25VL
 from vsd.types import Grid, Prompt
@@ -95,12 +95,12 @@ def main() -> None:
     largest = {}
     for name, want in WANTS.items():
         with Largest() as seen:
-            model.prefill(prompt, want=want)
+            read_prompt(model, prompt, want)
         largest[name] = seen.elements
     for _ in range(args.repeats):
         for name, want in WANTS.items():
             start = time.perf_counter()
-            model.prefill(prompt, want=want)
+            read_prompt(model, prompt, want)
             seconds[name].append(time.perf_counter() - start)
     square = prompt.length**2
     rows = [

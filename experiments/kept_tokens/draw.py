@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from experiments.common import Clips, accepted, arguments, event_tokens, pairs, pyplot, save, seen
+from experiments.common import Clips, arguments, event_tokens, pairs, pyplot, save, seen
 from vsd.engine import Engine
+from vsd.metrics import values_of
+from vsd.metrics.record import Record
 from vsd.models import VideoLM
 from vsd.pruners import Pruner
 from vsd.pruners.attention import Attention
@@ -29,8 +32,7 @@ from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uniform import Uniform
 from vsd.pruners.uv_prune import UVPrune
 from vsd.pruners.window import Window
-from vsd.record import Record
-from vsd.task import sample_seed
+from vsd.run.task import sample_seed
 from vsd.types import Grid, Sample, Video
 
 KINDS: tuple[type[Pruner], ...] = (Attention, SpecVLM, Hippo, UVPrune, Random, Uniform, Frame, Window)
@@ -46,7 +48,7 @@ class Row:
     """A pruner's choice: the tokens kept, the share kept of those asked for, and what was accepted per round."""
 
     name: str
-    kept_K: np.ndarray
+    kept_K: NDArray[np.int64]
     events: float
     accepted: float
 
@@ -65,7 +67,9 @@ def watch(
         kept_K = pruner.keep(evidence).numpy()
         share = float(np.isin(event, kept_K).mean()) if event else float("nan")
         name = type(pruner).__module__.split(".")[-1]
-        rows.append(Row(name, kept_K, share, accepted([Record(sample=sample, trace=trace)])))
+        rows.append(
+            Row(name, kept_K, share, values_of([Record(sample=sample, trace=trace)]).get("accept/draft_length", 0.0))
+        )
         text = engine.text(trace)
     return evidence.grid, event, text, rows
 
@@ -77,7 +81,7 @@ def columns(grid: Grid, event: Sequence[int]) -> list[int]:
     return [next((time for time in busy if place <= time < place + step), place) for place in even]
 
 
-def strip(video: Video, grid: Grid, times: Sequence[int], kept_K: np.ndarray) -> np.ndarray:
+def strip(video: Video, grid: Grid, times: Sequence[int], kept_K: NDArray[np.int64]) -> NDArray[np.float64]:
     """Frames side by side, (height, width, 3) from 0 to 1: tokens that were kept in a thin frame, the others dark."""
     kept = np.zeros(grid.tokens, bool)
     kept[kept_K] = True

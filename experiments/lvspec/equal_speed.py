@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from experiments.common import Clips, arguments, pairs, setting, side_by_side, table
-from vsd import quality, stats
 from vsd.engine import Engine
+from vsd.metrics import summarise
 from vsd.models import VideoLM
 from vsd.pruners.uniform import Uniform
 from vsd.verifiers import Verifier
@@ -41,13 +41,13 @@ def measure(target: VideoLM, draft: VideoLM, clips: Clips, ratio: float) -> Iter
         Engine(target=target, draft=draft, pruner=Uniform(ratio=ratio), verifier=verifier, gamma=GAMMA)
         for _, verifier in RULES
     ]
-    found = [stats.summary(each) | quality.summary(each) for each in side_by_side(engines, clips)]
-    found = [{"quality/retention": float("nan"), **values} for values in found]
+    summaries = [summarise(each) for each in side_by_side(engines, clips)]
+    found = [{"quality/retention": float("nan"), **summary.values} for summary in summaries]
     points = sorted((values["speed/decode"], values["quality/retention"]) for values in found[: len(AT_RANDOM)])
     speeds, kept = zip(*points, strict=True)
-    for (name, _), values in zip(RULES, found, strict=True):
+    for (name, _), values, summary in zip(RULES, found, summaries, strict=True):
         speed, retention = values["speed/decode"], values["quality/retention"]
-        low, high = (values.get(f"quality/retention_{end}", retention) for end in ("low", "high"))
+        low, high = summary.intervals.get("quality/retention", (retention, retention))
         interval = f"[{low:.1f}, {high:.1f}]"
         at_random = f"{np.interp(speed, speeds, kept):.1f}" if speed <= speeds[-1] else f"< {kept[-1]:.1f}"
         accepted = values["accept/draft_length"]

@@ -16,13 +16,8 @@ from typing import Any
 import numpy as np
 
 from experiments.common import (
-    Estimate,
-    accepted,
-    combined,
     details,
     difference,
-    estimate,
-    facts_kept,
     in_errors,
     pair,
     plus_minus,
@@ -31,8 +26,10 @@ from experiments.common import (
     save,
     table,
 )
-from vsd import quality, stats
-from vsd.record import Record
+from vsd.metrics import METRICS, Estimate, by_video, estimate, values_of
+from vsd.metrics.record import Record
+from vsd.metrics.registry import Sums, Value
+from vsd.metrics.resampling import Videos
 
 # The paper's own sweep without position-shift tolerance, and its setting with it (arXiv 2604.05650, Qwen2.5-VL 32B/7B):
 # looseness, accepted per round, speed-up, quality kept in percent.
@@ -49,6 +46,7 @@ OURS, STRICT, AT_RANDOM = "LVSpec", "LVSpec, no shift", "RandomRelax"
 SWEPT = (OURS, STRICT, AT_RANDOM)  # drawn as lines, the others as points
 ENDS = ("looseness=0", "looseness=1")
 TOP_N = 10
+ACCEPTED, KEPT = "accept/draft_length", "quality/retention"
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,16 @@ class Setting:
     records: list[Record]
 
     @cached_property
+    def videos(self) -> Videos:
+        return by_video(self.records)
+
+    @cached_property
     def accepted(self) -> Estimate:
-        return estimate(self.records, accepted)
+        return estimate(METRICS[ACCEPTED].value, self.videos)
 
     @cached_property
     def kept(self) -> Estimate:
-        return estimate(self.records, facts_kept)
+        return estimate(METRICS[KEPT].value, self.videos)
 
 
 def settings(folder: Path) -> tuple[list[Setting], list[str]]:
@@ -105,31 +107,35 @@ def curve(found: Sequence[Setting]) -> list[Setting]:
     return [*(each for each in found if each.rule == AT_RANDOM), *ends.values()]
 
 
-def more_than_random(ours: Setting, line: Sequence[Setting]) -> tuple[float, float]:
+def more_than_random(ours: Setting, line: Sequence[Setting]) -> Estimate:
     """How much more quality is kept than by relaxing at random where that accepts as many tokens, on a straight line
-    between its two nearest settings; and the standard error, over videos, of all settings together."""
+    between its two nearest settings."""
+    accepted, kept = METRICS[ACCEPTED].value, METRICS[KEPT].value
+    interpolated = np.vectorize(np.interp, signature="(),(n),(n)->()")
 
-    def gain(place: float, value: float, *points: float) -> float:
-        pairs = sorted(zip(points[::2], points[1::2], strict=True))
-        places, values = zip(*pairs, strict=True)
-        return value - float(np.interp(place, places, values))
+    def gain(ours: Sums, *line: Sums) -> Value:
+        places, values = (np.stack([metric(each) for each in line], axis=-1) for metric in (accepted, kept))
+        order = places.argsort(-1)
+        places, values = (np.take_along_axis(each, order, axis=-1) for each in (places, values))
+        found: Value = kept(ours) - interpolated(accepted(ours), places, values)
+        return found
 
-    return combined(gain, *(part for each in (ours, *line) for part in (each.accepted, each.kept)))
+    return estimate(gain, *(each.videos for each in (ours, *line)))
 
 
 def rows(found: Sequence[Setting]) -> Iterator[list[object]]:
     """A row a setting, of one pair."""
     line = curve(found)
     for each in found:
-        values = stats.summary(each.records) | quality.summary(each.records)
+        values = values_of(each.records)
         gain = more_than_random(each, line) if len(line) > 1 and each not in line else None
         yield [
             each.rule,
             each.dials,
-            plus_minus(*combined(float, each.accepted)),
-            plus_minus(*combined(float, each.kept), digits=1),
-            plus_minus(*gain, digits=1, sign="+") if gain else "–",
-            in_errors(*gain) if gain else "–",
+            plus_minus(each.accepted),
+            plus_minus(each.kept, digits=1),
+            plus_minus(gain, digits=1, sign="+") if gain else "–",
+            in_errors(gain) if gain else "–",
             values.get("relax/share", 0.0),
             values.get("relax/gap", 0.0),
             values["quality/agreement"],
@@ -146,10 +152,10 @@ def shift_rows(found: Sequence[Setting]) -> Iterator[list[object]]:
     for each in found:
         off = by_name.get((STRICT, each.dials))
         if each.rule == OURS and off:
-            longer, better = difference(each.accepted, off.accepted), difference(each.kept, off.kept)
-            cells = [plus_minus(*longer, sign="+"), in_errors(*longer), plus_minus(*better, digits=1, sign="+")]
+            longer, better = (difference(name, each.videos, off.videos) for name in (ACCEPTED, KEPT))
+            cells = [plus_minus(longer, sign="+"), in_errors(longer), plus_minus(better, digits=1, sign="+")]
             other = sum(_tokens(a) != _tokens(b) for a, b in _matched(each, off))
-            yield [each.dials, *cells, in_errors(*better), f"{other} of {len(off.records)}"]
+            yield [each.dials, *cells, in_errors(better), f"{other} of {len(off.records)}"]
 
 
 def _matched(ours: Setting, theirs: Setting) -> list[tuple[Record, Record]]:
@@ -173,12 +179,12 @@ def draw(found: Sequence[Setting], path: Path) -> None:
     for axis, name in zip(axes, pairs, strict=False):
         for rule in rules:
             line = [each for each in found if (each.pair, each.rule) == (name, rule)]
-            sides, tops = ([combined(float, part) for part in parts] for parts in _parts(line))
+            sides, tops = [each.accepted for each in line], [each.kept for each in line]
             axis.errorbar(
-                [value for value, _ in sides],
-                [value for value, _ in tops],
-                [error for _, error in tops],
-                [error for _, error in sides],
+                [each.value for each in sides],
+                [each.value for each in tops],
+                [each.error for each in tops],
+                [each.error for each in sides],
                 fmt="o-" if rule in SWEPT else "s",
                 ms=3,
                 capsize=2,
@@ -198,10 +204,6 @@ def draw(found: Sequence[Setting], path: Path) -> None:
         axis.legend(fontsize=8)
     figure.tight_layout()
     save(figure, path)
-
-
-def _parts(line: Sequence[Setting]) -> tuple[list[Estimate], list[Estimate]]:
-    return [each.accepted for each in line], [each.kept for each in line]
 
 
 def main() -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 
 from experiments.common import FAMILIES, Clips, arguments, configured, pair_dials, setting, shown, side_by_side, table
-from vsd import quality, stats
-from vsd.record import Record
-from vsd.report.numbers import numbers
+from vsd.metrics import summarise
+from vsd.metrics.record import Record
 
 METHODS = ("naive", "specvlm", "lvspec", "hippo", "parallelvlm")
 COLUMNS = {
@@ -25,10 +24,12 @@ COLUMNS = {
 
 
 def row(name: str, records: list[Record]) -> list[object]:
-    values, errors = numbers(records), stats.standard_errors(records)
+    summary = summarise(records)
+    values, errors = summary.values, summary.errors
     kept = f"{values.get('quality/retention', float('nan')):.1f}"
-    if "quality/retention_low" in values:  # two clips or more
-        kept += f" ({values['quality/retention_low']:.1f} to {values['quality/retention_high']:.1f})"
+    if "quality/retention" in summary.intervals:  # two clips or more
+        low, high = summary.intervals["quality/retention"]
+        kept += f" ({low:.1f} to {high:.1f})"
     prune_s = values.get("time/prune", 0.0)
     return [
         name,
@@ -42,7 +43,7 @@ def row(name: str, records: list[Record]) -> list[object]:
 
 def alone(records: list[Record]) -> list[object]:
     """The row of the target alone, as the others were measured against it."""
-    facts = quality.summary(records)["quality/baseline_facts"]
+    facts = summarise(records).values["quality/baseline_facts"]
     return ["target alone", "–", "–", "1", "–", "1", "1", f"100 (facts right: {facts:.1%})", "–", "–", 0]
 
 

@@ -1,7 +1,7 @@
 """Is below float64 every difference a near-tie? ``python -m experiments.near_ties.measure``
 
 In each dtype, on the held-out clips with both bundled pairs and on random tiny pairs: how many lossless answers differ
-from the target's own, and what the audit says of each (see `vsd.audit`).
+from the target's own, and what the audit says of each (see `vsd.metrics.audit`).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch
 
 from experiments.common import Clips, arguments, pairs, setting, table
 from tests.zoo_in_code import save_llava, save_qwen
-from vsd.audit import Audit
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.metrics.audit import Audit
 from vsd.models import VideoLM, load
 from vsd.pruners.hippo import Hippo
-from vsd.types import Video
+from vsd.types import Dtype, Video
 
-DTYPES = ("float32", "bfloat16")
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 QUESTIONS = tuple(letter * count for count, letter in enumerate("abcdefgh", start=1))
 DRAFTERS: dict[str, Drafter] = {"chain": Chain(), "tree": Tree()}
 
@@ -47,14 +47,14 @@ def audited(
     return count, found
 
 
-def row(name: str, dtype: str, drafter: str, count: int, found: list[Audit]) -> list[object]:
+def row(name: str, dtype: Dtype, drafter: str, count: int, found: list[Audit]) -> list[object]:
     near = sum(each.explained for each in found)
     steps = [each.gap / each.step for each in found if each.gap is not None]
     worst = f"{max(steps):.2f}" if steps else "–"
     return [name, dtype, drafter, count, len(found), near, len(found) - near, worst]
 
 
-def on_clips(dtype: str, args: argparse.Namespace) -> Iterator[list[object]]:
+def on_clips(dtype: Dtype, args: argparse.Namespace) -> Iterator[list[object]]:
     """The rows of the bundled pairs."""
     cases = [(video, sample.question) for sample, video in Clips.of(args)]
     for family, target, draft in pairs(args, dtype=dtype):
@@ -63,10 +63,10 @@ def on_clips(dtype: str, args: argparse.Namespace) -> Iterator[list[object]]:
             yield row(f"{family}, {args.draft}", dtype, name, *audited(target, loaded, drafter, cases))
 
 
-def on_random_pairs(dtype: str, folder: Path, pairs: int) -> Iterator[list[object]]:
-    """The rows of pairs with random weights, which are unsure of every word."""
+def on_random_pairs(dtype: Dtype, folder: Path, pairs: int) -> Iterator[list[object]]:
+    """The rows of pairs with random weights, which are unsure of every token."""
     frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
-    cases = [(Video(frames=frames, seconds=np.arange(6) / 2), question) for question in QUESTIONS]
+    cases = [(Video(frames=frames, timestamps=np.arange(6) / 2), question) for question in QUESTIONS]
     for family, save in {"qwen2_5_vl": save_qwen, "llava_onevision": save_llava}.items():
         for name, drafter in DRAFTERS.items():
             total, every = 0, list[Audit]()

@@ -4,36 +4,35 @@ ParallelVLM on the bundled pairs, on two cores with a thread for each model: the
 sequential schedule with the same threads beside it, each of ParallelVLM's parts left out in turn.
 """
 
+from dataclasses import replace
+from typing import Any
+
 from experiments.schedules import Case, main
-from vsd.parallelism import Sequential
-from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.executors import Process
+from vsd.parallelism import PARALLELVLM, Sequential
 from vsd.pruners.none import NoPruner
 from vsd.pruners.uv_prune import UVPrune
 
 PRUNED, WHOLE = UVPrune(ratio=0.9), NoPruner(ratio=0.0)
-APART = {"executor": "process", "threads": 1}
 MOST = 16  # that a window of measured length may hold
+
+
+def apart(name: str, *, gamma: int = MOST, **changes: Any) -> Case:
+    """ParallelVLM's schedule with some of its fields changed, the draft in a process of its own."""
+    schedule, executor = replace(PARALLELVLM, **changes), Process(threads=1)
+    return Case(name=name, schedule=schedule, executor=executor, pruner=PRUNED, gamma=gamma)
+
+
 CASES = (
     Case(name="sequential", schedule=Sequential(), pruner=PRUNED, turns=None),
-    Case(name="parallelvlm", schedule=ParallelVLM(**APART), pruner=PRUNED, gamma=MOST),
-    Case(name="windows of 5", schedule=ParallelVLM(**APART, length="fixed"), pruner=PRUNED),
-    Case(name="no pre-verification", schedule=ParallelVLM(**APART, pre_verify=False), pruner=PRUNED, gamma=MOST),
-    Case(name="no post-verification", schedule=ParallelVLM(**APART, post_verify=False), pruner=PRUNED, gamma=MOST),
-    Case(name="no early draft", schedule=ParallelVLM(**APART, early_draft=False), pruner=PRUNED, gamma=MOST),
-    Case(
-        name="prefills in turn",
-        schedule=ParallelVLM(**APART, early_draft=False, overlap_prefill=False),
-        pruner=PRUNED,
-        gamma=MOST,
-    ),
+    apart("parallelvlm"),
+    apart("windows of 5", length="fixed", gamma=5),
+    apart("no pre-verification", pre_verify=False),
+    apart("no post-verification", post_verify=False),
+    apart("no early draft", early_draft=False),
+    apart("prefills in turn", early_draft=False, overlap_prefill=False),
     Case(name="sequential, nothing pruned", schedule=Sequential(), pruner=WHOLE, turns=None),
-    Case(
-        name="parallelvlm, nothing pruned",
-        schedule=ParallelVLM(**APART),
-        pruner=WHOLE,
-        gamma=MOST,
-        turns="sequential, nothing pruned",
-    ),
+    replace(apart("parallelvlm, nothing pruned"), pruner=WHOLE, turns="sequential, nothing pruned"),
 )
 
 if __name__ == "__main__":

@@ -18,28 +18,28 @@ import torch
 from hydra.utils import instantiate
 
 from experiments.common import (
-    Estimate,
-    accepted,
-    combined,
     details,
     difference,
-    estimate,
     event_tokens,
     in_errors,
     pair,
     plus_minus,
     pyplot,
+    quotient,
     runs,
     save,
     seen,
     table,
 )
-from vsd.record import Record
+from vsd.metrics import METRICS, Estimate, by_video, estimate, values_of
+from vsd.metrics.record import Record
+from vsd.metrics.resampling import Videos
 from vsd.video import read
 
 CONTROLS = ("random", "uniform")
 SHOWN = (0.9, 0.95)  # ratios of the first table
 NONE = "none"
+ACCEPTED = "accept/draft_length"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Job:
 
     @property
     def pruner(self) -> str:
-        return self.config.pruner._target_.split(".")[-2]
+        target: str = self.config.pruner._target_
+        return target.split(".")[-2]
 
     @property
     def ratio(self) -> float:
@@ -74,8 +75,12 @@ class Job:
         return sum(record.mismatched for record in self.records)
 
     @cached_property
+    def videos(self) -> Videos:
+        return by_video(self.records)
+
+    @cached_property
     def accepted(self) -> Estimate:
-        return estimate(self.records, accepted)
+        return estimate(METRICS[ACCEPTED].value, self.videos)
 
     @property
     def kept(self) -> float:
@@ -114,7 +119,7 @@ def rows(found: Sequence[Job]) -> Iterator[list[object]]:
     by_name = {(job.pruner, job.ratio): job for job in found}
     whole = by_name.get((NONE, 0.0))
     for job in found:
-        own = plus_minus(*combined(float, job.accepted))
+        own = plus_minus(job.accepted)
         cells: list[object] = [f"{job.ratio:g}", job.pruner, f"{job.kept:.2f}", own]
         cells.append(of_whole(job, whole) if whole and whole.accepted.value else "–")
         for control in (by_name.get((name, job.ratio)) for name in CONTROLS):
@@ -124,15 +129,14 @@ def rows(found: Sequence[Job]) -> Iterator[list[object]]:
 
 def of_whole(job: Job, whole: Job) -> str:
     """The share of the unpruned draft's acceptance, in percent."""
-    return plus_minus(
-        *combined(lambda a, b: 100 * a / b if b else float("nan"), job.accepted, whole.accepted), digits=1
-    )
+    found = quotient(ACCEPTED, job.videos, whole.videos)
+    return plus_minus(Estimate(*(100 * each for each in found)), digits=1)
 
 
 def more(job: Job, control: Job) -> str:
     """How much more is accepted, and how many standard errors that is."""
-    found = difference(job.accepted, control.accepted)
-    return f"{plus_minus(*found, sign='+')} ({in_errors(*found)})"
+    found = difference(ACCEPTED, job.videos, control.videos)
+    return f"{plus_minus(found, sign='+')} ({in_errors(found)})"
 
 
 HEAD = ["ratio", "pruner", "events kept", "accepted per round", "% of unpruned", "more than random", "than uniform"]
@@ -162,7 +166,9 @@ def seen_or_not(found: Sequence[Job]) -> str:
         if record.sample.id in job.events
     ]
     sides = [[record for saw, record in answers if saw is wanted] for wanted in (True, False)]
-    told = [f"{accepted(side):.2f} accepted in {len(side)} answers" if side else "no answers" for side in sides]
+    told = [
+        f"{values_of(side)[ACCEPTED]:.2f} accepted in {len(side)} answers" if side else "no answers" for side in sides
+    ]
     return f"From {SHOWN[0]} on: {told[0]} where the draft saw anything of what was asked for, {told[1]} where nothing."
 
 
@@ -197,7 +203,7 @@ def _over_ratio(axis: Any, found: Sequence[Job], colours: Mapping[str, Any]) -> 
         line = [job for job in found if job.pruner == pruner]
         # Shifted a little, so that bars at the same ratio do not hide each other.
         places = [ratios.index(job.ratio) + 0.04 * (number - len(colours) / 2) for job in line]
-        errors = [combined(float, job.accepted)[1] for job in line]
+        errors = [job.accepted.error for job in line]
         values = [job.accepted.value for job in line]
         axis.errorbar(places, values, errors, label=pruner, marker="o", ms=3, capsize=2, lw=1, color=colour)
     for job in found:

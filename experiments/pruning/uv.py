@@ -18,9 +18,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from experiments.common import Clips, arguments, event_tokens, pairs, setting, table
+from experiments.common import Clips, arguments, event_tokens, mean, pairs, read_prompt, setting, table
+from vsd.metrics import Estimate
 from vsd.models import VideoLM
-from vsd.models.attention import SuffixAttention
 from vsd.models.base import chat
 from vsd.pruners.select import budget, top
 from vsd.pruners.similarity import unit
@@ -47,31 +47,23 @@ class Read:
 @torch.inference_mode()
 def read(target: VideoLM, sample: Sample, prompt: Prompt) -> Read:
     layers = [str(layer) for layer in range(target.depth + 1)]
-    evidence = target.prefill(prompt, want={f"hidden:{layer}" for layer in layers})[2]
+    needs = [f"hidden:{layer}" for layer in layers]
+    needs += [f"{kind}:{layer}" for kind in ATTENTIONS.values() for layer in layers[1:]]
+    evidence = read_prompt(target, prompt, needs)[1]
     ids = prompt.ids_T[prompt.suffix :].tolist()
     pieces = [target.processor.tokenizer.decode([token]).strip().lower() for token in ids]
     begin, end = _question(target, ids)
     names = [place for place in range(begin, end) if pieces[place] in FACT_WORDS]
     return Read(
-        states=[evidence.hidden[layer] for layer in layers],
+        states=[evidence[f"hidden:{layer}"] for layer in layers],
         question=list(range(begin, end)),
         names=names or list(range(begin, end)),
-        attention={name: attention(target, prompt, context=name == "attention") for name in ATTENTIONS},
+        attention={name: [evidence[f"{kind}:{layer}"] for layer in layers[1:]] for name, kind in ATTENTIONS.items()},
     )
 
 
-ATTENTIONS = ("attention", "attention, over the video's keys")
-
-
-def attention(target: VideoLM, prompt: Prompt, *, context: bool) -> list[Tensor]:
-    """The suffix's attention on each visual token, layer by layer: what the evidence is the mean of."""
-    probe = SuffixAttention(prompt.visual_V, context=context, video=not context)
-    state = target._state(prompt, prompt.length)
-    for start, end in ((0, prompt.suffix), (prompt.suffix, prompt.length)):
-        places = prompt.positions_PT[:, None, start:end]
-        mask = state.extend(end - start)
-        target._run(prompt.embeds_TD[start:end], places, mask, state, probe=probe if start else None)
-    return probe._context_sums if context else probe._video_sums
+ATTENTIONS = {"attention": "attention", "attention, over the video's keys": "video_attention"}
+"""By what it is called here, the kind of evidence."""
 
 
 def _question(target: VideoLM, suffix: list[int]) -> tuple[int, int]:
@@ -154,14 +146,10 @@ def judge(target: VideoLM, sample: Sample, video: Video, ratio: float) -> Iterat
         yield name, layer, float(roc_auc_score(is_event, score_V.float().numpy())), float(share)
 
 
-def rows(found: Mapping[tuple[str, int], list[float]], depth: int) -> Iterator[list[object]]:
+def rows(found: Mapping[tuple[str, int], Estimate], depth: int) -> Iterator[list[object]]:
     """A row a score, a column a layer."""
     for name in dict.fromkeys(name for name, _ in found):
-        yield [name, *(f"{np.mean(found[name, layer]):.2f}" for layer in (*range(1, depth + 1), ALL))]
-
-
-def largest_error(found: Mapping[tuple[str, int], list[float]]) -> float:
-    return max(float(np.std(values, ddof=1)) / len(values) ** 0.5 for values in found.values())
+        yield [name, *(f"{found[name, layer].value:.2f}" for layer in (*range(1, depth + 1), ALL))]
 
 
 def main() -> None:
@@ -174,14 +162,14 @@ def main() -> None:
         for sample, video in clips:
             if sample.facts["shown"]:  # a shot may be empty
                 for name, layer, area, share in judge(target, sample, video, args.ratio):
-                    areas[name, layer].append(area)
-                    shares[name, layer].append(share)
+                    areas[name, layer].append((sample.video, area))
+                    shares[name, layer].append((sample.video, share))
         head = ["score", *map(str, range(1, target.depth + 1)), "mean of all"]
-        for title, found in (("area under the ROC curve", areas), ("share of the events' tokens kept", shares)):
+        for title, numbers in (("area under the ROC curve", areas), ("share of the events' tokens kept", shares)):
+            found = {place: mean(each) for place, each in numbers.items()}
             print(f"### {family}: {title}, by layer\n")
             print(table(head, rows(found, target.depth)), "\n")
-            if len(clips.samples) > 1:
-                print(f"Standard errors: up to {largest_error(found):.2f}.\n", flush=True)
+            print(f"Standard errors: up to {max(each.error for each in found.values()):.2f}.\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.common import pyplot, save, table
-from vsd import stats
 from vsd.drafters.tree import SPECVLM
-from vsd.parallelism import Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo
-from vsd.parallelism.parallelvlm import ParallelVLM
+from vsd.metrics import summarise
+from vsd.parallelism import HIPPO, PARALLELVLM, Parallelism, Sequential
 from vsd.simulator.acceptance import rate
-from vsd.simulator.devices import DEVICES
 from vsd.simulator.rehearsal import Setting, accuracy, simulate
-from vsd.simulator.roofline import Machine, Roofline
-from vsd.simulator.shapes import SHAPES
-from vsd.simulator.times import Given
+from vsd.step_times.devices import DEVICES
+from vsd.step_times.roofline import Machine, Roofline
+from vsd.step_times.shapes import SHAPES
+from vsd.step_times.times import Given
 
 VISUAL = 25_088  # 128 frames of LLaVA-OneVision
 TOKENS = 512
@@ -95,7 +93,7 @@ def schedule(each: Published) -> tuple[Parallelism, int, str]:
         return Sequential(), TREE_DEPTH, SPECVLM
     if each.paper.startswith("LVSpec"):
         return Sequential(), LVSPEC_GAMMA, ""
-    return (Hippo() if each.paper.startswith("HIPPO") else ParallelVLM(length="fixed")), c, ""
+    return (HIPPO if each.paper.startswith("HIPPO") else replace(PARALLELVLM, length="fixed")), c, ""
 
 
 def alpha(each: Published, counted: str) -> float:
@@ -104,7 +102,7 @@ def alpha(each: Published, counted: str) -> float:
     if counted == RUN:
         return each.accepted / (1 + each.accepted)
     wanted = each.accepted - (counted == WITH_BONUS)
-    per_round = _in_parallel if parallelism.at_once else _in_turn
+    per_round = _in_parallel if parallelism.overlaps else _in_turn
     return _solve(lambda a: per_round(a, gamma), wanted)
 
 
@@ -140,7 +138,7 @@ def predicted(each: Published, counted: str) -> tuple[float, float]:
         tokens=TOKENS,
     )
     records = simulate(setting, precision=0.008)
-    return stats.summary(records)["speed/decode"], accuracy(records)
+    return summarise(records).values["speed/decode"], accuracy(records)
 
 
 def other(each: Published) -> str:
@@ -150,7 +148,7 @@ def other(each: Published) -> str:
 
 def prefills() -> Iterator[list[object]]:
     """What overlapping the prefills should bring the first pair: a row a schedule, c tokens a window, ratio 0.9."""
-    for name, parallelism in (("sequential", Sequential()), ("hippo", Hippo()), ("parallelvlm", ParallelVLM())):
+    for name, parallelism in (("sequential", Sequential()), ("hippo", HIPPO), ("parallelvlm", PARALLELVLM)):
         target_s, draft_s = PREFILL_S
         given = {
             "target": LLAVA.target_s,
@@ -167,7 +165,7 @@ def prefills() -> Iterator[list[object]]:
             visual=100,
             tokens=TOKENS,
         )
-        values = stats.summary(simulate(setting))
+        values = summarise(simulate(setting)).values
         yield [name, *(f"{values[f'speed/{metric}']:.2f}" for metric in ("decode", "end_to_end", "ttft"))]
 
 

@@ -2,9 +2,9 @@
 
 On the bundled pairs, two cores and a thread for each model: the sequential schedule at several gammas and HIPPO's with
 the draft in a process of its own, all on each clip in turn, beside the target alone. From the sequential runs at two
-gammas come the step times and how unevenly steps take that long, from the longer one also the words; the simulator then
-says what all the others should have given. What a message to the worker takes is measured beside that (half of what an
-answer takes longer than its work), and how much slower each side is beside the other one than in turn.
+gammas come the step times and how unevenly steps take that long, from the longer one also the tokens; the simulator
+then says what all the others should have given. What a message to the worker takes is measured beside that (half of
+what an answer takes longer than its work), and how much slower each side is beside the other one than in turn.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import torch
 
 from experiments.common import Clips, arguments, pairs, setting, shown, side_by_side, table
 from experiments.schedules import Steps
-from vsd import stats
 from vsd.engine import Engine
+from vsd.executors import Inline, Process
+from vsd.metrics import summarise
+from vsd.metrics.record import Record
 from vsd.models import Checkpoint, VideoLM
-from vsd.parallelism import Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo as Schedule
+from vsd.parallelism import HIPPO, Parallelism, Sequential
 from vsd.pruners.hippo import Hippo
-from vsd.record import Record
 from vsd.simulator.acceptance import Replay
-from vsd.simulator.profile import Profile
 from vsd.simulator.rehearsal import Setting, simulate
+from vsd.step_times.profile import Profile
 
 SOURCES = (8, 1)  # the gammas of the sequential runs that the simulator is told of
 WAYS: tuple[tuple[str, Parallelism, int], ...] = (
     *(("sequential (source)", Sequential(), gamma) for gamma in SOURCES),
     *(("sequential", Sequential(), gamma) for gamma in (2, 3, 5)),
-    *(("hippo", Schedule(executor="process", threads=1), gamma) for gamma in (2, 3, 5, 8)),
+    *(("hippo", HIPPO, gamma) for gamma in (2, 3, 5, 8)),
 )
 NAMES = ("speed/decode", "speed/end_to_end")
 
@@ -41,9 +41,10 @@ def measure(target: VideoLM, draft: Checkpoint, clips: Clips, ratio: float) -> l
     engines = [
         Engine(
             target=target,
-            draft=draft if schedule.remote else loaded,
+            draft=draft if schedule.overlaps else loaded,
             pruner=Hippo(ratio=ratio),
             parallelism=schedule,
+            executor=Process(threads=1) if schedule.overlaps else Inline(),
             gamma=gamma,
         )
         for _, schedule, gamma in WAYS
@@ -66,8 +67,9 @@ def measure(target: VideoLM, draft: Checkpoint, clips: Clips, ratio: float) -> l
 
 
 def row(name: str, records: list[Record], simulated: Setting) -> list[object]:
-    values, errors = stats.summary(records), stats.standard_errors(records)
-    ours = stats.summary(simulate(simulated))
+    summary = summarise(records)
+    values, errors = summary.values, summary.errors
+    ours = summarise(simulate(simulated)).values
     cells: list[object] = [name, simulated.gamma]
     for metric in NAMES:
         cells += [shown(values, errors, metric), f"{ours[metric]:.2f}", f"{ours[metric] / values[metric] - 1:+.1%}"]

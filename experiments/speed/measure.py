@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 from statistics import median
 
 import torch
@@ -17,17 +16,16 @@ from experiments.common import (
     FAMILIES,
     Clips,
     arguments,
-    combined,
     configured,
-    estimate,
     pair_dials,
     plus_minus,
+    quotient,
     setting,
     side_by_side,
     table,
 )
-from vsd import stats
-from vsd.record import Record
+from vsd.metrics import METRICS, by_video, estimate, values_of
+from vsd.metrics.record import Record
 
 MAIN, NAIVE = "README's command: hippo, 0.9", "naive: nothing pruned"
 WAYS = {MAIN: ("pruner=hippo", "ratio=0.9"), NAIVE: ("experiment=naive",)}
@@ -49,26 +47,20 @@ SPEEDS = {"decode": "speed/decode", "end to end": "speed/end_to_end", "first tok
 Rounds = Sequence[Sequence[Record]]
 
 
-def value(records: Sequence[Record], name: str) -> float:
-    return stats.summary(records).get(name, float("nan"))
-
-
 def spread(rounds: Rounds, name: str) -> str:
     """The median over the rounds, the least and the most."""
-    found = sorted(value(records, name) for records in rounds)
+    found = sorted(values_of(records)[name] for records in rounds)
     return f"{median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
 
 
 def row(name: str, rounds: Rounds, naive: Rounds) -> list[object]:
-    mine, theirs = (list(itertools.chain(*each)) for each in (rounds, naive))
-    values, errors = stats.summary(mine), stats.standard_errors(mine)
-    length = "accept/draft_length"
-    cells: list[object] = [name, plus_minus(values.get(length, 0.0), errors.get(length, float("nan")))]
+    records = list(itertools.chain(*rounds))
+    mine, theirs = by_video(records), by_video(list(itertools.chain(*naive)))
+    cells: list[object] = [name, plus_minus(estimate(METRICS["accept/draft_length"].value, mine))]
     cells += [spread(rounds, metric) for metric in SPEEDS.values()]
     for metric in ("speed/decode", "speed/end_to_end"):
-        ours, plain = (estimate(records, partial(value, name=metric)) for records in (mine, theirs))
-        cells.append("1" if rounds is naive else plus_minus(*combined(lambda a, b: a / b, ours, plain), digits=3))
-    return [*cells, int(values["exact/mismatched"])]
+        cells.append("1" if rounds is naive else plus_minus(quotient(metric, mine, theirs), digits=3))
+    return [*cells, int(values_of(records)["exact/mismatched"])]
 
 
 def main() -> None:

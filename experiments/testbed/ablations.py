@@ -20,7 +20,7 @@ import torch
 
 from experiments.common import FAMILIES, setting, table
 from experiments.testbed.curves import curve
-from vsd.data.small_events import DESCRIPTIONS
+from vsd.zoo.small_events.questions import DESCRIPTIONS
 from vsd.zoo.training import FAMILIES as TRAINED
 from vsd.zoo.training.evaluate import evaluate, write
 from vsd.zoo.training.lessons import AT_ONCE, LESSONS, Lesson

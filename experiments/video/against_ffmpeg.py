@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.common import setting, table
 from experiments.video.ffmpeg import Listing, listing, pixels, versions
@@ -47,7 +48,7 @@ class Apart:
     count: int = 0
     most: int = 0
 
-    def add(self, ours_HWC: np.ndarray, theirs_HWC: np.ndarray) -> None:
+    def add(self, ours_HWC: NDArray[np.uint8], theirs_HWC: NDArray[np.uint8]) -> None:
         if ours_HWC.shape != theirs_HWC.shape:
             self.most, self.sum, self.count = 255, float("nan"), self.count + 1
             return
@@ -66,16 +67,16 @@ class Ours:
 
     file: Path
     reader: str
-    seconds_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    timestamps_N: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     spent: float = 0.0
 
-    def frames(self) -> Iterator[np.ndarray | None]:
+    def frames(self) -> Iterator[NDArray[np.uint8] | None]:
         """The frames as they come; None says that all begins anew."""
         began = perf_counter()
         for event in stream(self.file, _ALL, reader=self.reader):
             self.spent += perf_counter() - began
             if isinstance(event, Shown):
-                self.seconds_N = event.seconds
+                self.timestamps_N = event.timestamps
                 yield None
             else:
                 yield event
@@ -96,12 +97,12 @@ def compared(file: Path, reader: str) -> tuple[list[object], Right | None]:
         return [*theirs, f"refused: {error.reason}", *["–"] * 3, perf_counter() - began, "–"], right
     if listed is None or right is None:
         return [*theirs[:2], len(video.frames), *["–"] * 6, spent, "–"], None
-    same = np.array_equal(video.frames, again.frames) and np.array_equal(video.seconds, again.seconds)
+    same = np.array_equal(video.frames, again.frames) and np.array_equal(video.timestamps, again.timestamps)
     sampled = off_sampled(file, listed, video)
     ours, everything = off_all(file, listed, reader)
-    count = len(ours.seconds_N)
+    count = len(ours.timestamps_N)
     size = "x".join(map(str, video.frames.shape[2:0:-1]))
-    row = [file.name, len(listed), count, _size(listed), size, _seconds_off(ours.seconds_N, listed)]
+    row = [file.name, len(listed), count, _size(listed), size, _seconds_off(ours.timestamps_N, listed)]
     return [*row, sampled, everything, "yes" if same else "NO", spent, ours.spent], right
 
 
@@ -114,7 +115,7 @@ def right_of(file: Path, listed: Listing) -> Right:
         height=listed.height,
         width=listed.width,
         stamped=listed.stamped,
-        seconds_S=listed.seconds_N[indices],
+        seconds_S=listed.timestamps_N[indices],
         thumbnails_S=np.stack(small),
     )
 
@@ -131,7 +132,7 @@ def off_sampled(file: Path, listed: Listing, video: Video) -> Apart:
 def off_all(file: Path, listed: Listing, reader: str) -> tuple[Ours, Apart]:
     """The seconds and the pixels of all frames."""
     ours, found = Ours(file, reader), Apart()
-    theirs: Iterator[np.ndarray] = iter(())
+    theirs: Iterator[NDArray[np.uint8]] = iter(())
     for frame in ours.frames():
         if frame is None:
             found, theirs = Apart(), pixels(file, listed)
@@ -140,7 +141,9 @@ def off_all(file: Path, listed: Listing, reader: str) -> tuple[Ours, Apart]:
     return ours, found
 
 
-def chosen(frames: Iterable[np.ndarray], indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+def chosen(
+    frames: Iterable[NDArray[np.uint8]], indices: Sequence[int] | NDArray[np.int64]
+) -> Iterator[NDArray[np.uint8]]:
     """Those of ascending indices."""
     wanted = set(map(int, indices))
     return (frame for index, frame in enumerate(frames) if index in wanted)
@@ -150,10 +153,10 @@ def _size(listed: Listing) -> str:
     return f"{listed.width}x{listed.height}"
 
 
-def _seconds_off(ours_N: np.ndarray, listed: Listing) -> str:
+def _seconds_off(ours_N: NDArray[np.float64], listed: Listing) -> str:
     if len(ours_N) != len(listed):
         return "–"
-    off = f"{np.abs(ours_N - listed.seconds_N).max():.4f}"
+    off = f"{np.abs(ours_N - listed.timestamps_N).max():.4f}"
     return off if listed.stamped else f"{off}, the file has none"
 
 

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 _QUIET = ("-nostdin", "-hide_banner", "-copyts")
 _FRAMES = ("-an", "-sn", "-dn", "-fps_mode", "passthrough")  # of the stream that ffmpeg itself takes, none made up
@@ -26,14 +27,14 @@ class Listing:
     """The second at which each frame is shown, in the file's own clock, and the size of the first. `even` says that all
     frames have that size; `stamped` that the seconds are the file's own, and not made up by FFmpeg."""
 
-    seconds_N: np.ndarray
+    timestamps_N: NDArray[np.float64]
     height: int
     width: int
     even: bool
     stamped: bool
 
     def __len__(self) -> int:
-        return len(self.seconds_N)
+        return len(self.timestamps_N)
 
 
 def listing(file: Path) -> Listing | None:
@@ -54,10 +55,10 @@ def listing(file: Path) -> Listing | None:
         return None
     height, width = sizes[0]
     even = len(set(sizes)) == 1
-    return Listing(seconds_N=np.array(seconds), height=height, width=width, even=even, stamped=_stamped(file))
+    return Listing(timestamps_N=np.array(seconds), height=height, width=width, even=even, stamped=_stamped(file))
 
 
-def pixels(file: Path, listed: Listing) -> Iterator[np.ndarray]:
+def pixels(file: Path, listed: Listing) -> Iterator[NDArray[np.uint8]]:
     """Its RGB frames (height, width, 3), one after the other, all of the size of the first."""
     scale = () if listed.even else ("-vf", f"scale={listed.width}:{listed.height}")
     command = ["ffmpeg", *_QUIET, "-i", str(file), *_FRAMES, *scale, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]

@@ -76,8 +76,9 @@ def run_row(tree: Path, name: str, family: str, file: Path, frames: int) -> list
     dials = [f"target={TARGETS[family]}", "data=folder", f"data.path={file}", f"frames={frames}", "limit=1"]
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "run.py", *dials, "max_new_tokens=8", f"out={out}/run"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        run = subprocess.Popen(command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, **quiet)
+        environment = os.environ | {"PYTHONPATH": str(tree)}
+        silent = subprocess.DEVNULL
+        run = subprocess.Popen(command, cwd=tree, env=environment, stdout=silent, stderr=silent)
         peak = 0.0
         while run.poll() is None:
             peak = max(peak, sum(map(_proportional, _tree(run.pid))))
@@ -108,18 +109,19 @@ def _noise(random: np.random.Generator, count: int, height: int, width: int) -> 
     """Noise on the left, a slope on the right."""
     frames = random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     frames[:, :, width // 2 :] = np.linspace(0, 255, width - width // 2, dtype=np.uint8)[:, None]
-    return Video(frames=frames, seconds=np.arange(count) / 2)
+    return Video(frames=frames, timestamps=np.arange(count) / 2)
 
 
 def _scaled(model: VideoLM, video: Video) -> Video | None:
     scale = Scaling(viewers=[model.viewer])(*video.frames.shape[:3])
     if scale is None:
         return None
-    return Video(frames=np.stack([scale(frame) for frame in video.frames]), seconds=video.seconds, fitted=True)
+    return Video(frames=np.stack([scale(frame) for frame in video.frames]), timestamps=video.timestamps, fitted=True)
 
 
 def _handed(model: VideoLM, video: Video) -> torch.Tensor:
-    return model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    pixels: torch.Tensor = model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    return pixels
 
 
 def _status(name: str) -> float:

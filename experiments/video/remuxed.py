@@ -45,10 +45,10 @@ def against_mp4(there: list[Sample], here: list[Sample], frames: int) -> list[ob
             counts += 1
             continue
         right, found = read(mp4.video, frames), read(other.video, frames)
-        spans = [video.seconds - video.seconds[0] for video in (right, found)]
+        spans = [video.timestamps - video.timestamps[0] for video in (right, found)]
         seconds = max(seconds, float(np.abs(spans[0] - spans[1]).max()))
         pixels = max(pixels, float(np.abs(right.frames.astype(np.int16) - found.frames).mean()))
-        firsts = max(firsts, float(found.seconds[0]))
+        firsts = max(firsts, float(found.timestamps[0]))
     return [counts, firsts, seconds, pixels]
 
 

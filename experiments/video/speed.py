@@ -25,6 +25,7 @@ from time import perf_counter
 import av
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from experiments.common import setting, table
 from experiments.video.against_ffmpeg import chosen
@@ -37,18 +38,18 @@ HEIGHTS, COUNTS, SECONDS = (360, 720, 1080), (16, 128), 30
 RIGHT = 4.0  # of 255: the most that a frame's mean may be off
 _OURS = ("auto", "apart")
 
-Reader = Callable[[Path, np.ndarray], np.ndarray]
+Reader = Callable[[Path, NDArray[np.int64]], NDArray[np.uint8]]
 
 
-def by_vsd(file: Path, indices: np.ndarray) -> np.ndarray:
+def by_vsd(file: Path, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
     return read(file, len(indices)).frames
 
 
-def by_process(process: ReaderProcess, file: Path, indices: np.ndarray) -> np.ndarray:
+def by_process(process: ReaderProcess, file: Path, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
     return process.read(file, len(indices)).frames
 
 
-def by_pyav(file: Path, indices: np.ndarray) -> np.ndarray:
+def by_pyav(file: Path, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
     with av.open(str(file)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         frames = enumerate(container.decode(video=0))
@@ -61,17 +62,21 @@ def by_pyav(file: Path, indices: np.ndarray) -> np.ndarray:
     return np.stack(found)
 
 
-def by_decord(file: Path, indices: np.ndarray) -> np.ndarray:
+def by_decord(file: Path, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
     import decord
 
-    return decord.VideoReader(str(file), ctx=decord.cpu(0), num_threads=1).get_batch(indices).asnumpy()
+    frames: NDArray[np.uint8] = (
+        decord.VideoReader(str(file), ctx=decord.cpu(0), num_threads=1).get_batch(indices).asnumpy()
+    )
+    return frames
 
 
-def by_torchcodec(file: Path, indices: np.ndarray) -> np.ndarray:
+def by_torchcodec(file: Path, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
     from torchcodec.decoders import VideoDecoder
 
     decoder = VideoDecoder(str(file), dimension_order="NHWC", num_ffmpeg_threads=1)
-    return decoder.get_frames_at(indices.tolist()).data.numpy()
+    frames: NDArray[np.uint8] = decoder.get_frames_at(indices.tolist()).data.numpy()
+    return frames
 
 
 def readers(process: ReaderProcess) -> dict[str, Reader]:
@@ -81,7 +86,7 @@ def readers(process: ReaderProcess) -> dict[str, Reader]:
     return found | {name: reader for name, reader in others.items() if importlib.util.find_spec(name)}
 
 
-def off(file: Path, indices: np.ndarray, known: dict[str, Reader]) -> dict[str, float]:
+def off(file: Path, indices: NDArray[np.int64], known: dict[str, Reader]) -> dict[str, float]:
     """How far each reader's worst frame is from ffmpeg's, on average over its pixels."""
     listed = listing(file)
     assert listed is not None
@@ -93,7 +98,7 @@ def off(file: Path, indices: np.ndarray, known: dict[str, Reader]) -> dict[str, 
     return found
 
 
-def rounds(file: Path, indices: np.ndarray, known: dict[str, Reader], repeats: int) -> dict[str, list[float]]:
+def rounds(file: Path, indices: NDArray[np.int64], known: dict[str, Reader], repeats: int) -> dict[str, list[float]]:
     """The seconds that each reader takes, in every round; the order is turned round from one to the next."""
     spent: dict[str, list[float]] = {name: [] for name in known}
     for number in range(repeats):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +13,24 @@ from omegaconf import DictConfig
 
 from tests.video.clips import write_video
 from tests.zoo_in_code import save_qwen
-from vsd import app
-from vsd.audit import Audit, first_difference
+from vsd.executors import Executor, Inline
+from vsd.metrics.audit import Audit, first_difference
 from vsd.parallelism import Parallelism, Sequential
+from vsd.run import app
 from vsd.types import Round, Trace, Video
-from vsd.verifiers import Greedy
+from vsd.verifiers import Greedy, Verifier
 
 ROOT = Path(__file__).resolve().parents[2]
 Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _frozen_rim() -> None:
+    """As in `tests/conftest.py`, with what a run imports."""
+    import lightning.pytorch  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ def clips(tmp_path: Path) -> Path:
 
 @dataclass
 class FakeEngine:
-    """Answers at once. `calls` counts decodes; `trouble` is raised by the decode of that number."""
+    """Decodes at once. `calls` counts decodes; `trouble` is raised by the decode of that number."""
 
     calls: int = 0
     trouble: dict[int, BaseException] = field(default_factory=dict)
@@ -72,6 +83,8 @@ class FakeEngine:
     gap: float = 0.5
     vocab: int = 100
     parallelism: Parallelism = field(default_factory=Sequential)
+    executor: Executor = field(default_factory=Inline)
+    verifier: Verifier = field(default_factory=Greedy)
     log: list[str] = field(default_factory=list)
     """Which engine decoded, in order; shared with the baseline."""
 
@@ -103,7 +116,6 @@ class FakeEngine:
     def target(self) -> FakeEngine:
         return self
 
-    verifier = Greedy()
     devices = ()
 
     def pieces(self, trace: Trace) -> tuple[str, ...]:
@@ -127,6 +139,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Put in the place of the models, whose checkpoints are not looked at."""
     engine = FakeEngine()
     monkeypatch.setattr(app, "build_engine", lambda cfg, methods: engine)
-    monkeypatch.setattr(app.check, "check_models", lambda cfg, **_: None)
+    monkeypatch.setattr("vsd.run.check.check_models", lambda cfg, **_: None)
     monkeypatch.setattr(app, "_weights", lambda cfg, methods: [])
     return engine

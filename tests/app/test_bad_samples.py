@@ -18,12 +18,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from tests.app.conftest import ROOT, FakeEngine
-from vsd import app
-from vsd.app import UsageError
-from vsd.callbacks.wandb_report import table_row
+from vsd.commands.report import main
 from vsd.data.folder import Folder
-from vsd.report.__main__ import main
-from vsd.report.folder import last_run
+from vsd.run import app
+from vsd.run.app import UsageError
+from vsd.run.callbacks.wandb_report import table_row
+from vsd.run.report.folder import last_run
 from vsd.types import Sample, Score
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.write import write_video
@@ -70,9 +70,9 @@ ASKED = {"kind": "one", "text": "What?"}
     ],
 )
 def test_a_line_of_the_wrong_form(change: Mapping[str, Any] | str | bytes, message: str, tmp_path: Path) -> None:
-    row = {"id": "a", "video": "a.mp4", "questions": [ASKED]}
+    row: dict[str, Any] = {"id": "a", "video": "a.mp4", "questions": [ASKED]}
     if isinstance(change, Mapping):
-        change = json.dumps({name: value for name, value in (row | change).items() if value is not ...})
+        change = json.dumps({name: value for name, value in {**row, **change}.items() if value is not ...})
     line = change.encode() if isinstance(change, str) else change
     listing = tmp_path / "clips.jsonl"
     listing.write_bytes(json.dumps(row).encode() + b"\n\n" + line + b"\n")
@@ -122,11 +122,11 @@ def test_any_source_is_checked(fields: dict[str, Any], message: str, tmp_path: P
     [(42, "42", "42"), (True, "true", "true"), (1.5, "1.50", "1.50"), (7, "007", "007"), ("7", "'7'", "7")],
 )
 def test_a_question_that_is_text_to_people(
-    value: object, typed: str, question: str, fake: FakeEngine, clips: Path
+    value: Any, typed: str, question: str, fake: FakeEngine, clips: Path
 ) -> None:
     cfg = configure("data=folder", path=str(clips), question=value)
     assert {sample.question for sample in app.prepare(cfg, [f"data.question={typed}"])[1]} == {question}
-    assert Folder(path=str(clips), question=value).question in (str(value), "true")  # type: ignore[arg-type]
+    assert Folder(path=str(clips), question=value).question in (str(value), "true")
 
 
 @pytest.mark.parametrize("question", [None, "", " ", ["Why"], {"why": "me"}])
@@ -151,7 +151,7 @@ class Odd:
     def samples(self) -> list[Sample]:
         shared: dict[str, Any] = {"video": str(CLIPS / "000.mp4"), "question": "What moves?"}
         videos = {name: f"{self.folder}/{name}" for name in ("wide.mp4", "empty.mp4", "text.mp4", "missing.mp4")}
-        odd = {
+        odd: dict[str, dict[str, Any]] = {
             **{name: {"video": path} for name, path in videos.items()},
             "folder": {"video": self.folder},
             "no UTF-8": {"video": f"{self.folder}/half\udcff.mp4"},
@@ -177,11 +177,12 @@ class Odd:
 
 TOKENS = ("<image>", "<video>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|im_end|>", "<|endoftext|>")
 SPECIAL = {"qwen": {*TOKENS[2:]}, "llava": {*TOKENS[:2], *TOKENS[5:]}}  # the rest is text to that family
+UNREADABLE = {
+    "empty.mp4": "the file is empty",
+    "text.mp4": "not a video, or truncated",
+    "missing.mp4": "there is no such file",
+}
 FAILED = {
-    "empty.mp4": "",
-    "text.mp4": "",
-    "missing.mp4": "",
-    "folder": "",
     "half": r"question: must be text that UTF-8 can hold, got 'What \ud800?'",
     "long": "max_new_tokens: the prompt (",
     "scorer": "score: LookupError: no key for this clip",
@@ -212,31 +213,35 @@ def test_every_other_sample_is_decoded(
     reasons = FAILED | {
         name: f"question: must hold no special token of the model, got {name!r}" for name in SPECIAL[family]
     }
+    reasons |= {name: f"{files / name}: {reason}" for name, reason in UNREADABLE.items()}
+    reasons["folder"] = f"{files}: not a file"
     if family == "qwen":
         reasons["wide.mp4"] = "processor: absolute aspect ratio must be smaller than 200, got 300"
     failed = {name: record.failure for name, record in records.items() if record.failure and name != "no UTF-8"}
     assert set(failed) == set(reasons)
     for name, reason in reasons.items():
         assert failed[name].startswith(reason)
-        assert failed[name]
         assert "\n" not in failed[name]
     assert list(records) == [sample.id for sample in Odd(folder=str(files)).samples()]
-    assert records["no UTF-8"].done or records["no UTF-8"].failure
     assert all(record.done != bool(record.failure) for record in records.values())
     assert records["scorer"].text == records["id \udcff"].text  # it is not lost
     assert metrics["samples/done"] + metrics["samples/failed"] == len(records)
     assert metrics["quality/mark"] == metrics["quality/baseline_mark"] == 0.5
     assert metrics["quality/retention"] == 100
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    assert metrics.items() <= json.loads((tmp_path / "run" / "metrics.json").read_text()).items()
     assert "quality/baseline_mark" in capsys.readouterr().out
     for record in records.values():
         json.dumps(table_row(record), ensure_ascii=False).encode()
     assert main([str(tmp_path / "run")]) == 0
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    assert metrics.items() <= json.loads((tmp_path / "run" / "metrics.json").read_text()).items()
     if family == "llava":  # once is enough
         return
     before = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines())
-    assert app.run(cfg, tmp_path / "run") == pytest.approx(metrics, rel=1)
+    timed = ("speed/", "time/", "memory/", "parallel/")
+    later = app.run(cfg, tmp_path / "run")
+    assert later.keys() == metrics.keys()
+    same = {name: value for name, value in metrics.items() if not name.startswith(timed)}
+    assert {name: later[name] for name in same} == same
     again = len((tmp_path / "run" / "samples.jsonl").read_bytes().splitlines()) - before
     assert again == metrics["samples/failed"]  # the others are not decoded again
 

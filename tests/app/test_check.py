@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.app.conftest import Compose
-from vsd import app
-from vsd.app import UsageError
-from vsd.check import check_dials, shared_gpus, unused_dials
+from vsd.run import app
+from vsd.run.app import UsageError
+from vsd.run.check import check_dials, shared_gpus, unused_dials
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,17 @@ from vsd.check import check_dials, shared_gpus, unused_dials
         ("target.path=/no/such/folder", r"target.path: .* '/no/such/folder'"),
         ("target.path=some/model", r"target.path: .*hub name.*"),
         ("max_new_tokens=512", r"max_new_tokens: must be below the context .* 512 tokens, got 512"),
-        ("pruner=uv_prune,pruner.layer=99", r"needs: hidden:99 means layer 99, but the model has \d+ layers"),
+        ("pruner=uv_prune,pruner.layer=99", r"needs: hidden:99 must mean a layer in \[0, \d+\], got 99"),
         ("top_p=0", r"top_p: must be a number in \(0, 1\], got 0"),
         ("top_k=-1", r"top_k: must be a whole number, at least 0, got -1"),
         ("verifier=lvspec,exact=true", r"exact: the verifier must be lossless, got LVSpec"),
         ("verifier=lvspec,verifier.looseness=2", r"verifier.looseness: must be in \[0, 1\], got 2"),
         ("relevance.top_n=0", r"relevance.top_n: must be a whole number, at least 1, got 0"),
-        ("draft_words=/no/such/file", r"draft_words: must be a JSON file .* '/no/such/file'"),
-        ("parallelism.executor=magic", r"parallelism.executor: must be one of inline, simulated, got 'magic'"),
-        ("parallelism.executor=simulated", r"parallelism.profile: must be a file of step times, or devices .* got ''"),
-        ("parallelism.profile=h100", r"parallelism.profile: must be empty unless executor is simulated, got 'h100'"),
+        ("draft_vocab=/no/such/file", r"draft_vocab: must be a JSON file .* '/no/such/file'"),
+        ("executor=simulated", r"executor.profile: must be a file of step times, or devices .* got nothing"),
+        ("executor=simulated,executor.profile=abacus", r"executor.profile: must be a file .* got 'abacus'"),
+        ("executor=process,executor.timeout_s=0", r"executor.timeout_s: must be a number above 0, got 0"),
+        ("executor=process,executor.threads=-1", r"executor.threads: must be a whole number, at least 0, got -1"),
         ("pruner.ratio=1.5", r"pruner.ratio .* 1.5"),
     ],
 )

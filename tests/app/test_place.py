@@ -11,9 +11,9 @@ import torch
 from hydra.utils import instantiate
 
 from tests.app.conftest import Compose
-from vsd import app
-from vsd.app import UsageError
 from vsd.models import room
+from vsd.run import app
+from vsd.run.app import UsageError
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def test_weights_count_once_for_a_target_that_drafts_for_itself(
     given = [pair[0], *pair[2:], "draft=self", "data=folder", f"data.path={clips}"]
     target, draft = sizes(configure, tmp_path, monkeypatch, *given)
     assert target.weights > draft.weights == 0
-    worker = ["parallelism=pearl", "parallelism.executor=process"]  # loads its own
+    worker = ["parallelism=pearl", "executor=process"]  # loads its own
     target, draft = sizes(configure, tmp_path, monkeypatch, *given, *worker)
     assert target.weights == draft.weights > 0
 
 
-def test_the_cache_is_that_of_the_prompt_and_the_answer(
+def test_the_cache_is_that_of_the_prompt_and_the_generation(
     configure: Compose, pair: list[str], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = [*pair, "data=folder", f"data.path={clips}"]
@@ -108,8 +108,8 @@ def test_a_draft_that_sees_another_grid_is_refused(
     ("overrides", "gpus", "place"),
     [
         (["parallelism=pearl"], 2, "cuda:1"),
-        (["parallelism=pearl", "parallelism.executor=process"], 4, "cuda:1"),
-        (["parallelism=pearl", "parallelism.executor=inline"], 2, "cuda"),
+        (["parallelism=pearl", "executor=process"], 4, "cuda:1"),
+        (["parallelism=pearl", "executor=inline"], 2, "cuda"),
         (["parallelism=sequential"], 2, "cuda"),
         (["parallelism=pearl"], 1, "cuda"),
         (["parallelism=pearl", "draft.device=cuda"], 2, "cuda"),
@@ -128,8 +128,8 @@ def test_the_draft_takes_the_second_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     cfg = configure("device=cuda", *overrides)
-    with caplog.at_level(logging.INFO, logger="vsd.app"):
-        app._place_draft(cfg, instantiate(cfg.parallelism))
+    with caplog.at_level(logging.INFO, logger="vsd.run.app"):
+        app._place_draft(cfg, instantiate(cfg.parallelism), instantiate(cfg.executor))
     assert cfg.draft.device == place
     said = ["draft.device: cuda:1, a GPU of its own, since target and draft work at once"]
     assert [record.getMessage() for record in caplog.records] == (said if place == "cuda:1" else [])

@@ -1,4 +1,5 @@
-"""One target shared by two processes under torchrun, on the CPU: the same answers, one run folder, clear refusals."""
+"""One target shared by two processes under torchrun, on the CPU: the same generations, one run folder, clear
+refusals."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ import pytest
 
 from tests.app.conftest import ROOT, Compose
 from tests.conftest import FAMILIES
-from vsd import app
-from vsd.app import UsageError
+from vsd.run import app
+from vsd.run.app import UsageError
 
 
 def torchrun(*arguments: str) -> tuple[int, str, str]:
@@ -37,7 +38,7 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As torchrun starts rank 0; nobody is waited for."""
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(app.ranks, "join", lambda: None)
+    monkeypatch.setattr("vsd.utils.distributed.join", lambda: None)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
 
 
@@ -63,7 +64,7 @@ def test_models_and_evidence_are_the_same_in_shares(tmp_path: Path) -> None:
     assert out.count("the same") == 1
 
 
-def test_one_run_folder_with_the_answers_of_one_process(configure: Compose, tmp_path: Path) -> None:
+def test_one_run_folder_with_the_generations_of_one_process(configure: Compose, tmp_path: Path) -> None:
     quick = ["limit=2", "frames=4", "max_new_tokens=6", "dtype=float64", "callbacks=quiet"]
     together = tmp_path / "together"
     shared = [*quick, "target.tp_plan=auto", "logger=csv", f"out={together}"]
@@ -86,10 +87,10 @@ def test_one_run_folder_with_the_answers_of_one_process(configure: Compose, tmp_
         ("target.tp_plan=sharded", r"target.tp_plan: must be null or auto, got 'sharded'"),
         ("target.tp_plan=auto,target.device_map=auto", r"target.device_map: must be null beside a tp_plan, got 'auto'"),
         ("target.tp_plan=auto,target.device=meta", r"target.device: must be 'cpu' under a tp_plan, .* got 'meta'"),
-        ("target.tp_plan=auto,parallelism=pearl", r"parallelism.executor: must be inline or thread under torchrun"),
+        ("target.tp_plan=auto,parallelism=pearl", r"executor: must be inline or thread under torchrun"),
         ("target.tp_plan=auto,draft=self,drafter=adaptive", r"draft.tp_plan: must be null with a draft on a thread"),
         (
-            "target.tp_plan=auto,draft=self,parallelism=pearl,parallelism.executor=inline,parallelism.length=measured",
+            "target.tp_plan=auto,draft=self,parallelism=pearl,executor=inline,parallelism.length=measured",
             r"draft.tp_plan: must be null with a draft .* of a measured length",
         ),
     ],

@@ -20,12 +20,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from tests.app.conftest import Compose, FakeEngine
-from vsd import app, disk
-from vsd.baselines import BaselineCache
-from vsd.callbacks.multirun import Summary
-from vsd.callbacks.out import OutFolder
-from vsd.report.folder import RunFolder
-from vsd.report.wandb_run import has_login, wandb_logger
+from vsd.run import app, disk
+from vsd.run.baselines import BaselineCache
+from vsd.run.callbacks.multirun import Summary
+from vsd.run.callbacks.out import OutFolder
+from vsd.run.report.folder import RunFolder
+from vsd.run.report.wandb_run import has_login, wandb_logger
 
 ROOM_FOR = 2
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -66,7 +66,8 @@ def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | None]:
         try:
             app.main(cfg)
         except SystemExit as end:
-            return end.code  # type: ignore[return-value]
+            code = end.code
+            return code if code is None else int(code)
         return None
 
     return called
@@ -255,9 +256,13 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         if self.name.startswith(name.split(".")[0]):
             raise FULL
 
+    def write_both() -> None:
+        folder.open(cfg, {"b": 2})
+        folder.write_metrics({"c": 2})
+
     monkeypatch.setattr(Path, "write_text", half)
     with pytest.raises(disk.CannotWrite, match=rf"{name}: must be written, got No space left on device$"):
-        [folder.open(cfg, {"b": 2}), folder.write_metrics({"c": 2})]
+        write_both()
     assert (tmp_path / name).read_bytes() == before
     assert not [*tmp_path.glob("*.part")]
 
@@ -313,7 +318,7 @@ def test_weights_and_biases_turned_off_writes_nothing(
 def mode(folder: Path) -> str:
     logger = wandb_logger(folder=str(folder), project="vsd")
     assert logger is not None
-    return logger._wandb_init["settings"].mode
+    return str(logger._wandb_init["settings"].mode)
 
 
 def test_a_login_counts_as_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`python -m vsd.study`: what is searched, what it leaves, how it goes on, what it refuses. Decoding is faked."""
+"""`vsd study`: what is searched, what it leaves, how it goes on, refusals. Decoding is faked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.app.conftest import ROOT, FakeEngine
-from vsd import study
+from vsd.commands import study
 
 optuna = pytest.importorskip("optuna", reason="comes with vsd[study]")
 
@@ -174,6 +174,7 @@ def test_the_folder_of_a_trial_is_named_by_its_settings() -> None:
     assert len(study.name_of(trial).encode()) <= study.LONGEST_NAME
 
 
-def test_only_the_repository_s_folder_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert study.main([*GOALS, "ratio=0.5,0.9"]) == 2
+def test_any_folder_will_do(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert call("--trials", "1") == 0

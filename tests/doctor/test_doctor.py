@@ -10,13 +10,16 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vsd.doctor import __main__ as doctor
-from vsd.doctor import kernels
-from vsd.doctor.checks import Finding, Machine, Skipped
-from vsd.doctor.shapes import TEXT_3B, random_3b
+from vsd.commands.doctor import __main__ as doctor
+from vsd.commands.doctor import decoding, kernels
+from vsd.commands.doctor.checks import Finding, Machine, Skipped
+from vsd.commands.doctor.shapes import TEXT_3B, random_3b
+from vsd.zoo import FAMILIES
 
 
-def test_a_cpu_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("quick_workers")
+def test_a_cpu_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "FAMILIES", FAMILIES[:1])
     assert doctor.main(["--device", "cpu", "--json", str(tmp_path / "found.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = json.loads((tmp_path / "found.json").read_text())
@@ -77,4 +80,4 @@ def test_a_large_model_has_the_shape_it_says() -> None:
     assert model.depth == TEXT_3B["num_hidden_layers"]
     assert 3.0e9 < sum(weight.numel() for weight in model.text.parameters()) < 3.2e9
     assert model.model.dtype == torch.bfloat16
-    assert model.places == {"cuda:0"}
+    assert model.device_names == {"cuda:0"}

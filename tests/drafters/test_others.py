@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.chance import Chance, Seeded
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.adaptive import PROBES, Adaptive, Pace, best_gamma
 from vsd.drafters.prompt_lookup import PromptLookup, continuation
 from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
+from vsd.executors import Inline, Thread
 from vsd.models import State, VideoLM
 from vsd.parallelism import Parallel, Parallelism, Sequential
 from vsd.types import Context, Draft, Round, Video
+from vsd.utils.random_source import RandomSource, SeededRandom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +27,17 @@ class Sevens(Drafter):
     needs_model: ClassVar[bool] = False
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
         return Draft(tokens_N=torch.full((gamma,), 7), parents_N=torch.arange(-1, gamma - 1))
 
 
 def drafted(drafter: Drafter, context: Context, gamma: int = 5) -> list[int]:
-    return drafter.propose(context, None, None, gamma, Seeded(0)).tokens_N.tolist()
+    return drafter.propose(context, None, None, gamma, SeededRandom(0)).tokens_N.tolist()
 
 
-def a_round(**values: object) -> Round:
-    return Round(**({"drafted": 5, "nodes": 5, "accepted": 5, "committed": 6, "rejected": False} | values))  # type: ignore[arg-type]
+def a_round(**values: Any) -> Round:
+    return Round(**({"drafted": 5, "nodes": 5, "accepted": 5, "committed": 6, "rejected": False} | values))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_lookup_reads_the_question_too() -> None:
 
 def test_relevance_cut_drafts_little_where_the_video_matters() -> None:
     def length(share: float, *relevance: float) -> int:
-        rounds = [a_round(relevance=relevance[:2]), a_round(relevance=relevance[2:])] if relevance else []
+        rounds = [a_round(evidence={"relevance": part}) for part in (relevance[:2], relevance[2:])] if relevance else []
         return len(drafted(RelevanceCut(inner=Sevens(), share=share), Context(prompt=(), tokens=[1], rounds=rounds)))
 
     assert length(0.4) == 5
@@ -73,10 +74,16 @@ def test_relevance_cut_drafts_little_where_the_video_matters() -> None:
 
 @pytest.mark.parametrize(("mass", "count"), [(None, 5), (0.0, 5), (0.3499, 5), (0.35, 0), (0.6, 0), (1.0, 0)])
 def test_viskip_drafts_nothing_from_its_threshold_on(mass: float | None, count: int) -> None:
-    context = Context(prompt=(), tokens=[1], visual_mass=mass)
+    context = seen() if mass is None else seen(0.9 - mass, mass)  # only the last one counts
     assert len(drafted(ViSkip(inner=Sevens()), context)) == count
     assert len(drafted(ViSkip(inner=Sevens(), threshold=1.1), context)) == 5
-    assert not drafted(ViSkip(inner=Sevens(), threshold=0), Context(prompt=(), tokens=[1], visual_mass=0.0))
+    assert not drafted(ViSkip(inner=Sevens(), threshold=0), seen(0.0))
+
+
+def seen(*masses: float) -> Context:
+    """The context behind tokens of these attention masses."""
+    evidence = {"visual_mass": torch.tensor(masses, dtype=torch.float64)} if masses else {}
+    return Context(prompt=(), tokens=[1] * max(len(masses), 1), evidence=evidence)
 
 
 def test_viskip_asks_for_the_mass_and_for_what_it_asks() -> None:
@@ -103,7 +110,8 @@ def test_the_pace_comes_from_the_rounds() -> None:
         times = {"draft_s": 0.1 * gamma, "verify_s": 1 + 0.2 * gamma}
         pace.see(a_round(drafted=gamma, accepted=gamma - 1, rejected=True, **times))
     pace.see(a_round(drafted=0, accepted=0, draft_s=99.0))
-    assert (pace.rounds, pace.alpha) == (3, pytest.approx((9 + 2) / (12 + 4), rel=0.01))
+    assert pace.rounds == 3
+    assert pace.alpha == pytest.approx((9 + 2) / (12 + 4), rel=0.01)
     assert pace.round_s(3) == pytest.approx([1.3, 1.6, 1.9])
 
 
@@ -139,7 +147,7 @@ def test_adaptive_notices_when_drafts_get_better() -> None:
         assert len(drafted(drafter, Context(prompt=(), tokens=[1], memory=memory))) == (5 if accepted else 1)
 
 
-@pytest.mark.parametrize("schedule", [Sequential(), Parallel(executor="thread")], ids=["sequential", "parallel"])
+@pytest.mark.parametrize("schedule", [Sequential(), Parallel()], ids=["sequential", "parallel"])
 def test_every_round_is_learnt_from_once(
     pair: Pair, video: Video, schedule: Parallelism, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +159,9 @@ def test_every_round_is_learnt_from_once(
         told.append((id(pace), round.drafted))
 
     monkeypatch.setattr(Pace, "see", see)
-    run = Engine(target=pair.target, draft=pair.draft, drafter=drafter, parallelism=schedule, gamma=3, max_new_tokens=3)
+    executor = Thread() if schedule.overlaps else Inline()
+    how: dict[str, Any] = {"drafter": drafter, "parallelism": schedule, "executor": executor}
+    run = Engine(target=pair.target, draft=pair.draft, **how, gamma=3, max_new_tokens=3)
     rounds = [each for _ in range(4) for each in run.run(video, "What?").rounds]
     run.close()
     paces = {pace for pace, _ in told}
@@ -164,37 +174,43 @@ def test_every_round_is_learnt_from_once(
 def test_what_a_drafter_remembers_is_the_runs(pair: Pair, video: Video) -> None:
     drafter = Adaptive(inner=Chain())
     before = repr(drafter), hash(drafter)
-    options = {"target": pair.target, "draft": pair.draft, "drafter": drafter, "gamma": 5, "max_new_tokens": 12}
-    firsts = [Engine(**options).run(video, "What?").rounds[0].drafted for _ in range(2)]  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "target": pair.target,
+        "draft": pair.draft,
+        "drafter": drafter,
+        "gamma": 5,
+        "max_new_tokens": 12,
+    }
+    firsts = [Engine(**options).run(video, "What?").rounds[0].drafted for _ in range(2)]
     assert firsts == [5, 5]  # each run begins with the longest draft, whatever another one has learnt
     assert (repr(drafter), hash(drafter)) == before
     assert drafter.memory() == Adaptive(inner=Chain()).memory() == Pace()
 
 
 def test_a_chain_stops_where_it_is_unsure(pair: Pair, video: Video) -> None:
-    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
-    draft = Chain(confidence=1.0).propose(Context(prompt=(), tokens=[9]), pair.draft, state, 6, Seeded(0))
+    state, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+    draft = Chain(confidence=1.0).propose(Context(prompt=(), tokens=[9]), pair.draft, state, 6, SeededRandom(0))
     assert len(draft.tokens_N) == 1
 
 
-def test_a_drawn_chain_carries_its_laws(pair: Pair, video: Video) -> None:
-    state, _, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
+def test_a_drawn_chain_carries_its_probabilities(pair: Pair, video: Video) -> None:
+    state, _ = pair.draft.prefill(pair.draft.encode(video, "What?"))
     drafter = Chain(temperature=1.0, top_k=5)
-    draft = drafter.propose(Context(prompt=(), tokens=[9]), pair.draft, state, 4, Seeded(0))
+    draft = drafter.propose(Context(prompt=(), tokens=[9]), pair.draft, state, 4, SeededRandom(0))
     assert draft.probs_NW is not None
     assert draft.probs_NW.shape == (4, pair.draft.vocab)
     assert ((draft.probs_NW > 0).sum(-1) == 5).all()
     assert (draft.probs_NW[torch.arange(4), draft.tokens_N] > 0).all()
 
 
-def test_a_trimmed_head_says_the_same_words(pair: Pair, video: Video) -> None:
-    words = [3, 9, 40, 101]
+def test_a_trimmed_head_says_the_same_tokens(pair: Pair, video: Video) -> None:
+    tokens = [3, 9, 40, 101]
     prompt = pair.draft.encode(video, "What?")
     whole_W = pair.draft.prefill(prompt)[1]
-    trimmed = pair.draft.trim(words)
+    trimmed = pair.draft.trim(tokens)
     some_W = trimmed.prefill(prompt)[1]
-    torch.testing.assert_close(some_W[words], whole_W[words])
+    torch.testing.assert_close(some_W[tokens], whole_W[tokens])
     assert some_W.isneginf().sum() == pair.draft.vocab - 4
     assert trimmed.narrow(50).prefill(prompt)[1].isfinite().nonzero()[:, 0].tolist() == [3, 9, 40]
-    with pytest.raises(ValueError, match=r"^words: must be ids in"):
+    with pytest.raises(ValueError, match=r"^tokens: must be ids in"):
         pair.draft.trim([pair.draft.vocab])

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.audit import STEPS, audit, first_difference
-from vsd.chance import Chance
 from vsd.data.datamodule import Item
 from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.metrics.audit import STEPS, audit, first_difference
 from vsd.models import State, load
-from vsd.task import DecodeTask
-from vsd.types import Draft, Evidence, Output, Sample, Verdict, Video
+from vsd.run.task import DecodeTask
+from vsd.types import Draft, Dtype, Output, Sample, Verdict, VerifierContext, Video
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers.greedy import Greedy
 
 QUESTION = "Where is it?"
@@ -27,7 +27,7 @@ QUESTION = "Where is it?"
 class Careless(Greedy):
     """Says that it is lossless, and takes every draft."""
 
-    def verify(self, draft: Draft, output: Output, evidence: Evidence, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         path = tuple(range(len(draft.tokens_N)))
         return Verdict(path=path, bonus=int(output.logits_MW[-1].argmax()), relaxed=(False,) * len(path))
 
@@ -36,7 +36,7 @@ def test_the_logits_are_those_of_the_place(pair: Pair, video: Video) -> None:
     ours = Engine(target=pair.target, draft=pair.draft, max_new_tokens=9).baseline().run(video, QUESTION).tokens
     prompt = pair.target.encode(video, QUESTION)
     for place in (0, 1, 8):
-        state, logits_W, _ = pair.target.prefill(prompt)
+        state, logits_W = pair.target.prefill(prompt)
         for token in ours[:place]:
             logits_W = pair.target.forward(torch.tensor([token]), (-1,), state).logits_MW[0]
             state.commit((0,))
@@ -48,9 +48,9 @@ def test_the_logits_are_those_of_the_place(pair: Pair, video: Video) -> None:
         assert not found.explained
 
 
-def test_two_words_far_below_the_largest_logit_are_no_near_tie(pair: Pair, video: Video) -> None:
+def test_two_tokens_far_below_the_largest_logit_are_no_near_tie(pair: Pair, video: Video) -> None:
     target = load(str(pair.target_path), dtype="bfloat16")
-    _, logits_W, _ = target.prefill(target.encode(video, QUESTION))
+    _, logits_W = target.prefill(target.encode(video, QUESTION))
     low = logits_W.float().sort().indices[:2].tolist()
     assert not audit(target, video, QUESTION, low[:1], low[1:]).explained
     best = int(logits_W.argmax())
@@ -64,14 +64,14 @@ def test_float64_allows_nothing() -> None:
     assert 0 < STEPS[torch.bfloat16] <= STEPS[torch.float16] <= STEPS[torch.float32]
 
 
-def test_answers_of_different_length_and_equal_ones() -> None:
+def test_generations_of_different_length_and_equal_ones() -> None:
     found = first_difference((1, 2), (1, 2, 3))
     assert (found.place, found.ours, found.baseline, found.explained) == (2, None, 3, False)
     with pytest.raises(ValueError, match="must differ"):
         first_difference((1, 2), (1, 2))
 
 
-def record_of(pair: Pair, video: Video, dtype: str, **options: Any) -> Any:
+def record_of(pair: Pair, video: Video, dtype: Dtype, **options: Any) -> Any:
     target, draft = load(str(pair.target_path), dtype=dtype), load(str(pair.draft_path), dtype=dtype)
     target.eos = draft.eos = frozenset()
     engine = Engine(target=target, draft=draft, max_new_tokens=24, **options)
@@ -80,7 +80,7 @@ def record_of(pair: Pair, video: Video, dtype: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_a_broken_rule_is_not_explained(dtype: str, pair: Pair, video: Video) -> None:
+def test_a_broken_rule_is_not_explained(dtype: Dtype, pair: Pair, video: Video) -> None:
     record = record_of(pair, video, dtype, verifier=Careless())
     assert record.mismatched
     assert not record.audit.explained
@@ -88,7 +88,7 @@ def test_a_broken_rule_is_not_explained(dtype: str, pair: Pair, video: Video) ->
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_broken_positions_are_not_explained(
-    dtype: str, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+    dtype: Dtype, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = State._chain_positions
     monkeypatch.setattr(State, "_chain_positions", lambda self, *where: plain(self, *where) + 9 * (where[1] > 1))
@@ -111,7 +111,7 @@ def test_half_precision_parts_at_near_ties_only(drafter: Drafter, pair: Pair, vi
     engine = Engine(target=target, draft=draft, drafter=drafter, max_new_tokens=48)
     alone = engine.baseline()
     for question in ("a", "bb", "ccc", "dddd", "eeeee", "ffffff", "ggggggg", "hhhhhhhh"):
-        answers = engine.run(video, question).tokens, alone.run(video, question).tokens
-        if answers[0] != answers[1]:  # with random weights about one answer in four
-            found = engine.audit(video, question, *answers)
+        generations = engine.run(video, question).tokens, alone.run(video, question).tokens
+        if generations[0] != generations[1]:  # with random weights about one generation in four
+            found = engine.audit(video, question, *generations)
             assert found.explained, found

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from vsd.clock import Clock
+from vsd.utils.clock import Clock
 
 
 def test_spans_and_marks() -> None:

@@ -10,27 +10,27 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import Pair
+from tests.conftest import ONE_FAMILY, Pair
 from vsd.data.datamodule import Item
 from vsd.engine import Engine
+from vsd.executors import Executor, Inline, Thread
+from vsd.executors.inline import InlineClient
+from vsd.executors.thread import ThreadClient
 from vsd.models import State, VideoLM
-from vsd.parallelism import Parallel, Parallelism
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.workers import OtherThread, SameThread
+from vsd.parallelism import PARALLELVLM, Parallel, Parallelism
 from vsd.pruners.uniform import Uniform
-from vsd.task import DecodeTask
+from vsd.run.task import DecodeTask
 from vsd.types import Prompt, Sample, Video
 
-SCHEDULES = {
-    "inline": Parallel(executor="inline"),
-    "thread": Parallel(executor="thread"),
-    "early": ParallelVLM(executor="thread"),
+SCHEDULES: dict[str, tuple[Parallelism, Executor]] = {
+    "inline": (Parallel(), Inline()),
+    "thread": (Parallel(), Thread()),
+    "early": (PARALLELVLM, Thread()),
 }
 STAGES = (
-    *(("target", method) for method in ("encode", "prefill", "forward")),
+    *(("target", method) for method in ("encode", "start_prefill", "logits", "forward")),
     *(("draft", method) for method in ("encode", "prefill", "forward")),
 )  # fmt: skip
-ONE_FAMILY = pytest.mark.parametrize("pair", ["qwen2_5_vl"], indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -82,19 +82,18 @@ def full(model: VideoLM, method: str, held: list[weakref.ref[Any]], patch: pytes
 def test_nothing_is_left_and_the_next_sample_runs(
     side: str,
     method: str,
-    schedule: Parallelism,
+    schedule: tuple[Parallelism, Executor],
     pair: Pair,
     video: Video,
     watched: list[weakref.ref[Any]],
 ) -> None:
-    engine = Engine(
-        target=pair.target, draft=pair.draft, pruner=Uniform(ratio=0.5), parallelism=schedule, max_new_tokens=12
-    )  # fmt: skip
+    how: dict[str, Any] = dict(zip(("parallelism", "executor"), schedule, strict=True))
+    engine = Engine(target=pair.target, draft=pair.draft, pruner=Uniform(ratio=0.5), **how, max_new_tokens=12)
     task = DecodeTask(engine)
     item = Item(sample=Sample(id="a", video="a.mp4", question="Where is it?"), video=video)
     expected = task.test_step(item, 0)["record"].trace.tokens
-    assert isinstance(engine.worker, SameThread | OtherThread)
-    model = engine.target if side == "target" else engine.worker._side.model
+    assert isinstance(engine.client, InlineClient | ThreadClient)
+    model = engine.target if side == "target" else engine.client._runner.model
     assert model is not None
     held: list[weakref.ref[Any]] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -112,9 +111,10 @@ def test_nothing_is_left_and_the_next_sample_runs(
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 def test_a_finished_sample_leaves_nothing_either(
-    schedule: Parallelism, pair: Pair, video: Video, watched: list[weakref.ref[Any]]
+    schedule: tuple[Parallelism, Executor], pair: Pair, video: Video, watched: list[weakref.ref[Any]]
 ) -> None:
-    engine = Engine(target=pair.target, draft=pair.draft, parallelism=schedule, max_new_tokens=12)
+    how: dict[str, Any] = dict(zip(("parallelism", "executor"), schedule, strict=True))
+    engine = Engine(target=pair.target, draft=pair.draft, **how, max_new_tokens=12)
     engine.run(video, "Where is it?")
     kinds = {type(each()) for each in watched if each() is not None}
     assert not kinds & {Prompt, State}

@@ -1,7 +1,8 @@
-"""A draft with the target's vision tower takes the target's features: the same answer by the same drafts."""
+"""A draft with the target's vision tower takes the target's features: the same generation by the same drafts."""
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,21 @@ import torch
 from tests.conftest import Pair
 from tests.kin import one_step, save_kin
 from vsd.engine import Engine
+from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import Checkpoint, VideoLM, load
-from vsd.parallelism import Parallelism, Sequential
-from vsd.parallelism.parallel import Parallel
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.process import _received, _sent
+from vsd.parallelism import PARALLELVLM, Parallel, Parallelism, Sequential
 from vsd.pruners.specvlm import SpecVLM
 from vsd.types import Prompt, Trace, Video
+from vsd.utils.messages import packed, unpacked
 
 QUESTION = "What is seen?"
 TOKENS = 16
-SCHEDULES: dict[str, Parallelism] = {
-    "sequential": Sequential(),
-    "early": ParallelVLM(executor="inline", length="fixed"),
-    "thread": Parallel(executor="thread", overlap_prefill=True),
-    "process": Parallel(executor="process", threads=1),
+pytestmark = pytest.mark.usefixtures("quick_workers")
+SCHEDULES: dict[str, tuple[Parallelism, Executor]] = {
+    "sequential": (Sequential(), Inline()),
+    "early": (replace(PARALLELVLM, length="fixed"), Inline()),
+    "thread": (Parallel(overlap_prefill=True), Thread()),
+    "process": (Parallel(), Process(threads=1)),
 }
 
 
@@ -40,7 +41,7 @@ def kin(folder: Path) -> VideoLM:
     return load(str(folder), dtype="float64", field="draft")
 
 
-def answer(pair: Pair, draft: VideoLM | Checkpoint, video: Video, **options: Any) -> Trace:
+def generation(pair: Pair, draft: VideoLM | Checkpoint, video: Video, **options: Any) -> Trace:
     engine = Engine(
         target=pair.target, draft=draft, pruner=SpecVLM(ratio=0.5), gamma=3, max_new_tokens=TOKENS, **options
     )
@@ -55,13 +56,15 @@ def drafts(trace: Trace) -> list[tuple[int, int, int, int]]:
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_the_same_answer_by_the_same_drafts(pair: Pair, folder: Path, kin: VideoLM, video: Video, name: str) -> None:
+def test_the_same_generation_by_the_same_drafts(
+    pair: Pair, folder: Path, kin: VideoLM, video: Video, name: str
+) -> None:
     draft = Checkpoint(path=str(folder), dtype="float64") if name == "process" else kin
-    shared = answer(pair, draft, video, parallelism=SCHEDULES[name])
-    here = replace(SCHEDULES[name], executor="inline")
-    apart = answer(pair, kin, video, parallelism=here, share_vision=False)
+    schedule, executor = SCHEDULES[name]
+    shared = generation(pair, draft, video, parallelism=schedule, executor=executor)
+    apart = generation(pair, kin, video, parallelism=schedule, executor=Inline(), share_vision=False)
     assert (shared.vision_shared, apart.vision_shared) == (True, False)
-    assert shared.tokens == apart.tokens == answer(pair, pair.draft, video).tokens
+    assert shared.tokens == apart.tokens == generation(pair, pair.draft, video).tokens
     assert drafts(shared) == drafts(apart)
     assert any(accepted for _, _, accepted, _ in drafts(shared))
 
@@ -80,8 +83,8 @@ def test_the_drafts_tower_does_not_run(pair: Pair, folder: Path, video: Video, m
 
 
 def test_a_model_that_drafts_for_itself(pair: Pair, video: Video) -> None:
-    shared = answer(pair, pair.target, video)
-    apart = answer(pair, pair.target, video, share_vision=False)
+    shared = generation(pair, pair.target, video)
+    apart = generation(pair, pair.target, video, share_vision=False)
     assert (shared.vision_shared, apart.vision_shared) == (True, False)
     assert shared.tokens == apart.tokens
     assert drafts(shared) == drafts(apart)
@@ -89,7 +92,7 @@ def test_a_model_that_drafts_for_itself(pair: Pair, video: Video) -> None:
 
 def test_a_tower_that_differs_in_one_bit_is_not_shared(pair: Pair, video: Video, tmp_path: Path) -> None:
     other = save_kin(pair.target_path, pair.draft_path, tmp_path / "kin", one_step)
-    trace = answer(pair, load(str(other), dtype="float64", field="draft"), video)
+    trace = generation(pair, load(str(other), dtype="float64", field="draft"), video)
     assert trace.vision_shared is False
 
 
@@ -102,7 +105,7 @@ def test_nobody_reads_the_video_beside_the_target(pair: Pair, video: Video) -> N
 def test_a_prompt_crosses_to_another_process(pair: Pair, video: Video, dtype: torch.dtype) -> None:
     prompt = pair.target.encode(video, QUESTION)
     values = {**vars(prompt), "embeds_TD": prompt.embeds_TD.to(dtype)}
-    arrived = _received(_sent(Prompt(**values)))
+    arrived = unpacked(pickle.loads(pickle.dumps(packed(Prompt(**values)))))
     assert arrived.embeds_TD.dtype is dtype
     assert all(
         torch.equal(getattr(arrived, name), each) if isinstance(each, torch.Tensor) else getattr(arrived, name) == each

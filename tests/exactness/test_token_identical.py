@@ -1,9 +1,10 @@
-"""Token-identical: every lossless combination gives exactly the target's own greedy answer, in float64."""
+"""Token-identical: every lossless combination gives exactly the target's own greedy generation, in float64."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from tests.conftest import Pair
 from vsd.engine import Engine
-from vsd.types import Evidence, Trace, Video
+from vsd.types import Evidence, Positions, Trace, Video
 
 QUESTION = "What moves, and where to?"
 TOKENS = 40
@@ -42,7 +43,7 @@ def accepted(trace: Trace) -> int:
     return sum(round.accepted for round in trace.rounds)
 
 
-def test_fixture_answers_vary_and_drafts_are_partly_right(pair: Pair, video: Video, expected: Trace) -> None:
+def test_fixture_generations_vary_and_drafts_are_partly_right(pair: Pair, video: Video, expected: Trace) -> None:
     trace = Engine(target=pair.target, draft=pair.draft, max_new_tokens=TOKENS).run(video, QUESTION)
     assert len(set(expected.tokens)) > TOKENS // 3
     assert 0.1 < accepted(trace) / drafted(trace) < 0.95
@@ -50,7 +51,7 @@ def test_fixture_answers_vary_and_drafts_are_partly_right(pair: Pair, video: Vid
 
 @pytest.mark.parametrize("gamma", [1, 2, 5, 9, 2 * TOKENS])
 @pytest.mark.parametrize("positions", ["original", "compact"])
-def test_any_gamma(pair: Pair, video: Video, expected: Trace, gamma: int, positions: str) -> None:
+def test_any_gamma(pair: Pair, video: Video, expected: Trace, gamma: int, positions: Positions) -> None:
     engine = Engine(target=pair.target, draft=pair.draft, gamma=gamma, max_new_tokens=TOKENS, positions=positions)
     trace = engine.run(video, QUESTION)
     assert trace.tokens == expected.tokens
@@ -60,7 +61,8 @@ def test_any_gamma(pair: Pair, video: Video, expected: Trace, gamma: int, positi
 
 @pytest.mark.parametrize("count", [None, 1, 5])
 def test_any_number_of_kept_tokens(pair: Pair, video: Video, expected: Trace, count: int | None) -> None:
-    engine = Engine(target=pair.target, draft=pair.draft, pruner=Keep(count=count), max_new_tokens=TOKENS)
+    pruner: Any = Keep(count=count)
+    engine = Engine(target=pair.target, draft=pair.draft, pruner=pruner, max_new_tokens=TOKENS)
     trace = engine.run(video, QUESTION)
     assert trace.tokens == expected.tokens
     assert trace.kept == (trace.visual if count is None else count)

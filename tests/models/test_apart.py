@@ -14,8 +14,9 @@ from vsd.drafters import Chain
 from vsd.drafters.dynamic_tree import DynamicTree
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
+from vsd.executors import Inline
 from vsd.models import VideoLM, load
-from vsd.models.placement import draft_place
+from vsd.models.placement import draft_device
 from vsd.parallelism import Parallel
 from vsd.pruners.hippo import Hippo
 from vsd.pruners.specvlm import SpecVLM
@@ -25,21 +26,22 @@ from vsd.verifiers.lvspec import LVSpec
 from vsd.verifiers.sampling import Sampling
 from vsd.verifiers.typical import Typical
 
-LAW: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
-EARLY = {"overlap_prefill": True, "early_draft": True}
+SAMPLED: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
+EARLY: dict[str, Any] = {"overlap_prefill": True, "early_draft": True}
 METHODS: dict[str, dict[str, Any]] = {
     "specvlm": {"pruner": SpecVLM(ratio=0.5), "drafter": Tree()},
     "dynamic tree": {"pruner": Hippo(ratio=0.5), "drafter": DynamicTree()},
-    "sampling": {"pruner": SpecVLM(ratio=0.5), "drafter": Chain(**LAW), "verifier": Sampling(**LAW)},
-    "sampled trees": {"pruner": SpecVLM(ratio=0.5), "drafter": Tree(**LAW), "verifier": Sampling(**LAW)},
+    "sampling": {"pruner": SpecVLM(ratio=0.5), "drafter": Chain(**SAMPLED), "verifier": Sampling(**SAMPLED)},
+    "sampled trees": {"pruner": SpecVLM(ratio=0.5), "drafter": Tree(**SAMPLED), "verifier": Sampling(**SAMPLED)},
     "lvspec": {"pruner": UVPrune(ratio=0.5), "verifier": LVSpec(looseness=0.5)},
     "typical": {"pruner": UVPrune(ratio=0.5), "verifier": Typical()},
     "compact": {"pruner": SpecVLM(ratio=0.5), "positions": "compact"},
-    "pearl": {"pruner": SpecVLM(ratio=0.5), "parallelism": Parallel(executor="inline")},
-    "early": {"pruner": UVPrune(ratio=0.5), "parallelism": Parallel(executor="inline", **EARLY)},
+    "pearl": {"pruner": SpecVLM(ratio=0.5), "parallelism": Parallel(), "executor": Inline()},
+    "early": {"pruner": UVPrune(ratio=0.5), "parallelism": Parallel(**EARLY), "executor": Inline()},
     "parallel sampling": {
-        **{"pruner": UVPrune(ratio=0.5), "drafter": Chain(**LAW), "verifier": Sampling(**LAW)},
-        "parallelism": Parallel(executor="inline", **EARLY),
+        **{"pruner": UVPrune(ratio=0.5), "drafter": Chain(**SAMPLED), "verifier": Sampling(**SAMPLED)},
+        "parallelism": Parallel(**EARLY),
+        "executor": Inline(),
     },
 }
 
@@ -64,7 +66,7 @@ def apart(pair: Pair) -> tuple[VideoLM, VideoLM, VideoLM]:
     paths = {"cpu:1": (pair.target_path,), "cpu:2": (pair.draft_path, pair.target_path)}
     with devices():
         target, draft, own = (put(load(str(path), dtype="float64"), at) for at in paths for path in paths[at])
-    assert [model.places for model in (target, draft, own)] == [{"cpu:1"}, {"cpu:2"}, {"cpu:2"}]
+    assert [model.device_names for model in (target, draft, own)] == [{"cpu:1"}, {"cpu:2"}, {"cpu:2"}]
     return target, draft, own
 
 
@@ -72,7 +74,7 @@ def apart(pair: Pair) -> tuple[VideoLM, VideoLM, VideoLM]:
 def test_token_identical_on_two_devices(method: str, pair: Pair, apart: Any, video: Video) -> None:
     here = run(pair.target, pair.draft, method, video)
     with devices():
-        there = run(*apart[:2], method, video)
+        there = run(apart[0], apart[1], method, video)
     assert (here.tokens, here.kept) == (there.tokens, there.kept)
     assert [each.accepted for each in here.rounds] == [each.accepted for each in there.rounds]
 
@@ -104,4 +106,4 @@ def run(target: VideoLM, draft: VideoLM, method: str, video: Video) -> Any:
     ],
 )
 def test_where_the_draft_goes(target: str, draft: str, gpus: int, at_once: bool, chosen: bool, place: str) -> None:
-    assert draft_place(target, draft, gpus=gpus, at_once=at_once, chosen=chosen) == place
+    assert draft_device(target, draft, gpus=gpus, at_once=at_once, chosen=chosen) == place

@@ -24,7 +24,12 @@ INDEX = "model.safetensors.index.json"
 
 
 def drop(*patterns: str) -> Break:
-    return lambda folder: [file.unlink() for pattern in patterns for file in folder.glob(pattern)]
+    def broken(folder: Path) -> None:
+        for pattern in patterns:
+            for file in folder.glob(pattern):
+                file.unlink()
+
+    return broken
 
 
 def write(name: str, content: bytes) -> Break:

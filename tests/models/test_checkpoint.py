@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_pair_is_of_one_family(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), [("device", "cuda:99"), ("device", "abacus"), ("dtype", "int8")])
-def test_device_and_dtype(pair: Pair, option: str, value: str) -> None:
+def test_device_and_dtype(pair: Pair, option: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"target\.{option}: .* got '{value}'"):
         load(str(pair.target_path), **{option: value})
 

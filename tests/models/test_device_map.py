@@ -10,6 +10,7 @@ import accelerate
 import pytest
 import torch
 
+from tests.collected import collected
 from tests.conftest import Pair
 from tests.two_devices import devices
 from vsd.drafters import Chain
@@ -19,8 +20,25 @@ from vsd.engine import Engine
 from vsd.models import VideoLM, load, placement
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
-from vsd.types import Video
+from vsd.types import Context, Draft, Hidden, Video
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers.lvspec import LVSpec
+
+NUMBERS = {"specvlm": set(), "lvspec": {"relevance"}, "viskip": {"visual_mass"}, "states": set()}
+"""What is recorded of each token."""
+
+
+class Looking(ViSkip):
+    """Drafts if the target's states say so: those of the prompt and of all passes together."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"hidden:1"})
+
+    def propose(self, context: Context, model: Any, state: Any, gamma: int, random: RandomSource) -> Draft:
+        states_nD = context.evidence["hidden:1"]
+        assert len(states_nD) == len(context.tokens)
+        return self.inner.propose(context, model, state, gamma if states_nD.sum() > 0 else 1, random)
 
 
 def modules(model: VideoLM) -> dict[str, str]:
@@ -67,7 +85,7 @@ def test_devices_that_are_not_there_refuse_to_mix() -> None:
                 wrong()
 
 
-@pytest.mark.parametrize("method", ["specvlm", "lvspec", "viskip"])
+@pytest.mark.parametrize("method", NUMBERS)
 def test_token_identical_on_three_devices(
     method: str, pair: Pair, on_three: tuple[VideoLM, VideoLM], video: Video
 ) -> None:
@@ -78,6 +96,9 @@ def test_token_identical_on_three_devices(
     if method == "viskip":
         options |= {"drafter": ViSkip(inner=Tree(), threshold=0.3)}
 
+    if method == "states":
+        options |= {"drafter": Looking(inner=Chain())}
+
     def run(target: VideoLM, draft: VideoLM) -> Any:
         draft = draft.trim(range(0, draft.vocab, 2)) if method == "lvspec" else draft
         return Engine(target=target, draft=draft, **options).run(video, "What is seen?")
@@ -86,26 +107,28 @@ def test_token_identical_on_three_devices(
     assert len(on_three[0].devices) == 3
     assert (here.tokens, here.kept) == (spread_out.tokens, spread_out.kept)
     assert [each.accepted for each in here.rounds] == [each.accepted for each in spread_out.rounds]
-    masses = [[each.visual_mass for each in trace.rounds] for trace in (here, spread_out)]
-    assert masses[0] == (pytest.approx(masses[1]) if method == "viskip" else [None] * len(masses[1]))
+    for ours, theirs in zip(here.rounds, spread_out.rounds, strict=True):
+        assert set(ours.evidence) == set(theirs.evidence) == NUMBERS[method]
+        for name in ours.evidence:
+            assert len(ours.evidence[name]) == ours.committed
+            assert ours.evidence[name] == pytest.approx(theirs.evidence[name])
 
 
 def test_scattered_placeholders_and_a_twin(pair: Pair, on_three: tuple[VideoLM, VideoLM], video: Video) -> None:
     kept = torch.tensor([0, 2, 3, 7])
-    wanted = {"attention", "video_attention", "features", "hidden:1", "hidden:1.0"}
+    wanted = {"attention", "attention:2", "video_attention", "features", "keys:2", "hidden:1", "hidden:1.0"}
     found = []
     for model in (pair.target, on_three[0], on_three[0].twin()):
-        state, logits_W, evidence = model.prefill(model.encode(video, "Why?").keep(kept), want=wanted)
+        state, logits_W, evidence = collected(model, model.encode(video, "Why?").keep(kept), wanted)
         parents = [-1, 0, 0, 1]
         after_MW = model.forward(torch.tensor([5, 6, 7, 8]), parents, state).logits_MW
         state.commit([0, 2])
-        attention = (evidence.attention_V, evidence.video_attention_V, evidence.features_VD)
-        hidden = [evidence.hidden[name].visual_VD for name in ("1", "1.0")]
-        assert {each.device for each in (*attention, *hidden) if each is not None} == {model.device}
+        values = [evidence.values[name] for name in sorted(wanted)]  # of a part of the grid
+        shown = [each.visual_VD if isinstance(each, Hidden) else each for each in values]
+        assert {each.device for each in shown} == {model.device}
+        assert {len(each) for each in shown} == {len(kept)}
         again_MW = model.forward(torch.tensor([9]), [-1], state).logits_MW
-        found.append(
-            [each.tolist() for each in (logits_W, after_MW, again_MW, *attention, *hidden) if each is not None]
-        )
+        found.append([each.tolist() for each in (logits_W, after_MW, again_MW, *shown)])
     for others in found[1:]:
         for ours, theirs in zip(found[0], others, strict=True):
             torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), rtol=1e-9, atol=1e-9)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import Pair
-from vsd.parallelism.process import _told
+from vsd.executors.process import _sendable
 from vsd.types import Grid, Prompt, SampleError, Video
 
 QUESTION = "Where is it?"
@@ -38,7 +38,7 @@ def test_suffix_starts_behind_the_last_placeholder(pair: Pair, prompt: Prompt) -
 def test_time_stretches_temporal_positions_only(pair: Pair, video: Video) -> None:
     if pair.family == "llava_onevision":
         pytest.skip("one position axis: it counts tokens, whatever the time between frames")
-    slow = Video(frames=video.frames, seconds=video.seconds * 4)
+    slow = Video(frames=video.frames, timestamps=video.timestamps * 4)
     positions = [pair.target.encode(each, QUESTION) for each in (video, slow)]
     fast_3V, slow_3V = (prompt.positions_PT[:, prompt.visual_V] for prompt in positions)
     assert torch.equal(fast_3V[1:], slow_3V[1:])
@@ -56,7 +56,7 @@ def test_kept_tokens_keep_their_positions(pair: Pair, prompt: Prompt) -> None:
 
 
 def test_one_frame(pair: Pair, video: Video) -> None:
-    single = Video(frames=video.frames[:1], seconds=np.zeros(1))
+    single = Video(frames=video.frames[:1], timestamps=np.zeros(1))
     assert pair.target.encode(single, QUESTION).grid.tokens == 4
 
 
@@ -88,12 +88,15 @@ def test_what_a_step_raises_is_the_samples_fault(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    name = {"processor": "_inputs", "vision tower": "features", "positions": "positions"}.get(step)
-    monkeypatch.setattr(*((pair.target, name) if name else ("vsd.models.base.chat",)), broken)
+    if step == "chat template":
+        monkeypatch.setattr("vsd.models.base.chat", broken)
+    else:
+        name = {"processor": "_inputs", "vision tower": "features", "positions": "positions"}[step]
+        monkeypatch.setattr(pair.target, name, broken)
     error: BaseException = KeyError("size")
     with pytest.raises(SampleError, match=f"^{step}: KeyError: 'size'$") as caught:
         pair.target.encode(video, QUESTION)
-    assert type(_told(caught.value)) is SampleError  # as a draft's process tells it
+    assert type(_sendable(caught.value)) is SampleError  # as a draft's process tells it
     with pytest.raises(RuntimeError, match="must read two small frames, got: "):  # no sample: nothing will work
         pair.target.warm_up()
     for error in (torch.OutOfMemoryError("full"), torch.AcceleratorError("lost"), KeyboardInterrupt()):

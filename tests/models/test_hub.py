@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -103,11 +104,11 @@ def test_a_cache_without_the_weights_is_told(cache: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("cache", "online")
 def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    response = SimpleNamespace(headers={}, request=None, status_code=404)
+    response: Any = SimpleNamespace(headers={}, request=None, status_code=404)
 
     class Api:
         def model_info(self, name: str, timeout: float) -> None:
-            raise RepositoryNotFoundError("404", response=response)  # type: ignore[arg-type]
+            raise RepositoryNotFoundError("404", response=response)
 
     monkeypatch.setattr(hub, "HfApi", Api)
     assert refusal().endswith(
@@ -119,14 +120,14 @@ def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_weights_are_downloaded_only_when_asked_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = fill(cache)
     files = [*(file.name for file in snapshot.iterdir()), "pytorch_model.bin", "original/model.safetensors", "a.gguf"]
-    asked: list[set[str]] = []
+    downloads: list[set[str]] = []
 
     class Api:
         def model_info(self, name: str, timeout: float) -> SimpleNamespace:
             return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
 
     def download(name: str, *, allow_patterns: list[str]) -> str:
-        asked.append(set(allow_patterns))
+        downloads.append(set(allow_patterns))
         return str(snapshot)
 
     monkeypatch.setattr(hub, "HfApi", Api)
@@ -134,7 +135,7 @@ def test_weights_are_downloaded_only_when_asked_for(cache: Path, monkeypatch: py
     inspect(NAME)
     load(NAME)
     small = {file.name for file in snapshot.iterdir()} - {"model.safetensors"}
-    assert asked == [small, {*small, "model.safetensors"}]
+    assert downloads == [small, {*small, "model.safetensors"}]
 
 
 def test_a_name_that_no_hub_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

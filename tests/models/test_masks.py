@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention.bias import causal_lower_right
 
 from tests.conftest import Pair
 from vsd.drafters import Chain, Drafter
@@ -17,7 +18,7 @@ from vsd.models import State, attention, cache, load
 from vsd.models.cache import bucket
 from vsd.models.tree import ancestors, chain
 from vsd.pruners.specvlm import SpecVLM
-from vsd.types import Trace, Video
+from vsd.types import Dtype, Trace, Video
 
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 TREE = (-1, 0, 0, 0, 1, 2, 5)
@@ -82,17 +83,18 @@ def test_a_tree_that_grows_has_masks_of_its_last_nodes() -> None:
 @pytest.mark.parametrize("drafter", [Chain(), Tree()], ids=["chain", "tree"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_all_that_attention_is_given(
-    dtype: str, drafter: Drafter, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+    dtype: Dtype, drafter: Drafter, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = 0
-    plain = attention.scaled_dot_product_attention
+    plain: Any = torch.nn.functional.scaled_dot_product_attention
 
     def watched(*args: Any, attn_mask: Tensor | None = None, **options: Any) -> Tensor:
         nonlocal seen
         if attn_mask is not None:
             seen += 1
             assert_readable(attn_mask)
-        return plain(*args, attn_mask=attn_mask, **options)
+        attended: Tensor = plain(*args, attn_mask=attn_mask, **options)
+        return attended
 
     monkeypatch.setattr(attention, "scaled_dot_product_attention", watched)
     target = load(str(pair.target_path), dtype=dtype)
@@ -116,7 +118,7 @@ def test_chains_without_masks_give_the_same_tokens(
 ) -> None:
     with_masks = decoded(pair, video, drafter)
     biases = 0
-    plain = attention.causal_lower_right
+    plain = causal_lower_right
 
     def counted(*size: int) -> Any:
         nonlocal biases
@@ -145,8 +147,8 @@ def test_gpus_since_ampere_need_none_in_half_precision(
     monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
     attention._has_flash.cache_clear()
     for dtype, expected in ((torch.bfloat16, bare), (torch.float16, bare), (torch.float32, False)):
-        like = SimpleNamespace(is_cuda=True, dtype=dtype, device=torch.device("cuda:0"))
-        assert attention.unmasked_chains(like) == expected  # type: ignore[arg-type]
+        like: Any = SimpleNamespace(is_cuda=True, dtype=dtype, device=torch.device("cuda:0"))
+        assert attention.unmasked_chains(like) == expected
     attention._has_flash.cache_clear()
 
 

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def film(frames: int, height: int, width: int) -> Video:
     pixels = np.random.default_rng(0).integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
-    return Video(frames=pixels, seconds=np.arange(frames) / 2)
+    return Video(frames=pixels, timestamps=np.arange(frames) / 2)
 
 
 @pytest.mark.parametrize("max_pixels", [None, 1000, 512, 128, TOKEN, 2 * OWN])

@@ -12,6 +12,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from tests.zoo_in_code import save_qwen
 from vsd.models import load, qwen_tower
+from vsd.types import Dtype
 
 GRIDS = [(1, 2, 2), (2, 8, 8), (3, 10, 10), (2, 14, 6), (5, 6, 22)]  # windows have 4 x 4 patches
 FULL = {"some": [1], "all": [0, 1], "none": []}
@@ -37,11 +38,14 @@ def library(folder: Path, dtype: torch.dtype, full: list[int]) -> Any:
 
 @torch.inference_mode()
 def theirs(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    return model.get_video_features(inputs["pixel_values_videos"], inputs["video_grid_thw"]).pooler_output[0]
+    features_XD: Tensor = model.get_video_features(
+        inputs["pixel_values_videos"], inputs["video_grid_thw"]
+    ).pooler_output[0]
+    return features_XD
 
 
 @torch.inference_mode()
-def ours(folder: Path, dtype: str, full: list[int], inputs: dict[str, Tensor]) -> Tensor:
+def ours(folder: Path, dtype: Dtype, full: list[int], inputs: dict[str, Tensor]) -> Tensor:
     model = load(str(folder), dtype=dtype)
     model.model.model.visual.fullatt_block_indexes = full
     return model.features(inputs)
@@ -68,7 +72,7 @@ def test_in_bfloat16_no_farther_from_the_truth_than_the_library(folder: Path, fu
 
 def test_windows_of_one_length_are_one_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = list[tuple[int, int]]()
-    plain = qwen_tower.scaled_dot_product_attention
+    plain = torch.nn.functional.scaled_dot_product_attention
 
     def watched(query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         batches.append((query.shape[0], query.shape[2]))

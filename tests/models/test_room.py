@@ -83,7 +83,8 @@ def test_tiny_models_take_what_their_weights_take(pair: Pair) -> None:
         values = sum(weight.numel() for weight in pair.target.model.parameters())
         assert found.weights == values * dtype.itemsize
         state, *_ = pair.target.prefill(_prompt(pair), capacity=100)
-        held = sum(buffer.numel() for layer in state.cache.layers for buffer in (layer.keys, layer.values))
+        layers: list[Any] = state.cache.layers
+        held = sum(buffer.numel() for layer in layers for buffer in (layer.keys, layer.values))
         assert found.cache == held * dtype.itemsize
 
 
@@ -155,4 +156,4 @@ def _prompt(pair: Pair) -> Any:
 
     from vsd.types import Video
 
-    return pair.target.encode(Video(frames=np.zeros((2, 16, 16, 3), np.uint8), seconds=np.arange(2.0)), "?")
+    return pair.target.encode(Video(frames=np.zeros((2, 16, 16, 3), np.uint8), timestamps=np.arange(2.0)), "?")

@@ -43,7 +43,7 @@ def film(count: int, height: int, width: int) -> Video:
     """Noise, and a slope beside it."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     pixels[:, :, width // 2 :] = np.linspace(0, 255, width - width // 2, dtype=np.uint8)[:, None]
-    return Video(frames=pixels, seconds=np.arange(count) / 2)
+    return Video(frames=pixels, timestamps=np.arange(count) / 2)
 
 
 def scaled(video: Video, *models: VideoLM) -> Video | None:
@@ -52,7 +52,8 @@ def scaled(video: Video, *models: VideoLM) -> Video | None:
 
 
 def pixels(model: VideoLM, video: Video) -> torch.Tensor:
-    return model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    values: torch.Tensor = model._inputs(video, chat(model.processor, "?"))["pixel_values_videos"]
+    return values
 
 
 @pytest.mark.parametrize("size", LARGER)

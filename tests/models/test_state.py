@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.collected import collector_of
 from tests.conftest import Pair
 from vsd.models import State
 from vsd.models.tree import ancestors, chain, depths
@@ -112,11 +113,17 @@ def test_a_full_cache_and_a_child_before_its_parent_are_refused(pair: Pair, prom
 
 def test_hidden_states_only_if_wanted(pair: Pair, prompt: Prompt) -> None:
     state = fresh(pair, prompt)
-    assert pair.target.forward(torch.tensor([7]), (-1,), state).hidden_MD is None
+    assert not pair.target.forward(torch.tensor([7]), (-1,), state).evidence
     state.commit(())
-    output = pair.target.forward(torch.tensor([7]), (-1,), state, layer="1.0")
-    assert output.hidden_MD is not None
-    torch.testing.assert_close(pair.target.model.lm_head(output.hidden_MD), output.logits_MW)
+    collector = collector_of(pair.target, prompt, {"hidden:1.0", "features"}, in_passes={"hidden:1.0"})
+    output = pair.target.forward(torch.tensor([7, 8]), (-1, 0), state, collector=collector)
+    assert set(output.evidence) == {"hidden:1.0"}
+    torch.testing.assert_close(pair.target.model.lm_head(output.evidence["hidden:1.0"]), output.logits_MW)
+
+
+def test_rows_of_a_kind_that_has_none_are_refused(pair: Pair, prompt: Prompt) -> None:
+    with pytest.raises(ValueError, match=r"^needs: keys:1 must be evidence that later passes have too, got 'keys:1'"):
+        collector_of(pair.target, prompt, {"keys:1"}, in_passes={"keys:1"})
 
 
 @pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
@@ -127,10 +134,13 @@ def test_hidden_states_of_a_layer_are_transformers_own(pair: Pair, prompt: Promp
         attention_mask={"full_attention": None}, use_cache=False, output_hidden_states=True,
     ).hidden_states[int(layer)]  # fmt: skip
     cut = prompt.length - 1
-    state, _, _ = pair.target.prefill(replace_tail(prompt, cut), capacity=prompt.length)
-    output = pair.target.forward(prompt.ids_T[cut:], (-1,), state, layer=layer)
-    assert output.hidden_MD is not None
-    torch.testing.assert_close(output.hidden_MD[0], stock[0, -1])
+    need, shorter = f"hidden:{layer}", replace_tail(prompt, cut)
+    collector = collector_of(pair.target, shorter, {need}, in_passes={need})
+    prefill = pair.target.start_prefill(shorter, collector=collector, capacity=prompt.length)
+    prefill.finish()
+    torch.testing.assert_close(collector.rows()[need][0], stock[0, -2])  # of the prompt its last token's
+    output = pair.target.forward(prompt.ids_T[cut:], (-1,), prefill.state, collector=collector)
+    torch.testing.assert_close(output.evidence[need][0], stock[0, -1])
 
 
 def replace_tail(prompt: Prompt, cut: int) -> Prompt:

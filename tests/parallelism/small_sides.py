@@ -1,40 +1,58 @@
-"""Both sides of a schedule with models of a few words: a target that reads, a draft that writes."""
+"""Both sides of a schedule with models of a few tokens: a target that reads, a draft that writes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
-from vsd.clock import Clock
-from vsd.drafting import Window
-from vsd.law import Law
-from vsd.models.tree import chain
-from vsd.parallelism import Answer, Session
-from vsd.types import Draft, Evidence, Grid, Output
+from vsd.draft import Window
+from vsd.evidence import Collector, Reading
+from vsd.executors.base import Done
+from vsd.generation import Generation
+from vsd.models.tree import NO_DRAFT, chain
+from vsd.session import Session
+from vsd.types import Draft, Grid, Output, Prompt
+from vsd.utils.clock import Clock
+from vsd.utils.probabilities import SamplingParams
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Verifier
 
 Model = Callable[[tuple[int, ...]], Tensor]
-"""Logits behind a text. A first word of an answer that nobody drafted is no part of it."""
+"""Logits behind a text. A first token that nobody drafted is no part of it."""
+
+PROMPT = Prompt(
+    ids_T=torch.zeros(1, dtype=torch.long),
+    embeds_TD=torch.zeros(1, 1),
+    positions_PT=torch.zeros(1, 1, dtype=torch.long),
+    visual_V=torch.zeros(1, dtype=torch.long),
+    grid=Grid(1, 1, 1),
+    suffix=1,
+    next_position=1,
+)
 
 
 class Reader:
-    """The target and its cache: reads words behind those that are committed."""
+    """The target, its prefill and its cache: reads tokens behind those that are committed."""
 
     device = torch.device("cpu")
+    depth = ranks = 1
 
     def __init__(self, model: Model, first: int) -> None:
-        self.model, self.first = model, first
+        self.model, self.first, self.state = model, first, self
         self.read: tuple[int, ...] = ()
         self.offered: tuple[int, ...] = ()
 
-    def forward(
-        self, ids_M: Tensor, parents: Sequence[int], state: Reader, layer: str | None = None, mass: None = None
-    ) -> Output:
+    def start_prefill(self, prompt: Prompt, **options: Any) -> Reader:
+        return self
+
+    def finish(self) -> Tensor:
+        return self.model(())
+
+    def forward(self, ids_M: Tensor, parents: Sequence[int], state: Reader, **options: Any) -> Output:
         assert list(parents) == list(chain(len(ids_M)))
         self.offered = tuple(ids_M.tolist())
         texts = [(*self.read, *self.offered[: count + 1])[self.first :] for count in range(len(self.offered))]
@@ -46,66 +64,69 @@ class Reader:
 
 
 class Writer:
-    """The draft as a worker: words of its own law behind any text."""
+    """The draft's session: tokens of its own probabilities behind any text."""
 
-    def __init__(self, model: Model, law: Law, chance: Chance, first: int) -> None:
-        self.model, self.law, self.chance, self.first = model, law, chance, first
+    def __init__(self, model: Model, params: SamplingParams, random: RandomSource, first: int) -> None:
+        self.model, self.params, self.random, self.first = model, params, random, first
 
-    def propose(
-        self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int, visual_mass: float | None = None
-    ) -> Future[Window]:
-        text, laws = tuple(tokens[self.first :]), list[Tensor]()
+    def propose(self, *, tokens: Sequence[int], gamma: int, **news: Any) -> Window:
+        text, probs = tuple(tokens[self.first :]), list[Tensor]()
         before = len(text)
         for _ in range(gamma):
-            laws.append(self.law.law(self.model(text)[None])[0])
-            text += (self.chance.pick(laws[-1]) if self.law.temperature else int(laws[-1].argmax()),)
+            probs.append(self.params.probs(self.model(text)[None])[0])
+            text += (self.random.pick(probs[-1]) if self.params.temperature else int(probs[-1].argmax()),)
         draft = Draft(
             tokens_N=torch.tensor(text[before:]),
             parents_N=torch.tensor(chain(gamma)),
-            probs_NW=torch.stack(laws) if self.law.temperature else None,
+            probs_NW=torch.stack(probs) if self.params.temperature else None,
         )
-        future: Future[Window] = Future()
-        future.set_result(Window(draft=draft, seconds=0.0))
-        return future
+        return Window(draft=draft, seconds=0.0)
+
+    def start(self, **request: Any) -> Done[Window]:
+        return Done(self.propose(**request))
 
 
-def between(reader: Any, worker: Any, verifier: Verifier, chance: Chance, *, answer: Answer, gamma: int) -> Session:
-    """A session of a stub target, which is its own state, and a stub worker."""
-    return Session(
+def between(reader: Any, verifier: Verifier, random: RandomSource, *, generation: Generation, gamma: int) -> Session:
+    """A session of a stub target, whose prompt is read."""
+    needs: Mapping[str, str] = {}
+    session = Session(
         target=reader,
-        state=reader,
-        worker=worker,
+        prompt=PROMPT,
+        collector=Collector(needs, Reading(prompt=PROMPT, depth=1)),
         verifier=verifier,
-        relevance=None,
-        gamma=gamma,
-        evidence=Evidence(grid=Grid(1, 1, 1)),
-        answer=answer,
+        generation=generation,
         clock=Clock(),
-        chance=chance,
+        random=random,
+        capacity=0,
+        gamma=gamma,
+        recent=deque(),
     )
+    session.prefill()
+    return session
 
 
-def a_session(
+def both_sides(
     target: Model,
     draft: Model,
     verifier: Verifier,
-    chance: Chance,
+    random: RandomSource,
     *,
     limit: int,
     gamma: int,
-    law: Law | None = None,
+    params: SamplingParams | None = None,
     eos: frozenset[int] = frozenset(),
     first: str = "given",
-) -> Session:
-    """A session behind a first word: 0 ("given"), the target's ("own"), or one that was drafted with the rest of a
+) -> tuple[Session, Any]:
+    """Both sessions behind a first token: 0 ("given"), the target's ("own"), or one that was drafted with the rest of a
     window ("drafted")."""
     given = int(first == "given")
-    answer, reader = Answer(limit=limit, eos=eos), Reader(target, given)
-    writer = Writer(draft, law or Law(), chance, given)
-    session = between(reader, writer, verifier, chance, answer=answer, gamma=gamma)
+    generation, reader = Generation(limit=limit, eos=eos), Reader(target, given)
+    writer = Writer(draft, params or SamplingParams(), random, given)
+    session = between(reader, verifier, random, generation=generation, gamma=gamma)
     if given:
-        answer.append([0])
+        generation.append([0])
+    elif first == "own":
+        session.begin(session.first(target(()), NO_DRAFT))
     else:
-        window = writer.propose([], [], min(gamma, limit)).result() if first == "drafted" else None
-        session.begin(target(()), window)
-    return session
+        session.pending = session.test_first(target(()), writer.propose(tokens=[], gamma=min(gamma, limit)))
+    return session, writer

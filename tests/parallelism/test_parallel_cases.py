@@ -1,4 +1,4 @@
-"""A thousand small cases: any acceptance, any window, an end anywhere, and the answer is the target's own."""
+"""A thousand small cases: any acceptance, any window, an end anywhere, and the generation is the target's own."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.parallelism.small_sides import a_session
-from vsd.chance import Seeded
+from tests.parallelism.small_sides import both_sides
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.types import Round
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy
 
-WORDS = 6
+VOCAB = 6
 
 
 @cache
 def said(seed: int, text: tuple[int, ...]) -> int:
-    """The target's word behind a text."""
-    return int(torch.randint(WORDS, (), generator=_rng(seed, text)))
+    """The target's token behind a text."""
+    return int(torch.randint(VOCAB, (), generator=_rng(seed, text)))
 
 
 @cache
@@ -34,8 +34,8 @@ def _rng(seed: int, text: tuple[int, ...]) -> torch.Generator:
     return torch.Generator().manual_seed(hash((seed, *text)) % 2**63)
 
 
-def logits_of(word: int) -> Tensor:
-    return torch.nn.functional.one_hot(torch.tensor(word), WORDS).double()
+def logits_of(token: int) -> Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(token), VOCAB).double()
 
 
 def decoded(
@@ -45,11 +45,13 @@ def decoded(
         return logits_of(said(seed, text))
 
     def draft(text: tuple[int, ...]) -> Tensor:
-        return logits_of((said(seed, text) + (not agrees(seed, text, rate))) % WORDS)
+        return logits_of((said(seed, text) + (not agrees(seed, text, rate))) % VOCAB)
 
-    session = a_session(target, draft, Greedy(), Seeded(0), limit=limit, gamma=gamma, eos=eos, first=first)
-    schedule.decode(session)
-    return session.answer.tokens, session.answer.finish, session.answer.rounds, session.target_forwards
+    session, writer = both_sides(
+        target, draft, Greedy(), SeededRandom(0), limit=limit, gamma=gamma, eos=eos, first=first
+    )
+    schedule.decode(session, writer)
+    return session.generation.tokens, session.generation.finish, session.generation.rounds, session.forwards
 
 
 @settings(max_examples=1000, derandomize=True)
@@ -63,10 +65,10 @@ def decoded(
     post=st.booleans(),
     early=st.booleans(),
 )
-def test_any_case_gives_the_targets_own_answer(
+def test_any_case_gives_the_targets_own_generation(
     seed: int, rate: float, limit: int, gamma: int, ends: bool, pre: bool, post: bool, early: bool
 ) -> None:
-    schedule = Parallel(executor="inline", pre_verify=pre, post_verify=post)
+    schedule = Parallel(pre_verify=pre, post_verify=post)
     eos = frozenset({1}) if ends else frozenset[int]()
     alone, finish, _, _ = decoded(
         Autoregressive(), seed, rate, limit=limit, gamma=gamma, eos=eos, first="own" if early else "given"
@@ -83,7 +85,7 @@ def test_any_case_gives_the_targets_own_answer(
 
 def test_the_acceptance_of_a_run_does_not_depend_on_the_schedule() -> None:
     lengths = []
-    for schedule in (Sequential(), Parallel(executor="inline")):
+    for schedule in (Sequential(), Parallel()):
         rounds = [
             each for seed in range(20) for each in decoded(schedule, seed, 0.8, limit=100, gamma=4, eos=frozenset())[2]
         ]

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Pair
-from vsd import engine as engine_module
-from vsd.chance import Chance
+from tests.conftest import ONE_FAMILY, Pair
+from vsd.draft import DraftRunner, load_runner
 from vsd.drafters import Chain, Drafter
-from vsd.drafting import load_side
 from vsd.engine import Engine
+from vsd.executors import Inline, Process
+from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.cache import State
-from vsd.parallelism import Parallel, process
-from vsd.parallelism.process import OtherProcess
+from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
+from vsd.utils import child_process
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Greedy, Verifier
 from vsd.verifiers.sampling import Sampling
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
-AROUND_S = 2.0  # for what the sample does beside waiting
-EARLY = {"overlap_prefill": True, "early_draft": True}
+AROUND_S = 4.0  # for what the sample does beside waiting
+EARLY = Parallel(overlap_prefill=True, early_draft=True)
+pytestmark = pytest.mark.usefixtures("quick_workers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class Troubled(Chain):
     after: int = 2
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
         if len(context.rounds) >= self.after and not os.path.exists(self.mark):
             Path(self.mark).touch()
@@ -53,7 +58,7 @@ class Troubled(Chain):
                 time.sleep(60)
             elif self.trouble == "full":
                 raise torch.OutOfMemoryError("no room for a draft")
-        return super().propose(context, model, state, gamma, chance)
+        return super().propose(context, model, state, gamma, random)
 
 
 def build(
@@ -65,14 +70,15 @@ def build(
         pruner=Uniform(ratio=0.5),
         drafter=drafter,
         verifier=verifier,
-        parallelism=Parallel(executor="process", timeout_s=timeout_s, threads=1, **EARLY),
+        parallelism=EARLY,
+        executor=Process(timeout_s=timeout_s, threads=1),
         gamma=4,
         max_new_tokens=TOKENS,
     )
 
 
 @pytest.fixture(scope="module")
-def engine(pair: Pair) -> Iterator[Engine]:
+def engine(pair: Pair, quick_workers: None) -> Iterator[Engine]:
     found = build(pair)
     yield found
     found.close()
@@ -84,8 +90,8 @@ def expected(pair: Pair, video: Video) -> Trace:
 
 
 def pid(engine: Engine) -> int:
-    assert isinstance(engine.worker, OtherProcess)
-    found = engine.worker._child.pid
+    assert isinstance(engine.client, ProcessClient)
+    found = engine.client._child.pid
     assert found is not None
     return found
 
@@ -109,12 +115,25 @@ def test_the_tokens_are_the_targets_own_and_the_worker_stays(engine: Engine, vid
     assert first.kept == first.visual // 2
 
 
+@ONE_FAMILY
+def test_a_worker_of_a_fresh_python_says_the_same(
+    pair: Pair, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "CONTEXT", multiprocessing.get_context("spawn"))
+    engine = build(pair)
+    assert engine.run(video, QUESTION).tokens == expected.tokens
+    assert isinstance(engine.client, ProcessClient)
+    assert type(engine.client._child._process).__name__ == "SpawnProcess"
+    engine.close()
+
+
 def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: Video) -> None:
     inline = Engine(
         target=pair.target,
         draft=pair.draft,
         pruner=Uniform(ratio=0.5),
-        parallelism=Parallel(executor="inline", **EARLY),
+        parallelism=EARLY,
+        executor=Inline(),
         gamma=4,
         max_new_tokens=TOKENS,
     )
@@ -124,9 +143,10 @@ def test_the_rounds_are_those_of_one_thread(engine: Engine, pair: Pair, video: V
     ]
 
 
+@ONE_FAMILY
 def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> None:
-    law = {"temperature": 0.8, "top_p": 0.9}
-    drafter, verifier = Chain(**law), Sampling(**law)  # type: ignore[arg-type]
+    params: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
+    drafter, verifier = Chain(**params), Sampling(**params)
     ours = build(pair, drafter=drafter, verifier=verifier)
     theirs = Engine(
         target=pair.target,
@@ -134,7 +154,8 @@ def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> 
         pruner=Uniform(ratio=0.5),
         drafter=drafter,
         verifier=verifier,
-        parallelism=Parallel(executor="inline", **EARLY),
+        parallelism=EARLY,
+        executor=Inline(),
         gamma=4,
         max_new_tokens=TOKENS,
     )
@@ -142,6 +163,7 @@ def test_probabilities_cross_when_drafts_are_drawn(pair: Pair, video: Video) -> 
     ours.close()
 
 
+@ONE_FAMILY
 @pytest.mark.parametrize(
     ("trouble", "error", "message"),
     [
@@ -154,7 +176,8 @@ def test_trouble_ends_one_sample(
     pair: Pair, video: Video, expected: Trace, tmp_path: Path, trouble: str, error: type[Exception], message: str
 ) -> None:
     engine = build(pair, drafter=Troubled(mark=str(tmp_path / "mark"), trouble=trouble), timeout_s=3)
-    engine.worker.start()  # type: ignore[union-attr]
+    assert engine.client is not None
+    engine.client.ready()
     first, began = pid(engine), time.perf_counter()
     with pytest.raises(error, match=message):
         engine.run(video, QUESTION)
@@ -167,16 +190,17 @@ def test_trouble_ends_one_sample(
     assert is_gone(second)
 
 
+@ONE_FAMILY
 def test_frames_that_no_pipe_holds_do_not_wait_for_a_stopped_worker(
     engine: Engine, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.run(video, QUESTION)
     first = pid(engine)
-    large = Video(frames=np.zeros((6, 500, 1000, 3), np.uint8), seconds=video.seconds)
+    large = Video(frames=np.zeros((6, 500, 1000, 3), np.uint8), timestamps=video.timestamps)
     os.kill(first, signal.SIGSTOP)
     began = time.perf_counter()
     with monkeypatch.context() as patch:
-        patch.setattr(engine.worker, "_timeout_s", 0.5)
+        patch.setattr(engine.client, "_timeout_s", 0.5)
         with pytest.raises(SampleError, match=r"draft: its worker must answer within 0\.5 s, got nothing"):
             engine.run(large, QUESTION)
     assert time.perf_counter() - began < 0.5 + AROUND_S
@@ -190,12 +214,12 @@ def test_a_target_in_trouble_leaves_the_worker_ready(
     calls = 0
     verify = Greedy.verify
 
-    def failing(*args: object) -> object:
+    def failing(*args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise torch.OutOfMemoryError("no room for the target")
-        return verify(*args)  # type: ignore[arg-type]
+        return verify(*args)
 
     engine.run(video, QUESTION)
     worker = pid(engine)
@@ -207,29 +231,32 @@ def test_a_target_in_trouble_leaves_the_worker_ready(
     assert pid(engine) == worker
 
 
+@ONE_FAMILY
 def test_a_draft_that_cannot_be_loaded_is_told(pair: Pair, video: Video, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"draft\.path"):
         Engine(
             target=pair.target,
             draft=Checkpoint(path=str(tmp_path / "nothing")),
-            parallelism=Parallel(executor="process"),
+            executor=Process(),
         )
 
 
+@ONE_FAMILY
 def test_a_loaded_draft_is_refused(pair: Pair) -> None:
     with pytest.raises(ValueError, match="draft: a process of its own loads its own model"):
-        Engine(target=pair.target, draft=pair.draft, parallelism=Parallel(executor="process"))
+        Engine(target=pair.target, draft=pair.draft, executor=Process())
 
 
+@ONE_FAMILY
 def test_a_download_is_no_part_of_the_start(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be had is said by this process, before it starts another."""
-    monkeypatch.setattr(process.OtherProcess, "start", None)
-    monkeypatch.setattr(engine_module, "inspect", lambda path, field: inspect(str(pair.draft_path)))
+    monkeypatch.setattr(ProcessClient, "ready", None)
+    monkeypatch.setattr("vsd.models.pair.inspect", lambda path, field: inspect(str(pair.draft_path)))
     with pytest.raises(ValueError, match=r"draft\.path: 'nobody/nothing' must be a checkpoint folder or a hub name"):
         Engine(
             target=pair.target,
             draft=Checkpoint(path="nobody/nothing"),
-            parallelism=Parallel(executor="process"),
+            executor=Process(),
         )
 
 
@@ -238,14 +265,14 @@ def test_a_worker_is_warm_when_it_is_ready(pair: Pair, video: Video, monkeypatch
     for name in ("encode", "prefill", "forward"):
         real = getattr(VideoLM, name)
 
-        def noted(self: VideoLM, *args: object, real: object = real, name: str = name, **options: object) -> object:
+        def noted(self: VideoLM, *args: Any, real: Any = real, name: str = name, **options: Any) -> Any:
             calls.append(name)
-            return real(self, *args, **options)  # type: ignore[operator]
+            return real(self, *args, **options)
 
         monkeypatch.setattr(VideoLM, name, noted)
     checkpoint = Checkpoint(path=str(pair.draft_path), dtype="float64")
-    side = load_side(checkpoint, Chain(), gamma=3, max_new_tokens=8)
+    runner = load_runner(checkpoint, partial(DraftRunner, drafter=Chain(), gamma=3, max_new_tokens=8))
     assert calls == ["encode", "prefill", "forward"]
-    assert side.model is not None
-    warm, cold = (model.prefill(model.encode(video, QUESTION))[1] for model in (side.model, pair.draft))
+    assert runner.model is not None
+    warm, cold = (model.prefill(model.encode(video, QUESTION))[1] for model in (runner.model, pair.draft))
     torch.testing.assert_close(warm, cold, rtol=1e-12, atol=1e-12)

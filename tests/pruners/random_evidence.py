@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from vsd.types import Evidence, Grid, Hidden
@@ -27,12 +29,16 @@ def random_evidence(
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
 
     video = normal(tokens).softmax(0)
-    layers = sorted(need.removeprefix("hidden:") for need in needs if need.startswith("hidden:"))
-    return Evidence(
-        grid=Grid(*grid),
-        seed=seed,
-        features_VD=normal(tokens, width) if "features" in needs else None,
-        attention_V=video * 0.3 if "attention" in needs else None,
-        video_attention_V=video if "video_attention" in needs else None,
-        hidden={n: Hidden(visual_VD=normal(tokens, width), text_SD=normal(suffix, width)) for n in layers},
-    )
+
+    def value(need: str) -> Any:
+        match need.partition(":")[0]:
+            case "hidden":
+                return Hidden(visual_VD=normal(tokens, width), text_SD=normal(suffix, width))
+            case "attention":
+                return video * 0.3
+            case "video_attention" | "vision_attention":
+                return video.clone()
+            case _:
+                return normal(tokens, width)
+
+    return Evidence(grid=Grid(*grid), seed=seed, values={need: value(need) for need in sorted(needs)})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsd.pruners.hippo import Hippo, per_frame, spatial, temporal, top_per_frame
+from vsd.pruners.hippo import BudgetPer, Hippo, Neighbour, Normalise, per_frame, spatial, temporal, top_per_frame
 from vsd.pruners.similarity import unit
 from vsd.types import Evidence, Grid
 
@@ -31,15 +32,15 @@ HALF = 1 - math.sqrt(0.5)
         ("both", [0, 1, HALF / 2, 0.5, HALF, 0]),
     ],
 )
-def test_temporal(neighbour: str, expected: list[float]):
+def test_temporal(neighbour: Neighbour, expected: list[float]) -> None:
     torch.testing.assert_close(temporal(CLIP, CLIP_GRID, neighbour), torch.tensor(expected))
 
 
-def test_temporal_of_one_frame_is_zero():
+def test_temporal_of_one_frame_is_zero() -> None:
     assert temporal(CLIP, Grid(1, 2, 3), "previous").tolist() == [0] * 6
 
 
-def test_spatial():
+def test_spatial() -> None:
     """One frame of 2 x 3 cells, X X Y over X X X, crop 3.
 
     Corner 0 sees three cells X, X, X: cosines 1, 1, 1, variance 0. Cell 1 sees X, Y, X, X, X: 1, 0, 1, 1, 1, variance
@@ -49,14 +50,14 @@ def test_spatial():
     torch.testing.assert_close(spatial(cells, Grid(1, 2, 3), 3), torch.tensor([0, 0.16, 0, 0, 0.16, 2 / 9]))
 
 
-def test_spatial_of_one_cell_is_zero():
+def test_spatial_of_one_cell_is_zero() -> None:
     assert spatial(CLIP, Grid(6, 1, 1), 3).tolist() == [0] * 6
 
 
 @pytest.mark.parametrize(("grid", "crop"), [((2, 4, 5), 3), ((2, 4, 5), 5), ((1, 3, 2), 9), ((3, 1, 4), 3)])
-def test_spatial_against_loops(grid: tuple[int, int, int], crop: int):
+def test_spatial_against_loops(grid: tuple[int, int, int], crop: int) -> None:
     evidence = random_evidence(grid, needs=frozenset({"features"}), dtype=torch.float64)
-    cells, radius = unit(evidence.features_VD).view(*grid, -1), crop // 2
+    cells, radius = unit(evidence["features"]).view(*grid, -1), crop // 2
     expected = []
     for t, y, x in torch.cartesian_prod(*[torch.arange(n) for n in grid]).tolist():
         crop_cells = [
@@ -66,10 +67,10 @@ def test_spatial_against_loops(grid: tuple[int, int, int], crop: int):
             if (b, a) != (y, x)
         ]
         expected.append(torch.stack([cells[t, y, x] @ cell for cell in crop_cells]).var(correction=0))
-    torch.testing.assert_close(spatial(unit(evidence.features_VD), Grid(*grid), crop), torch.stack(expected))
+    torch.testing.assert_close(spatial(unit(evidence["features"]), Grid(*grid), crop), torch.stack(expected))
 
 
-def test_per_frame():
+def test_per_frame() -> None:
     grid, scores = Grid(2, 1, 3), torch.tensor([1.0, 2.0, 5.0, 7.0, 7.0, 7.0])
     torch.testing.assert_close(per_frame(scores, grid, "minmax"), torch.tensor([0, 0.25, 1, 0, 0, 0]))
     deviation = math.sqrt(26 / 9)  # of 1, 2, 5, whose mean is 8/3
@@ -79,7 +80,7 @@ def test_per_frame():
 
 @settings(max_examples=40)
 @given(st.integers(0, 1000), st.sampled_from(["minmax", "z"]))
-def test_per_frame_removes_a_bias_for_the_frame(seed: int, how: str):
+def test_per_frame_removes_a_bias_for_the_frame(seed: int, how: Normalise) -> None:
     """A score that favours some frames by any offset and any positive factor is normalised to the same."""
     generator, grid = torch.Generator().manual_seed(seed), Grid(4, 2, 3)
     scores = torch.rand(4, 6, generator=generator, dtype=torch.float64)
@@ -90,34 +91,33 @@ def test_per_frame_removes_a_bias_for_the_frame(seed: int, how: str):
     torch.testing.assert_close(per_frame(biased.flatten(), grid, how), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_bias_of_the_last_frame_does_not_reach_the_choice():
+def test_bias_of_the_last_frame_does_not_reach_the_choice() -> None:
     """Attention ten times as strong in the last frame takes every place by itself, and none more under HIPPO."""
     evidence = random_evidence((4, 2, 2), needs=frozenset({"video_attention"}))
-    evidence.video_attention_V[:] = torch.tensor([0.1, 0.2, 0.4, 0.3]).repeat(4)
-    evidence.video_attention_V[12:] *= 10
+    evidence["video_attention"][:] = torch.tensor([0.1, 0.2, 0.4, 0.3]).repeat(4)
+    evidence["video_attention"][12:] *= 10
     pruner = Hippo(ratio=0.75, weight_temporal=0, weight_spatial=0)
     assert pruner.keep(evidence).tolist() == [2, 6, 10, 14]
 
 
-def test_fusion():
+def test_fusion() -> None:
     """g prefers the second cell of each frame, t and s decide by their weights; one frame of the clip is enough."""
-    evidence = Evidence(
-        grid=CLIP_GRID, features_VD=3 * CLIP, video_attention_V=torch.tensor([0.1, 0.2, 0.2, 0.1, 0.3, 0.1])
-    )
+    asked = torch.tensor([0.1, 0.2, 0.2, 0.1, 0.3, 0.1])
+    evidence = Evidence(grid=CLIP_GRID, values={"features": 3 * CLIP, "video_attention": asked})
     pruner = Hippo(ratio=0.5, weight_global=1, weight_temporal=2, weight_spatial=5)
     # g: 0 1 | 1 0 | 1 0.  t (previous): 0 1 | 0 1 | 1 0.  s: one neighbour each, so no variance.
     torch.testing.assert_close(pruner.score(evidence), torch.tensor([0.0, 3, 1, 2, 3, 0]))
     assert pruner.keep(evidence).tolist() == [1, 3, 4]
 
 
-def test_noise_of_a_still_video_is_no_score():
+def test_noise_of_a_still_video_is_no_score() -> None:
     features = torch.randn(1, 6, 64, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1).flatten(0, 1)
-    evidence = Evidence(grid=Grid(3, 2, 3), features_VD=features)
+    evidence = Evidence(grid=Grid(3, 2, 3), values={"features": features})
     pruner = Hippo(ratio=0.5, weight_global=0, weight_spatial=0)
     assert pruner.score(evidence).tolist() == [0] * 18
 
 
-def test_budget_per_frame():
+def test_budget_per_frame() -> None:
     scores = torch.tensor([9.0, 8, 7, 1, 2, 3, 4, 6, 5])
     grid = Grid(3, 1, 3)
     assert top_per_frame(scores, grid, 3).tolist() == [0, 5, 7]
@@ -127,7 +127,7 @@ def test_budget_per_frame():
 
 @settings(max_examples=60)
 @given(st.tuples(*[st.integers(1, 5)] * 3), st.integers(0, 99), st.sampled_from(["frame", "global"]))
-def test_budgets_hold_for_any_grid(grid: tuple[int, int, int], percent: int, budget_per: str):
+def test_budgets_hold_for_any_grid(grid: tuple[int, int, int], percent: int, budget_per: BudgetPer) -> None:
     t, h, w = grid
     pruner = Hippo(ratio=percent / 100, budget_per=budget_per)
     evidence = random_evidence(grid, needs=pruner.needs)
@@ -138,11 +138,12 @@ def test_budgets_hold_for_any_grid(grid: tuple[int, int, int], percent: int, bud
         assert int(per_frame_counts.max() - per_frame_counts.min()) <= 1
 
 
-def test_asks_only_for_what_it_weighs():
+def test_asks_only_for_what_it_weighs() -> None:
     assert Hippo(ratio=0.5).needs == {"features", "video_attention"}
     assert Hippo(ratio=0.5, weight_global=0).needs == {"features"}
     assert Hippo(ratio=0.5, weight_temporal=0, weight_spatial=0).needs == {"video_attention"}
-    assert Hippo(ratio=0.5, features=0.5).needs == {"hidden:0.5", "video_attention"}
+    number: Any = 0.5
+    assert Hippo(ratio=0.5, features=number).needs == {"hidden:0.5", "video_attention"}
     check = Hippo(ratio=0.5, features="2", weight_spatial=0)
     assert len(check.keep(random_evidence(needs=check.needs))) == 32
 
@@ -162,7 +163,7 @@ def test_asks_only_for_what_it_weighs():
         ("weight_temporal", "high", "[0, inf)"),
     ],
 )
-def test_refuses_bad_fields(field: str, value: object, rule: str):
+def test_refuses_bad_fields(field: str, value: Any, rule: str) -> None:
     with pytest.raises(ValueError) as refusal:
         Hippo(ratio=0.5, **{field: value})
     assert str(refusal.value).startswith(f"pruner.{field} must be ")
@@ -170,6 +171,6 @@ def test_refuses_bad_fields(field: str, value: object, rule: str):
     assert str(refusal.value).endswith(f"got {value!r}")
 
 
-def test_refuses_no_weight_at_all():
+def test_refuses_no_weight_at_all() -> None:
     with pytest.raises(ValueError, match="must not all be 0"):
         Hippo(ratio=0.5, weight_global=0, weight_temporal=0, weight_spatial=0)

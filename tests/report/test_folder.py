@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
-from vsd.record import Record
-from vsd.report.folder import RunFolder, config_hash
-from vsd.types import Sample, Trace
+from vsd.metrics.record import Record
+from vsd.run.report.folder import RunFolder, config_hash
+from vsd.types import Round, Sample, Trace
 
 
 def record(name: str, failure: str = "no such file") -> Record:
@@ -22,6 +23,18 @@ def test_records_are_found_under_their_config_only(tmp_path: Path) -> None:
     RunFolder(tmp_path, "y").append(record("b"))
     assert RunFolder(tmp_path, "x").records() == {"a": record("a")}
     assert RunFolder(tmp_path, "z").records() == {}
+
+
+def test_what_was_recorded_of_each_token_comes_back(tmp_path: Path) -> None:
+    numbers = {"relevance": (0.25, -0.5), "visual_mass": (0.125, 1.0)}
+    counts: dict[str, Any] = {"drafted": 2, "nodes": 2, "accepted": 1, "committed": 2, "rejected": True}
+    rounds = (Round(**counts, relaxed=(0,), gaps=(0.5,), evidence=numbers), Round(**counts))
+    trace = Trace(
+        tokens=(1, 2, 3, 4, 5), rounds=rounds, seconds={}, target_forwards=2, visual=1, kept=1, prompt=2, finish="eos"
+    )
+    folder, done = RunFolder(tmp_path, "x"), replace(record("a", ""), trace=trace)
+    folder.append(done)
+    assert folder.records() == {"a": done}
 
 
 def test_the_last_of_equal_ids_wins(tmp_path: Path) -> None:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from vsd.report.marks import Mark, heat_line, marked, marks
+from dataclasses import replace
+
+from vsd.run.report.marks import Mark, heat_line, marked, marks
 from vsd.types import Round, Trace
 
 ROUNDS = (
     Round(
-        drafted=3, nodes=3, accepted=2, committed=3, rejected=True, relaxed=(1,), gaps=(0.2,), relevance=(0.1, 0.9, 0.5)
+        drafted=3,
+        nodes=3,
+        accepted=2,
+        committed=3,
+        rejected=True,
+        relaxed=(1,),
+        gaps=(0.2,),
+        evidence={"relevance": (0.1, 0.9, 0.5)},
     ),
-    Round(drafted=3, nodes=3, accepted=1, committed=2, rejected=True, relaxed=(0,), gaps=(0.1,), relevance=(0.3, 0.1)),
+    Round(
+        drafted=3,
+        nodes=3,
+        accepted=1,
+        committed=2,
+        rejected=True,
+        relaxed=(0,),
+        gaps=(0.1,),
+        evidence={"relevance": (0.3, 0.1)},
+    ),
 )
 TRACE = Trace(
     tokens=(5, 6, 7, 8, 9, 10), rounds=ROUNDS, seconds={}, target_forwards=2, visual=4, kept=2, prompt=9, finish="eos"
@@ -21,6 +39,16 @@ def test_marks_follow_the_rounds() -> None:
     found = marks(TRACE)
     assert [mark.relaxed for mark in found] == [False, False, True, False, True, False]
     assert [mark.relevance for mark in found] == [None, 0.1, 0.9, 0.5, 0.3, 0.1]
+
+
+def test_marks_of_a_first_window_that_was_drafted_early() -> None:
+    """Then a round has committed the first token too."""
+    early = Round(
+        drafted=1, nodes=1, accepted=1, committed=1, rejected=False, relaxed=(0,), evidence={"relevance": (0.7,)}
+    )
+    found = marks(replace(TRACE, rounds=(early, *ROUNDS)))
+    assert [mark.relaxed for mark in found] == [True, False, True, False, True, False]
+    assert [mark.relevance for mark in found] == [0.7, 0.1, 0.9, 0.5, 0.3, 0.1]
 
 
 def test_marked_text_reads_on() -> None:

@@ -1,4 +1,4 @@
-"""`python -m vsd.report` and `python -m vsd.calibrate` work from a finished run's files."""
+"""`vsd report` and `vsd calibrate` work from a finished run's files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.conftest import *  # noqa: F403 - its fixtures
-from tests.app.conftest import Compose, FakeEngine
-from vsd import app, calibrate
-from vsd.report.__main__ import main
+from tests.app.conftest import Compose, FakeEngine, clips, configure, fake  # noqa: F401 - fixtures
+from vsd.commands import calibrate
+from vsd.commands.report import main
+from vsd.run import app
 
 
 @pytest.fixture
-def finished(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> Path:
+def finished(configure: Compose, fake: FakeEngine, clips: Path, tmp_path: Path) -> Path:  # noqa: F811
     cfg = configure("data=folder", f"data.path={clips}", "frames=4", "callbacks=quiet")
     app.run(cfg, tmp_path / "run")
     return tmp_path / "run"
@@ -33,7 +33,7 @@ def test_the_numbers_are_made_again(finished: Path, capsys: pytest.CaptureFixtur
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "FOLDER: must be the folder of a run" in capsys.readouterr().err
-    assert calibrate.main([str(tmp_path), "--out", str(tmp_path / "words.json")]) == 2
+    assert calibrate.main([str(tmp_path), "--out", str(tmp_path / "tokens.json")]) == 2
 
 
 def test_a_run_that_cannot_be_read_keeps_its_numbers(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,8 +47,8 @@ def test_a_run_that_cannot_be_read_keeps_its_numbers(finished: Path, capsys: pyt
     assert (finished / "metrics.json").read_text() == before
 
 
-def test_the_words_that_were_said_are_kept(finished: Path, tmp_path: Path) -> None:
-    assert calibrate.main([str(finished), "--out", str(tmp_path / "words.json")]) == 0
-    assert json.loads((tmp_path / "words.json").read_text()) == [1, 2, 3, 4]
+def test_the_tokens_that_were_said_are_kept(finished: Path, tmp_path: Path) -> None:
+    assert calibrate.main([str(finished), "--out", str(tmp_path / "tokens.json")]) == 0
+    assert json.loads((tmp_path / "tokens.json").read_text()) == [1, 2, 3, 4]
     assert calibrate.frequent(Counter({7: 90, 3: 9, 5: 1}), 0.95) == [3, 7]
-    assert calibrate.main([str(finished), "--out", str(tmp_path / "words.json"), "--share", "2"]) == 2
+    assert calibrate.main([str(finished), "--out", str(tmp_path / "tokens.json"), "--share", "2"]) == 2

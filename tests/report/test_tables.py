@@ -6,15 +6,15 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from vsd import stats
-from vsd.audit import Audit
-from vsd.record import Record
-from vsd.report import sweep, terminal
-from vsd.report.numbers import numbers
+from vsd.metrics import Summary, summarise
+from vsd.metrics.audit import Audit
+from vsd.metrics.record import Record
+from vsd.run.report import sweep, terminal
 from vsd.types import Round, Sample, Trace
 from vsd.verifiers import Greedy
 from vsd.verifiers.random_relax import RandomRelax
@@ -26,7 +26,14 @@ SECONDS = {"decode": 1.0, "first_token": 0.5, "total": 2.0}
 
 def decoded(name: str, tokens: tuple[int, ...], alone: tuple[int, ...]) -> Record:
     rounds = (Round(drafted=2, nodes=2, accepted=1, committed=2, rejected=True, draft_s=0.1, verify_s=0.2),)
-    shared = {"seconds": SECONDS, "target_forwards": 1, "visual": 8, "kept": 2, "prompt": 9, "finish": "eos"}
+    shared: dict[str, Any] = {
+        "seconds": SECONDS,
+        "target_forwards": 1,
+        "visual": 8,
+        "kept": 2,
+        "prompt": 9,
+        "finish": "eos",
+    }
     return Record(
         sample=Sample(id=name, video="x.mp4", question="[bold]What[/] happens?"),
         trace=Trace(tokens=tokens, rounds=rounds, **shared),
@@ -39,7 +46,7 @@ def decoded(name: str, tokens: tuple[int, ...], alone: tuple[int, ...]) -> Recor
 def shown(records: list[Record], width: int = 80) -> str:
     console = Console(width=width, record=True, file=None, quiet=False)
     with console.capture() as capture:
-        terminal.show(records, stats.summary(records), Path("outputs/x"), console, verifier=Greedy())
+        terminal.show(records, summarise(records), Path("outputs/x"), console, verifier=Greedy())
     return capture.get()
 
 
@@ -65,7 +72,7 @@ def test_the_table_fits_80_columns() -> None:
 def test_relaxed_tokens_and_their_relevance_are_seen() -> None:
     record = decoded("a", (1, 2, 3), (1, 2, 4))
     assert record.trace is not None
-    round = replace(record.trace.rounds[0], relaxed=(0,), gaps=(0.3,), relevance=(0.1, 0.7))
+    round = replace(record.trace.rounds[0], relaxed=(0,), gaps=(0.3,), evidence={"relevance": (0.1, 0.7)})
     trace = replace(record.trace, rounds=(round,))
     record = replace(record, trace=trace, text="a red box", pieces=("a", " red", " box"))
     text = shown([record])
@@ -122,8 +129,10 @@ def test_summary_csv_has_every_metric(tmp_path: Path) -> None:
 def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
     for verifier, said in ((Greedy(), True), (RandomRelax(), False), (Sampling(temperature=1.0), False)):
         console = Console(record=True, width=100, file=io.StringIO())
-        terminal.show([], {"exact/mismatched": 1, "samples/done": 4}, tmp_path, console, verifier=verifier)
-        assert ("1 of 4 answers differ" in console.export_text()) == said
+        terminal.show(
+            [], Summary(values={"exact/mismatched": 1, "samples/done": 4}), tmp_path, console, verifier=verifier
+        )
+        assert ("1 of 4 generations differ" in console.export_text()) == said
 
 
 @pytest.mark.parametrize(("gap", "said", "unsaid"), [(0.1, "near-ties", "not exact"), (9.0, "not exact", "near-ties")])
@@ -139,9 +148,9 @@ def test_what_explains_a_difference_is_said(gap: float, said: str, unsaid: str, 
         audit=Audit(place=1, ours=2, baseline=3, gap=gap, step=0.05, limit=4.0),
     )
     console = Console(record=True, width=200, file=io.StringIO())
-    terminal.show([record], numbers([record]), tmp_path, console, verifier=Greedy())
+    terminal.show([record], summarise([record]), tmp_path, console, verifier=Greedy())
     text = console.export_text()
-    assert f"{said}  1 of 1 answers differ" in text
+    assert f"{said}  1 of 1 generations differ" in text
     assert unsaid not in text
     assert ("a near-tie at token 1" in text) == (said == "near-ties")
     assert ("first: clip at token 1, the logits 9 apart where 0.2 would be rounding" in text) == (said == "not exact")
@@ -149,7 +158,7 @@ def test_what_explains_a_difference_is_said(gap: float, said: str, unsaid: str, 
 
 def test_made_up_acceptance_says_so(tmp_path: Path) -> None:
     console = Console(record=True, width=100, file=io.StringIO())
-    terminal.show([], {"samples/done": 4}, tmp_path, console, verifier=Synthetic())
+    terminal.show([], Summary(values={"samples/done": 4}), tmp_path, console, verifier=Synthetic())
     assert "acceptance is synthetic" in console.export_text()
 
 
@@ -168,9 +177,10 @@ def test_a_multiruns_numbers_stay_whole_at_80_columns() -> None:
     ]
     console = Console(width=80, file=io.StringIO())
     console.print(sweep.table(found))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
     assert "…" not in text
     assert text.count("12.5%") == text.count("0.12x") / 2 == 2
 
 
-METRICS = [name for name, _, _ in sweep.COLUMNS]
+METRICS = list(sweep.COLUMNS)

@@ -1,4 +1,4 @@
-"""``python -m vsd.simulate``: its table, its best setting, and what it refuses."""
+"""``vsd simulate``: its table, its best setting, and what it refuses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulator.test_times import ROUNDS, a_record
-from vsd.simulate import main
-from vsd.simulator.profile import Profile
+from vsd.commands.simulate import main
+from vsd.step_times.profile import Profile
 
 TIMES = ["--times", "target_s=0.42,draft_s=0.0466"]
 QUICK = [*TIMES, "--rate", "0.87", "--precision", "0.1", "--tokens", "128"]

@@ -1,31 +1,33 @@
-"""A recorded run, played again: round by round the same, and another schedule with the same words right."""
+"""A recorded run, played again: round by round the same, and another schedule with the same tokens right."""
 
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from tests.zoo_in_code import save_qwen
 from vsd.engine import Engine
+from vsd.executors import Inline
 from vsd.models import VideoLM, load
-from vsd.parallelism import Autoregressive, Parallelism, Sequential
-from vsd.parallelism.pearl import Pearl
+from vsd.parallelism import PEARL, Autoregressive, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Replay, rates, right
 from vsd.simulator.rehearsal import Setting, simulate
-from vsd.simulator.times import Given
+from vsd.step_times.times import Given
 from vsd.types import Round, Trace, Video
 
 RATIO = 0.1
-LIMIT = 60  # cuts some of the answers
+LIMIT = 60  # cuts some of the generations
 QUESTIONS = ("What is it?", "Why?", "Who moves?", "Where?", "How many?")
 TIMES = Given(target=5.0, draft=1.0)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, video: Video) -> tuple[VideoLM, VideoLM]:
-    """A target, and a draft that agrees with it on half of the tokens. The first answer ends with its 41st token."""
+    """A target, and a draft that agrees with it on half of the tokens. The first generation ends with its 41st
+    token."""
     root = tmp_path_factory.mktemp("replay")
     target, draft = (
         load(str(save_qwen(root / name, noise=noise)), dtype="float64") for name, noise in (("a", 0), ("b", 0.003))
@@ -40,7 +42,13 @@ def recorded(models: tuple[VideoLM, VideoLM], video: Video, parallelism: Paralle
     target, draft = models
     pruner = Uniform(ratio=RATIO)
     engine = Engine(
-        target=target, draft=draft, pruner=pruner, parallelism=parallelism, gamma=gamma, max_new_tokens=LIMIT
+        target=target,
+        draft=draft,
+        pruner=pruner,
+        parallelism=parallelism,
+        executor=Inline(),
+        gamma=gamma,
+        max_new_tokens=LIMIT,
     )
     return [engine.run(video, question) for question in QUESTIONS]
 
@@ -52,18 +60,18 @@ def sequential(models: tuple[VideoLM, VideoLM], video: Video) -> list[Trace]:
 
 @pytest.fixture(scope="module")
 def parallel(models: tuple[VideoLM, VideoLM], video: Video) -> list[Trace]:
-    return recorded(models, video, Pearl(executor="inline"))
+    return recorded(models, video, PEARL)
 
 
 def told(trace: Trace) -> list[Round]:
     """Its rounds without their times."""
-    spans = {field.name: 0.0 for field in fields(Round) if field.name.endswith("_s")}
-    return [replace(each, **spans) for each in trace.rounds]  # type: ignore[arg-type]
+    spans: dict[str, Any] = {field.name: 0.0 for field in fields(Round) if field.name.endswith("_s")}
+    return [replace(each, **spans) for each in trace.rounds]
 
 
 def replayed(traces: list[Trace], parallelism: Parallelism, gamma: int = 4) -> list[Trace]:
-    same = {"times": TIMES, "ratio": RATIO, "visual": 1}
-    setting = Setting(acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, **same)  # type: ignore[arg-type]
+    same: dict[str, Any] = {"times": TIMES, "ratio": RATIO, "visual": 1}
+    setting = Setting(acceptance=Replay(traces), parallelism=parallelism, gamma=gamma, **same)
     return [record.trace for record in simulate(setting) if record.trace is not None]
 
 
@@ -76,17 +84,17 @@ def test_a_sequential_run_is_reproduced(sequential: list[Trace]) -> None:
 
 
 def test_a_parallel_run_is_reproduced(parallel: list[Trace]) -> None:
-    for ours, theirs in zip(replayed(parallel, Pearl()), parallel, strict=True):
+    for ours, theirs in zip(replayed(parallel, PEARL), parallel, strict=True):
         assert told(ours) == told(theirs)
 
 
 def test_one_schedule_tells_of_the_other(sequential: list[Trace], parallel: list[Trace]) -> None:
-    """A draft's word does not depend on the schedule: what both tested, both say the same of."""
+    """A draft's token does not depend on the schedule: what both tested, both say the same of."""
     for one, other in zip(sequential, parallel, strict=True):
         both = [(a, b) for a, b in zip(right(one), right(other), strict=True) if None not in (a, b)]
         assert len(both) > 30
         assert all(a == b for a, b in both)
-        assert None not in right(other)[1:-1]  # working ahead leaves no word untested
+        assert None not in right(other)[1:-1]  # working ahead leaves no token untested
 
 
 def test_rates_of_places(sequential: list[Trace]) -> None:

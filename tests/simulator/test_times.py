@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vsd.record import Record
-from vsd.simulator.devices import DEVICES
-from vsd.simulator.profile import Profile
-from vsd.simulator.roofline import Machine, Roofline
-from vsd.simulator.shapes import SHAPES, shape
+from vsd.metrics.record import Record
+from vsd.step_times.devices import DEVICES
+from vsd.step_times.profile import Profile
+from vsd.step_times.roofline import Machine, Roofline, Split
+from vsd.step_times.shapes import SHAPES, shape
 from vsd.types import Round, Sample, Trace
 
 H200 = DEVICES["h200"]
@@ -49,10 +50,12 @@ def test_a_prefill_computes() -> None:
     assert found == pytest.approx((linear + attention) / (0.5 * 989e12), rel=0.001)
 
 
+PLACED: tuple[tuple[int, Split], ...] = ((1, "tensor"), (2, "tensor"), (2, "pipeline"))
+
+
 def test_a_model_on_two_devices() -> None:
     alone, tensor, pipeline = (
-        Machine(device=H200, count=count, split=split).pass_s(SEVEN, 1, 0)
-        for count, split in ((1, "tensor"), (2, "tensor"), (2, "pipeline"))
+        Machine(device=H200, count=count, split=split).pass_s(SEVEN, 1, 0) for count, split in PLACED
     )
     assert tensor == pytest.approx(alone / 2 + 2 * 28 * (2 * 3584 / 450e9 + 6.6e-6 + 2 * 0.6e-6), rel=0.001)
     assert pipeline == pytest.approx(alone + 10e-6, rel=0.001)
@@ -60,7 +63,7 @@ def test_a_model_on_two_devices() -> None:
 
 def test_what_does_not_fit() -> None:
     small = Machine(device=DEVICES["l40s"])
-    pair = {"target": SHAPES["qwen2_5_vl_72b"], "draft": SEVEN, "draft_on": small}
+    pair: dict[str, Any] = {"target": SHAPES["qwen2_5_vl_72b"], "draft": SEVEN, "draft_on": small}
     # 71.46e9 weights and 1.25e9 of the embeddings, 0.63e9 of the tower, 2 bytes each; 327,680 bytes a row.
     assert list(Roofline(target_on=small, **pair).crowded(10_000)) == [
         "target: 150 GB of weights and cache on a device of 48 GB"
@@ -78,24 +81,31 @@ def test_a_pair_on_devices() -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("efficiency", 0), ("efficiency", 1.1), ("split", "expert"), ("count", 0), ("layer_s", -1)]
 )
-def test_machines_that_cannot_be(field: str, value: object) -> None:
+def test_machines_that_cannot_be(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Machine(device=H200, **{field: value})  # type: ignore[arg-type]
+        Machine(device=H200, **{field: value})
 
 
 def a_round(nodes: int, draft_s: float, verify_s: float, **changes: int) -> Round:
-    same = {"drafted": nodes, "nodes": nodes, "proposed": nodes, "accepted": 0, "committed": 1, "rejected": True}
-    return Round(**{**same, "draft_s": draft_s, "verify_s": verify_s, **changes})  # type: ignore[arg-type]
+    same: dict[str, Any] = {
+        "drafted": nodes,
+        "nodes": nodes,
+        "proposed": nodes,
+        "accepted": 0,
+        "committed": 1,
+        "rejected": True,
+    }
+    return Round(**{**same, "draft_s": draft_s, "verify_s": verify_s, **changes})
 
 
 def a_record(*rounds: Round, alone_s: float | None = 2.0) -> Record:
     spans = {"encode": 4.0, "prefill": 6.0, "prune": 2.0, "draft_encode": 8.0, "draft_prefill": 7.0, "decode": 29.5}
-    same = {"visual": 40, "kept": 15, "prompt": 60, "finish": "eos"}
-    trace = Trace(tokens=(0,) * 9, rounds=rounds, seconds=spans, target_forwards=len(rounds), **same)  # type: ignore[arg-type]
+    same: dict[str, Any] = {"visual": 40, "kept": 15, "prompt": 60, "finish": "eos"}
+    trace = Trace(tokens=(0,) * 9, rounds=rounds, seconds=spans, target_forwards=len(rounds), **same)
     alone = None
     if alone_s is not None:
         seconds = {"decode": alone_s * 8}
-        alone = Trace(tokens=(0,) * 9, rounds=(), seconds=seconds, target_forwards=8, **same)  # type: ignore[arg-type]
+        alone = Trace(tokens=(0,) * 9, rounds=(), seconds=seconds, target_forwards=8, **same)
     return Record(sample=Sample(id="0", video="0", question=""), trace=trace, baseline=alone)
 
 

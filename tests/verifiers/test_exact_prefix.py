@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,14 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.parallelism.small_sides import Reader, between
-from vsd.chance import Seeded
-from vsd.drafting import Window
-from vsd.models.tree import chain
-from vsd.parallelism import Answer, Parallelism, Sequential
-from vsd.parallelism.hippo import Hippo
-from vsd.parallelism.parallelvlm import ParallelVLM
-from vsd.parallelism.pearl import Pearl
+from vsd.draft import Window
+from vsd.executors.base import Done
+from vsd.generation import Generation
+from vsd.models.tree import NO_DRAFT, chain
+from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy, Verifier
 from vsd.verifiers.base import check_final
 from vsd.verifiers.exact_prefix import ExactPrefix
@@ -31,7 +29,7 @@ from vsd.verifiers.relaxed import Line, Relaxed
 from vsd.verifiers.sampling import Sampling
 from vsd.verifiers.synthetic import Synthetic
 
-WORDS = 5
+VOCAB = 5
 EVIDENCE = Evidence(grid=Grid(1, 1, 1))
 
 
@@ -45,19 +43,17 @@ class Everything(Relaxed):
 
 def own(text: tuple[int, ...]) -> int:
     """What the target says behind a text."""
-    return hash((7, *text)) % WORDS
+    return hash((7, *text)) % VOCAB
 
 
 def logits(text: tuple[int, ...]) -> Tensor:
-    return torch.nn.functional.one_hot(torch.tensor(own(text)), WORDS).double()
+    return torch.nn.functional.one_hot(torch.tensor(own(text)), VOCAB).double()
 
 
 class Trees(Reader):
     """A target that reads trees too."""
 
-    def forward(
-        self, ids_M: Tensor, parents: Sequence[int], state: Reader, layer: str | None = None, mass: None = None
-    ) -> Output:
+    def forward(self, ids_M: Tensor, parents: Sequence[int], state: Reader, **options: Any) -> Output:
         self.parents, self.ids, texts = list(parents), ids_M.tolist(), list[tuple[int, ...]]()
         for token, parent in zip(self.ids, self.parents, strict=True):
             texts.append((*(texts[parent] if parent >= 0 else self.read), token))
@@ -69,43 +65,45 @@ class Trees(Reader):
 
 
 class Wrong:
-    """A draft that is wrong at some places of the answer, as a worker; of a tree the sibling of each node is another
-    word."""
+    """A draft's session that is wrong at some places of the generation; of a tree the sibling of each node is
+    another token."""
 
     def __init__(self, places: set[int], *, tree: bool) -> None:
         self.places, self.tree = places, tree
 
-    def propose(
-        self, tokens: Sequence[int], rounds: Sequence[Any], gamma: int, visual_mass: float | None = None
-    ) -> Future[Window]:
-        words, parents, level = list[int](), list[int](), [(-1, tuple(tokens))]
+    def propose(self, *, tokens: Sequence[int], gamma: int, **news: Any) -> Window:
+        proposed, parents, level = list[int](), list[int](), [(-1, tuple(tokens))]
         for _ in range(gamma):
             below = list[tuple[int, tuple[int, ...]]]()
             for parent, text in level:
                 right = own(text)
-                first = (right + 1) % WORDS if len(text) in self.places else right
-                for word in (first, (first + 2) % WORDS) if self.tree else (first,):
-                    words.append(word)
+                first = (right + 1) % VOCAB if len(text) in self.places else right
+                for token in (first, (first + 2) % VOCAB) if self.tree else (first,):
+                    proposed.append(token)
                     parents.append(parent)
-                    below.append((len(words) - 1, (*text, word)))
+                    below.append((len(proposed) - 1, (*text, token)))
             level = below[:2]  # two of them grow on
-        future: Future[Window] = Future()
-        draft = Draft(tokens_N=torch.tensor(words), parents_N=torch.tensor(parents))
-        future.set_result(Window(draft=draft, seconds=1e-5 * gamma))
-        return future
+        draft = Draft(tokens_N=torch.tensor(proposed), parents_N=torch.tensor(parents))
+        return Window(draft=draft, seconds=1e-5 * gamma)
+
+    def start(self, **request: Any) -> Done[Window]:
+        return Done(self.propose(**request))
 
 
 def decoded(
     schedule: Parallelism, verifier: Verifier, places: set[int], *, gamma: int, limit: int, tree: bool
-) -> Answer:
-    """The answer, and the first window drafted within the prefill where the schedule does so."""
-    reader, worker = Trees(logits, 0), Wrong(places, tree=tree)
-    answer = Answer(limit=limit, eos=frozenset())
-    session = between(reader, worker, verifier, Seeded(0), answer=answer, gamma=gamma)
-    early = worker.propose([], [], min(gamma, limit)).result() if schedule.early_draft else None
-    session.begin(logits(()), early)
-    schedule.decode(session)
-    return answer
+) -> Generation:
+    """The generation, and the first window drafted within the prefill where the schedule does so."""
+    reader = Trees(logits, 0)
+    draft: Any = Wrong(places, tree=tree)
+    generation = Generation(limit=limit, eos=frozenset())
+    session = between(reader, verifier, SeededRandom(0), generation=generation, gamma=gamma)
+    if getattr(schedule, "early_draft", False):
+        session.pending = session.test_first(logits(()), draft.propose(tokens=[], gamma=min(gamma, limit)))
+    else:
+        session.begin(session.first(logits(()), NO_DRAFT))
+    schedule.decode(session, draft)
+    return generation
 
 
 CHOICES = [(pre, post) for pre in (True, False) for post in (True, False)]
@@ -113,8 +111,8 @@ SCHEDULES: list[tuple[Parallelism, bool]] = [
     (Sequential(), False),
     (Sequential(), True),
     *(
-        (kind(executor="inline", pre_verify=pre, post_verify=post, early_draft=early), False)
-        for kind in (Pearl, Hippo, ParallelVLM)
+        (replace(kind, pre_verify=pre, post_verify=post, early_draft=early), False)
+        for kind in (PEARL, HIPPO, PARALLELVLM)
         for pre, post in CHOICES
         for early in (True, False)
     ),
@@ -134,14 +132,14 @@ def test_the_first_tokens_are_the_targets_own(
 ) -> None:
     gamma = min(gamma, 4) if tree else gamma
     rule = ExactPrefix(inner=Everything(), length=length)
-    answer = decoded(schedule, rule, places, gamma=gamma, limit=limit, tree=tree)
+    generation = decoded(schedule, rule, places, gamma=gamma, limit=limit, tree=tree)
     expected: tuple[int, ...] = ()
     for _ in range(limit):
         expected = (*expected, own(expected))
-    assert len(answer.tokens) == limit
-    assert answer.tokens[:length] == list(expected[:length])
-    place = limit - sum(each.committed for each in answer.rounds)
-    for each in answer.rounds:  # and no token inside is said to be relaxed
+    assert len(generation.tokens) == limit
+    assert generation.tokens[:length] == list(expected[:length])
+    place = limit - sum(each.committed for each in generation.rounds)
+    for each in generation.rounds:  # and no token inside is said to be relaxed
         assert all(place + relaxed >= length for relaxed in each.relaxed)
         assert len(each.gaps) == len(each.relaxed)
         place += each.committed
@@ -151,8 +149,8 @@ def test_the_first_tokens_are_the_targets_own(
 def test_behind_it_everything_may_stand(gamma: int) -> None:
     for schedule, tree in SCHEDULES:
         rule = ExactPrefix(inner=Everything(), length=3)
-        answer = decoded(schedule, rule, set(range(24)), gamma=min(gamma, 4), limit=20, tree=tree)
-        assert sum(len(each.relaxed) for each in answer.rounds) >= 5
+        generation = decoded(schedule, rule, set(range(24)), gamma=min(gamma, 4), limit=20, tree=tree)
+        assert sum(len(each.relaxed) for each in generation.rounds) >= 5
 
 
 def judged(
@@ -160,9 +158,9 @@ def judged(
 ) -> tuple[Any, ...]:
     """Path, bonus and what is relaxed of a chain behind so many tokens; `argmax` may lack the last row."""
     draft = Draft(tokens_N=torch.tensor(tokens, dtype=torch.long), parents_N=torch.tensor(chain(len(tokens))))
-    logits_MW = torch.nn.functional.one_hot(torch.tensor(argmax), WORDS).double()
+    logits_MW = torch.nn.functional.one_hot(torch.tensor(argmax), VOCAB).double()
     context = VerifierContext(evidence=EVIDENCE, tokens=[0] * committed, left=99)
-    verdict = rule.verify(draft, Output(logits_MW=logits_MW, **more), context, Seeded(0))
+    verdict = rule.verify(draft, Output(logits_MW=logits_MW, **more), context, SeededRandom(0))
     return verdict.path, verdict.bonus, verdict.relaxed
 
 
@@ -184,7 +182,7 @@ def test_the_last_token_may_be_unread_on_either_side_of_the_border() -> None:
 
 
 def test_the_rule_behind_it_sees_its_own_part_only() -> None:
-    relevance = {"relevance_M": torch.tensor([0.9, 0.9, 0.1, 0.9, 0.5])}
+    relevance = {"evidence": {"relevance": torch.tensor([0.9, 0.9, 0.1, 0.9, 0.5])}}
     rule = ExactPrefix(inner=LVSpec(looseness=0.5, shift=False), length=2)
     # of the last two places the one of less relevance is loose: the first of them
     assert judged(rule, [1, 1, 1, 1], [1, 1, 2, 2, 3], 0, **relevance) == ((0, 1, 2), 2, (False, False, True))
@@ -197,27 +195,29 @@ def test_the_context_says_what_is_so(schedule: Parallelism, tree: bool) -> None:
     seen = list[tuple[VerifierContext, list[int], int, int, int]]()
 
     class Watching(Everything):
-        def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Any) -> Any:
+        def verify(self, draft: Draft, output: Output, context: VerifierContext, random: Any) -> Any:
             nodes, rows = len(draft.tokens_N), output.logits_MW.shape[0]
             seen.append((context, list(context.tokens), len(context.rounds), nodes, rows))
-            return super().verify(draft, output, context, chance)
+            return super().verify(draft, output, context, random)
 
-    answer = decoded(schedule, Watching(), {2, 3, 7}, gamma=3, limit=20, tree=tree)
+    generation = decoded(schedule, Watching(), {2, 3, 7}, gamma=3, limit=20, tree=tree)
     unread = 0
     for context, tokens, rounds, nodes, rows in seen:
-        assert tokens == answer.tokens[: len(tokens)]
-        assert len(tokens) == sum(each.committed for each in answer.rounds[:rounds]) + bool(tokens) * first(answer)
+        assert tokens == generation.tokens[: len(tokens)]
+        assert len(tokens) == sum(each.committed for each in generation.rounds[:rounds]) + bool(tokens) * first(
+            generation
+        )
         assert context.left == 20 - len(tokens)
         assert context.last_read == (rows == nodes + 1)
         assert rows in (nodes, nodes + 1)
         unread += not context.last_read
     works_ahead = getattr(schedule, "pre_verify", False) or getattr(schedule, "post_verify", False)
-    assert (unread > 0) == bool(works_ahead or schedule.early_draft)
+    assert (unread > 0) == bool(works_ahead or getattr(schedule, "early_draft", False))
 
 
-def first(answer: Answer) -> int:
+def first(generation: Generation) -> int:
     """How many tokens came from the prefill, and belong to no round."""
-    return len(answer.tokens) - sum(each.committed for each in answer.rounds)
+    return len(generation.tokens) - sum(each.committed for each in generation.rounds)
 
 
 def test_what_it_says_of_itself_is_the_inner_rules() -> None:
@@ -229,10 +229,10 @@ def test_what_it_says_of_itself_is_the_inner_rules() -> None:
 
 
 def test_a_verdict_must_not_make_up_a_token_nor_leave_one_out() -> None:
-    output = Output(logits_MW=torch.zeros(2, WORDS))
+    output = Output(logits_MW=torch.zeros(2, VOCAB))
     draft = Draft(tokens_N=torch.tensor([1, 1]), parents_N=torch.tensor([-1, 0]))
     context = VerifierContext(evidence=EVIDENCE, left=9, last_read=False)
-    verdict = Everything().verify(draft, output, context, Seeded(0))
+    verdict = Everything().verify(draft, output, context, SeededRandom(0))
     check_final(verdict, output, Everything())
     for path, bonus in (((0, 1), 3), ((0,), None), ((), None)):
         with pytest.raises(RuntimeError, match=r"^Everything: a verdict needs "):

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from vsd.chance import Seeded
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, Verdict, VerifierContext
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers.exact_prefix import ExactPrefix
 from vsd.verifiers.fly import FLy, entropies, gated
 
@@ -21,20 +22,21 @@ SURE = [0.97, 0.01, 0.01, 0.01]  # the three likeliest: 0.0295 + 2 * 0.0461 = 0.
 UNSURE = [0.4, 0.3, 0.2, 0.1]  # 0.3665 + 0.3612 + 0.3219 = 1.0496 nats
 
 
-def judge(rule: FLy, tokens: Sequence[int], laws: Sequence[Sequence[float]], parents: Sequence[int] = ()) -> Verdict:
-    """The verdict on a draft (a chain by default), from the target's laws after the root and after each node."""
+def judge(rule: FLy, tokens: Sequence[int], probs: Sequence[Sequence[float]], parents: Sequence[int] = ()) -> Verdict:
+    """The verdict on a draft (a chain by default), from the target's distributions after the root and after each
+    node."""
     draft = Draft(tokens_N=torch.tensor(tokens), parents_N=torch.tensor(parents or chain(len(tokens))))
-    output = Output(logits_MW=torch.tensor(laws, dtype=torch.float64).log())
-    return rule.verify(draft, output, CONTEXT, Seeded(0))
+    output = Output(logits_MW=torch.tensor(probs, dtype=torch.float64).log())
+    return rule.verify(draft, output, CONTEXT, SeededRandom(0))
 
 
 def test_the_entropy_is_that_of_the_three_likeliest_not_renormalised() -> None:
-    laws = torch.tensor([UNSURE, SURE], dtype=torch.float64)
+    probs = torch.tensor([UNSURE, SURE], dtype=torch.float64)
     unsure = -(0.4 * math.log(0.4) + 0.3 * math.log(0.3) + 0.2 * math.log(0.2))
     sure = -(0.97 * math.log(0.97) + 2 * 0.01 * math.log(0.01))
-    assert entropies(laws, 3, normalised=False) == pytest.approx([unsure, sure])
+    assert entropies(probs, 3, normalised=False) == pytest.approx([unsure, sure])
     assert (unsure, sure) == pytest.approx((1.0496, 0.1217), abs=1e-4)
-    assert entropies(laws, 0, normalised=False)[0] == pytest.approx(unsure - 0.1 * math.log(0.1))
+    assert entropies(probs, 0, normalised=False)[0] == pytest.approx(unsure - 0.1 * math.log(0.1))
     thirds = torch.full((1, 3), 1 / 3, dtype=torch.float64)
     assert entropies(thirds, 3, normalised=False) == pytest.approx([math.log(3)])
     assert entropies(torch.full((1, 4), 0.25), 0, normalised=True) == pytest.approx([1.0])
@@ -72,8 +74,8 @@ RULES = (FLy(), FLy(end="fits"), FLy(end="open"), FLy(window=7, end="fits"), FLy
 @pytest.mark.parametrize(("draft", "counts"), [(draft, counts) for draft, *counts in TABLE])
 def test_the_table_worked_by_hand(draft: str, counts: list[int]) -> None:
     tokens = [int(place != ".") for place in draft]  # the target says 0 everywhere
-    laws = [UNSURE if place == "u" else SURE for place in draft]
-    verdicts = [judge(rule, tokens, [*laws, SURE]) for rule in RULES]
+    probs = [UNSURE if place == "u" else SURE for place in draft]
+    verdicts = [judge(rule, tokens, [*probs, SURE]) for rule in RULES]
     assert [len(verdict.path) for verdict in verdicts] == counts
     for verdict in verdicts:
         assert verdict.bonus == 0
@@ -82,8 +84,10 @@ def test_the_table_worked_by_hand(draft: str, counts: list[int]) -> None:
         ]
 
 
-def by_the_paper(tokens: np.ndarray, logits: np.ndarray, *, least: float, window: int, reach: int) -> int:
-    """How many tokens stand: place by place. A mismatch is refused if the three likeliest words' entropy is below
+def by_the_paper(
+    tokens: NDArray[np.int64], logits: NDArray[np.float64], *, least: float, window: int, reach: int
+) -> int:
+    """How many tokens stand: place by place. A mismatch is refused if the three likeliest tokens' entropy is below
     `least` or fewer than `reach` places are behind it, and then waits for the `window` - 1 places behind it."""
     own = logits.argmax(-1)
     for place in range(len(tokens)):
@@ -111,7 +115,7 @@ def test_random_drafts_stand_as_far_as_in_the_paper(settings: dict[str, Any], re
         tokens[wrong] = rng.integers(0, 9, wrong.sum())
         expected = by_the_paper(tokens, logits[:count], least=0.3, window=rule.window, reach=reach)
         draft = Draft(tokens_N=torch.tensor(tokens), parents_N=torch.tensor(chain(count)))
-        verdict = rule.verify(draft, Output(logits_MW=torch.tensor(logits)), CONTEXT, Seeded(0))
+        verdict = rule.verify(draft, Output(logits_MW=torch.tensor(logits)), CONTEXT, SeededRandom(0))
         assert len(verdict.path) == expected
         relaxed += sum(verdict.relaxed)
     assert relaxed > 30

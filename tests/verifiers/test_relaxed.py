@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 
-from vsd.chance import Seeded
 from vsd.models.tree import chain
 from vsd.types import Draft, Evidence, Grid, Output, Round, Verdict, VerifierContext
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Verifier
 from vsd.verifiers.lvspec import LVSpec, loose_by_quantile, loose_by_rank, shifted
 from vsd.verifiers.random_relax import RandomRelax
@@ -26,22 +27,24 @@ CONTEXT = VerifierContext(evidence=Evidence(grid=Grid(1, 1, 1)), left=99)
 def judge(
     rule: Verifier,
     tokens: Sequence[int],
-    laws: Sequence[Sequence[float]],
+    probs: Sequence[Sequence[float]],
     parents: Sequence[int] | None = None,
     relevance: Sequence[float] | None = None,
     context: VerifierContext = CONTEXT,
 ) -> Verdict:
-    """The verdict on a draft (a chain by default), from the target's laws after the root and after each node."""
+    """The verdict on a draft (a chain by default), from the target's distributions after the root and after each
+    node."""
     parents = chain(len(tokens)) if parents is None else parents
     draft = Draft(tokens_N=torch.tensor(tokens, dtype=torch.long), parents_N=torch.tensor(parents, dtype=torch.long))
-    logits_MW = torch.tensor(laws, dtype=torch.float64).log()
-    relevance_M = None if relevance is None else torch.tensor(relevance, dtype=torch.float64)
-    return rule.verify(draft, Output(logits_MW=logits_MW, relevance_M=relevance_M), context, Seeded(0))
+    logits_MW = torch.tensor(probs, dtype=torch.float64).log()
+    evidence = {} if relevance is None else {"relevance": torch.tensor(relevance, dtype=torch.float64)}
+    return rule.verify(draft, Output(logits_MW=logits_MW, evidence=evidence), context, SeededRandom(0))
 
 
 def a_round(relevance: tuple[float, ...]) -> Round:
     count = len(relevance)
-    return Round(drafted=count, nodes=count, accepted=count, committed=count, rejected=False, relevance=relevance)
+    numbers = {"relevance": relevance} if relevance else {}
+    return Round(drafted=count, nodes=count, accepted=count, committed=count, rejected=False, evidence=numbers)
 
 
 SURE = [0.97, 0.01, 0.01, 0.01]
@@ -84,7 +87,7 @@ def test_rank_relaxes_the_share_of_least_relevance() -> None:
     assert loose_by_rank([0.2, 0.2], 0.5) == (False, True)
 
 
-def test_quantile_looks_back_over_the_answer() -> None:
+def test_quantile_looks_back_over_the_generation() -> None:
     seen = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     assert loose_by_quantile([0.25, 0.85], seen, 0.5) == (True, False)
     assert loose_by_quantile([0.25, 0.85], seen, 0.0) == (False, False)
@@ -102,36 +105,36 @@ def test_quantile_looks_back_over_the_answer() -> None:
         ("abcb", "abca", 3, {"side": "later"}, False),
     ],
 )
-def test_position_shift(tokens: str, argmax: str, place: int, settings: dict[str, object], found: bool) -> None:
-    how = {"window": 3, "side": "both", "match": "either"} | settings
-    assert shifted([*map(ord, tokens)], [*map(ord, argmax)], place, **how) is found  # type: ignore[arg-type]
+def test_position_shift(tokens: str, argmax: str, place: int, settings: dict[str, Any], found: bool) -> None:
+    how: dict[str, Any] = {"window": 3, "side": "both", "match": "either"} | settings
+    assert shifted([*map(ord, tokens)], [*map(ord, argmax)], place, **how) is found
 
 
 def test_lvspec_is_strict_where_the_video_matters() -> None:
-    tokens, laws = [1, 1, 1], [UNSURE] * 4  # the target says 0 everywhere
+    tokens, probs = [1, 1, 1], [UNSURE] * 4  # the target says 0 everywhere
     rule = LVSpec(looseness=0.7, shift=False)
-    assert judge(rule, tokens, laws, relevance=[0.1, 0.2, 0.9, 0.5]).path == (0, 1)
-    assert judge(rule, tokens, laws, relevance=[0.9, 0.2, 0.1, 0.5]).path == ()
-    assert judge(LVSpec(looseness=0.0), tokens, laws, relevance=[0.1] * 4).path == ()
-    assert judge(LVSpec(looseness=1.0, shift=False), tokens, laws, relevance=[0.1] * 4).path == (0, 1, 2)
+    assert judge(rule, tokens, probs, relevance=[0.1, 0.2, 0.9, 0.5]).path == (0, 1)
+    assert judge(rule, tokens, probs, relevance=[0.9, 0.2, 0.1, 0.5]).path == ()
+    assert judge(LVSpec(looseness=0.0), tokens, probs, relevance=[0.1] * 4).path == ()
+    assert judge(LVSpec(looseness=1.0, shift=False), tokens, probs, relevance=[0.1] * 4).path == (0, 1, 2)
     absolute = LVSpec(threshold="absolute", below=0.3, shift=False)
-    assert judge(absolute, tokens, laws, relevance=[0.1, 0.4, 0.1, 0.5]).path == (0,)
+    assert judge(absolute, tokens, probs, relevance=[0.1, 0.4, 0.1, 0.5]).path == (0,)
 
 
 def test_lvspec_forgives_a_shift_unless_told() -> None:
-    laws = [[0.1, 0.7, 0.1, 0.1], SURE, [0.1, 0.1, 0.7, 0.1], SURE]  # the target says 1 0 2 0
+    probs = [[0.1, 0.7, 0.1, 0.1], SURE, [0.1, 0.1, 0.7, 0.1], SURE]  # the target says 1 0 2 0
     relevance = [0.9, 0.9, 0.9, 0.9]
-    assert judge(LVSpec(looseness=0.1), [0, 1, 2], laws, relevance=relevance).path == (0, 1, 2)
-    assert judge(LVSpec(looseness=0.1, shift=False), [0, 1, 2], laws, relevance=relevance).path == ()
+    assert judge(LVSpec(looseness=0.1), [0, 1, 2], probs, relevance=relevance).path == (0, 1, 2)
+    assert judge(LVSpec(looseness=0.1, shift=False), [0, 1, 2], probs, relevance=relevance).path == ()
 
 
-def test_the_quantile_is_that_of_the_answer_so_far() -> None:
-    rule, tokens, laws = LVSpec(threshold="quantile", looseness=0.5, shift=False), [1], [UNSURE, SURE]
+def test_the_quantile_is_that_of_the_generation_so_far() -> None:
+    rule, tokens, probs = LVSpec(threshold="quantile", looseness=0.5, shift=False), [1], [UNSURE, SURE]
 
     def stood(*before: float) -> bool:
         rounds = [a_round(relevance=before)]
         context = VerifierContext(evidence=CONTEXT.evidence, rounds=rounds, left=9)
-        return bool(judge(rule, tokens, laws, relevance=[0.5, 0.5], context=context).path)
+        return bool(judge(rule, tokens, probs, relevance=[0.5, 0.5], context=context).path)
 
     assert not stood()  # of one value, the place itself, it is the largest
     assert stood(0.9, 0.8, 0.1)
@@ -158,8 +161,8 @@ def test_topk() -> None:
 
 def test_random_relaxation_has_its_rate() -> None:
     draft = Draft(tokens_N=torch.tensor([1]), parents_N=torch.tensor([-1]))
-    output, chance = Output(logits_MW=torch.tensor([UNSURE, SURE]).log()), Seeded(0)
-    stood = sum(bool(RandomRelax(looseness=0.3).verify(draft, output, CONTEXT, chance).path) for _ in range(1000))
+    output, random = Output(logits_MW=torch.tensor([UNSURE, SURE]).log()), SeededRandom(0)
+    stood = sum(bool(RandomRelax(looseness=0.3).verify(draft, output, CONTEXT, random).path) for _ in range(1000))
     assert 250 < stood < 350
 
 
@@ -167,8 +170,8 @@ def test_random_relaxation_has_its_rate() -> None:
 def test_a_node_is_drawn_once_whatever_hangs_below_it(rule: Relaxed) -> None:
     parents = torch.tensor([-1, 0, 0, 0, 0, 0, 0, 0, 0])
     draft = Draft(tokens_N=torch.ones(9, dtype=torch.long), parents_N=parents)
-    output, chance = Output(logits_MW=torch.tensor([UNSURE] * 10).log()), Seeded(0)
-    stood = sum(bool(rule.verify(draft, output, CONTEXT, chance).path) for _ in range(1000))
+    output, random = Output(logits_MW=torch.tensor([UNSURE] * 10).log()), SeededRandom(0)
+    stood = sum(bool(rule.verify(draft, output, CONTEXT, random).path) for _ in range(1000))
     assert 250 < stood < 350
 
 
@@ -178,12 +181,15 @@ def test_synthetic_acceptance_has_its_rates() -> None:
     assert rule.synthetic
 
 
+MEAN: dict[str, Any] = {"threshold": "mean"}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: LVSpec(looseness=1.1), r"^verifier.looseness: must be in \[0, 1\], got 1.1$"),
         (
-            lambda: LVSpec(threshold="mean"),
+            lambda: LVSpec(**MEAN),
             r"^verifier.threshold: must be one of rank, quantile, absolute, got 'mean'$",
         ),
         (lambda: LVSpec(shift_window=0), r"^verifier.shift_window: must be a whole number, at least 1, got 0$"),
@@ -193,6 +199,6 @@ def test_synthetic_acceptance_has_its_rates() -> None:
         (lambda: Typical(epsilon=-1), r"^verifier.epsilon: must be a number, at least 0, got -1$"),
     ],
 )
-def test_values_out_of_range_are_refused(make: object, message: str) -> None:
+def test_values_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make()  # type: ignore[operator]
+        make()

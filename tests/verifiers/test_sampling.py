@@ -1,22 +1,25 @@
-"""The law of the output is the target's, to 1e-12: every outcome of small laws is gone through, none is sampled."""
+"""The distribution of the output is the target's, to 1e-12: every outcome of small distributions is gone through, none
+is sampled."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.branches import Branches, law_of
-from tests.small_model import SmallModel, distance, law_of_target
-from vsd.chance import Chance, Seeded
-from vsd.law import Law
+from tests.branches import Branches, probs_of
+from tests.small_model import SmallModel, distance, probs_of_target
 from vsd.models.tree import chain, children, depths
 from vsd.types import Draft, Evidence, Grid, Output, Verdict, VerifierContext
+from vsd.utils.probabilities import SamplingParams
+from vsd.utils.random_source import RandomSource, SeededRandom
 from vsd.verifiers import sampling
 from vsd.verifiers.sampling import Sampling
 
 CONTEXT = VerifierContext(evidence=Evidence(grid=Grid(1, 1, 1)), left=99)
-# parents, words in the vocabulary: all outcomes of a larger tree over as many words would be too many
+# parents, size of the vocabulary: all outcomes of a larger tree over as many tokens would be too many
 TREES = {
     "chain": (chain(2), 4),
     "siblings": ((-1, -1), 4),
@@ -24,7 +27,7 @@ TREES = {
     "three and one below the second": ((-1, -1, -1, 1), 3),
     "two below each of two": ((-1, -1, 0, 0, 1, 1), 2),
 }
-LAWS = [
+SETTINGS = [
     {"temperature": 1.0},
     {"temperature": 0.5},
     {"temperature": 2.0, "top_p": 0.7},
@@ -34,23 +37,23 @@ LAWS = [
 ]
 
 
-def propose(model: SmallModel, parents: tuple[int, ...], law: Law, chance: Chance) -> Draft:
-    """A tree drawn from the draft's law, or its likeliest words (probs None) at temperature 0."""
+def propose(model: SmallModel, parents: tuple[int, ...], params: SamplingParams, random: RandomSource) -> Draft:
+    """A tree drawn from the draft's distribution, or its likeliest tokens (probs None) at temperature 0."""
     paths: dict[int, tuple[int, ...]] = {-1: ()}
-    tokens, laws = list[int](), list[Tensor]()
+    tokens, probs = list[int](), list[Tensor]()
     below = children(parents)
     for node, parent in enumerate(parents):
         logits_W = model(paths[parent])
-        law_W = model.law(law, paths[parent])
+        probs_W = model.probs(params, paths[parent])
         rank = below[parent].index(node)
-        token = chance.pick(law_W) if law.temperature else int(logits_W.topk(rank + 1).indices[rank])
+        token = random.pick(probs_W) if params.temperature else int(logits_W.topk(rank + 1).indices[rank])
         tokens.append(token)
-        laws.append(law_W)
+        probs.append(probs_W)
         paths[node] = (*paths[parent], token)
     return Draft(
         tokens_N=torch.tensor(tokens),
         parents_N=torch.tensor(parents),
-        probs_NW=torch.stack(laws) if law.temperature else None,
+        probs_NW=torch.stack(probs) if params.temperature else None,
     )
 
 
@@ -65,37 +68,38 @@ def committed(draft: Draft, verdict: Verdict) -> tuple[int, ...]:
     return (*(draft.tokens_N.tolist()[node] for node in verdict.path), verdict.bonus)
 
 
-def law_of_answers(
-    verifier: Sampling, target: SmallModel, draft: SmallModel, parents: tuple[int, ...], law: Law
+def probs_of_generations(
+    verifier: Sampling, target: SmallModel, draft: SmallModel, parents: tuple[int, ...], params: SamplingParams
 ) -> dict[tuple[int, ...], float]:
-    """The law of the first words, as many as one round commits at most; what it leaves open the target goes on with."""
+    """The distribution of the first tokens, as many as one round commits at most; what it leaves open the target goes
+    on with."""
     length = max(depths(parents)) + 2
 
-    def answer(chance: Branches) -> tuple[int, ...]:
-        drafted = propose(draft, parents, law, chance)
-        words = committed(drafted, verifier.verify(drafted, output_of(target, drafted), CONTEXT, chance))
-        while len(words) < length:
-            words = (*words, chance.pick(target.law(verifier, words)))
-        return words
+    def generation(random: Branches) -> tuple[int, ...]:
+        drafted = propose(draft, parents, params, random)
+        tokens = committed(drafted, verifier.verify(drafted, output_of(target, drafted), CONTEXT, random))
+        while len(tokens) < length:
+            tokens = (*tokens, random.pick(target.probs(verifier, tokens)))
+        return tokens
 
-    return law_of(answer)
+    return probs_of(generation)
 
 
-@pytest.mark.parametrize("settings", LAWS, ids=str)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("drawn", ["drawn", "greedy", "drawn at another temperature"])
 @pytest.mark.parametrize("tree", TREES)
-def test_the_output_law_is_the_targets(tree: str, drawn: str, settings: dict[str, float]) -> None:
-    (parents, words), verifier = TREES[tree], Sampling(**settings)  # type: ignore[arg-type]
+def test_the_output_probabilities_are_the_targets(tree: str, drawn: str, settings: dict[str, Any]) -> None:
+    (parents, vocab), verifier = TREES[tree], Sampling(**settings)
     drafts = {
-        "drawn": Law(**settings),  # type: ignore[arg-type]
-        "greedy": Law(),
-        "drawn at another temperature": Law(temperature=1.7, top_k=3),
+        "drawn": SamplingParams(**settings),
+        "greedy": SamplingParams(),
+        "drawn at another temperature": SamplingParams(temperature=1.7, top_k=3),
     }
     for seed in range(1 if len(parents) > 2 else 2):
-        target, draft = SmallModel(seed, words), SmallModel(100 + seed, words)
-        ours = law_of_answers(verifier, target, draft, parents, drafts[drawn])
+        target, draft = SmallModel(seed, vocab), SmallModel(100 + seed, vocab)
+        ours = probs_of_generations(verifier, target, draft, parents, drafts[drawn])
         assert sum(ours.values()) == pytest.approx(1, abs=1e-12)
-        assert distance(ours, law_of_target(verifier, target, max(depths(parents)) + 2)) < 1e-12
+        assert distance(ours, probs_of_target(verifier, target, max(depths(parents)) + 2)) < 1e-12
 
 
 @pytest.mark.parametrize("bias", ["acceptance", "residual"])
@@ -105,32 +109,32 @@ def test_a_biased_rule_is_found_out(bias: str, monkeypatch: pytest.MonkeyPatch) 
     else:
         monkeypatch.setattr(sampling, "residual", lambda p, q, token: p)
     verifier, target = Sampling(temperature=1.0), SmallModel(0, 4)
-    ours = law_of_answers(verifier, target, SmallModel(100, 4), chain(2), Law(temperature=1.0))
-    assert distance(ours, law_of_target(verifier, target, 3)) > 1e-3
+    ours = probs_of_generations(verifier, target, SmallModel(100, 4), chain(2), SamplingParams(temperature=1.0))
+    assert distance(ours, probs_of_target(verifier, target, 3)) > 1e-3
 
 
-def test_a_draft_of_the_same_law_is_always_accepted() -> None:
+def test_a_draft_of_the_same_probabilities_is_always_accepted() -> None:
     model, verifier = SmallModel(3, 4), Sampling(temperature=1.0)
     for seed in range(20):
-        chance = Seeded(seed)
-        draft = propose(model, chain(3), Law(temperature=1.0), chance)
-        assert verifier.verify(draft, output_of(model, draft), CONTEXT, chance).path == (0, 1, 2)
+        random = SeededRandom(seed)
+        draft = propose(model, chain(3), SamplingParams(temperature=1.0), random)
+        assert verifier.verify(draft, output_of(model, draft), CONTEXT, random).path == (0, 1, 2)
 
 
-def test_seeded_chance_follows_the_weights() -> None:
-    chance = Seeded(0)
+def test_the_seeded_source_follows_the_weights() -> None:
+    random = SeededRandom(0)
     weights = torch.tensor([0.0, 1.0, 0.0, 3.0, 0.0])
-    drawn = [chance.pick(weights) for _ in range(2000)]
+    drawn = [random.pick(weights) for _ in range(2000)]
     assert set(drawn) == {1, 3}
     assert 0.7 < drawn.count(3) / 2000 < 0.8
-    assert 0.2 < sum(chance.happens(0.25) for _ in range(2000)) / 2000 < 0.3
-    assert not any(chance.happens(0.0) for _ in range(100))
-    assert all(chance.happens(1.0) for _ in range(100))
+    assert 0.2 < sum(random.happens(0.25) for _ in range(2000)) / 2000 < 0.3
+    assert not any(random.happens(0.0) for _ in range(100))
+    assert all(random.happens(1.0) for _ in range(100))
 
 
 def test_behind_a_node_that_is_not_read_nothing_is_drawn() -> None:
     model, verifier = SmallModel(3, 4), Sampling(temperature=1.0)
-    draft = propose(model, chain(3), Law(temperature=1.0), Seeded(0))
+    draft = propose(model, chain(3), SamplingParams(temperature=1.0), SeededRandom(0))
     whole = output_of(model, draft)
-    verdict = verifier.verify(draft, Output(logits_MW=whole.logits_MW[:3]), CONTEXT, Seeded(1))
+    verdict = verifier.verify(draft, Output(logits_MW=whole.logits_MW[:3]), CONTEXT, SeededRandom(1))
     assert (verdict.path, verdict.bonus) == ((0, 1, 2), None)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 WIDTH, HEIGHT, RATE = 64, 48, 10
 
@@ -26,6 +28,7 @@ def write_video(
     container's, `tuning` the encoder's."""
     with av.open(str(path), "w", options=dict(options or {})) as container:
         stream = container.add_stream(codec, rate=RATE, options=dict(tuning or {}))
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for index, time in enumerate(times or range(frames)):
             picture = av.VideoFrame.from_ndarray(pixels(index), format="rgb24")
@@ -35,7 +38,7 @@ def write_video(
     return path
 
 
-def pixels(index: int) -> np.ndarray:
+def pixels(index: int) -> NDArray[np.uint8]:
     """Frame `index` of `write_video`: as bright all over as `brightness` says, with a black upper left corner."""
     picture = np.full((HEIGHT, WIDTH, 3), brightness(index), np.uint8)
     picture[: HEIGHT // 3, : WIDTH // 4] = 0
@@ -78,7 +81,7 @@ def trim(path: Path, start: int, frames: int) -> Path:
     """Have the edit list of an mp4 file of ours show so many of its frames only, from number `start` on."""
     content = bytearray(path.read_bytes())
     place = content.index(b"elst") + 12  # behind its name, version and count of edits: milliseconds, first time
-    per_frame = _timescale(content) // RATE
+    per_frame = _timescale(bytes(content)) // RATE
     (first,) = struct.unpack_from(">i", content, place + 4)
     struct.pack_into(">Ii", content, place, frames * 1000 // RATE, first + start * per_frame)
     path.write_bytes(content)
@@ -103,6 +106,7 @@ def write_zero_frames(path: Path) -> Path:
     """A container with a video track and no frame in it."""
     with av.open(str(path), "w", options={"movflags": "empty_moov+frag_keyframe"}) as container:
         stream = container.add_stream("libx264", rate=RATE)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         container.start_encoding()
     return path

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 FILES = Path(__file__).parent / "files"
 SAMPLED = 16  # frames
@@ -25,15 +26,16 @@ class Right:
     height: int
     width: int
     stamped: bool
-    seconds_S: np.ndarray
-    thumbnails_S: np.ndarray
+    seconds_S: NDArray[np.float64]
+    thumbnails_S: NDArray[np.uint8]
 
 
-def thumbnail(frame_HWC: np.ndarray) -> np.ndarray:
+def thumbnail(frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Its mean colours on a grid of 8 x 8 (uint8). What is left over at the right and at the bottom does not count."""
     height, width = (side // _SIDE for side in frame_HWC.shape[:2])
     blocks = frame_HWC[: height * _SIDE, : width * _SIDE].reshape(_SIDE, height, _SIDE, width, 3)
-    return blocks.mean((1, 3)).round().astype(np.uint8)
+    small: NDArray[np.uint8] = blocks.mean((1, 3)).round().astype(np.uint8)
+    return small
 
 
 def save(file: Path, found: Mapping[str, Right]) -> None:

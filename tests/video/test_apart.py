@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from tests.video.clips import HEIGHT, WIDTH, truncate, write_video
+from vsd.utils.child_process import send_stream
 from vsd.video import BadVideo, apart, measure, read
 from vsd.video.apart import ReaderProcess
+from vsd.video.reading import Shown, stream
 
 LIMIT_S = 1.0
 
@@ -33,7 +35,7 @@ def serve(pipe: Connection) -> None:
         if name.startswith("stop"):
             os.kill(os.getpid(), signal.SIGSTOP)
         if name.startswith("half"):  # in the midst of a frame
-            pipe.send(apart.Shown(1, np.zeros(1), 2000, 2000))
+            pipe.send(Shown(1, np.zeros(1), 2000, 2000))
             pipe.send("frame")
             pipe.send_bytes(bytes(1000))
             time.sleep(1000)
@@ -41,10 +43,10 @@ def serve(pipe: Connection) -> None:
             for _ in range(6):
                 time.sleep(LIMIT_S / 3)
                 pipe.send("beat")
-        for event in apart.stream(*message[:2], reader=message[2]):
+        for event in stream(*message[:2], reader=message[2]):
             if isinstance(event, np.ndarray):
                 pipe.send("frame")
-                apart.send_stream(pipe, event)
+                send_stream(pipe, event)
             else:
                 pipe.send(event)
         pipe.send("end")
@@ -64,7 +66,7 @@ def test_the_same_frames_as_here(reader: ReaderProcess, tmp_path: Path) -> None:
         path = write_video(tmp_path / name)
         there, here = reader.read(path, frames), read(path, frames)
         np.testing.assert_array_equal(there.frames, here.frames)
-        np.testing.assert_array_equal(there.seconds, here.seconds)
+        np.testing.assert_array_equal(there.timestamps, here.timestamps)
         assert reader.measure(path) == measure(path) == (20, HEIGHT, WIDTH)
     assert reader._child.pid == process  # one for all of them
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.video.right import FILES, SAMPLED, Right, load, thumbnail
 from vsd.types import Video
@@ -64,10 +65,10 @@ def test_auto_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, there in zip(RIGHT, before, strict=True):
         gone = read(FILES / name, SAMPLED)
         np.testing.assert_array_equal(gone.frames, there.frames)
-        np.testing.assert_array_equal(gone.seconds, there.seconds)
+        np.testing.assert_array_equal(gone.timestamps, there.timestamps)
 
 
-def missing(find_spec: Callable, name: str, package: str | None = None) -> object:
+def missing(find_spec: Callable[..., object], name: str, package: str | None = None) -> object:
     return None if name in ("decord", "torchcodec") else find_spec(name, package)
 
 
@@ -75,15 +76,15 @@ def check(video: Video, right: Right) -> None:
     """Its size, seconds and pixels."""
     assert video.frames.shape == (min(right.count, SAMPLED), right.height, right.width, 3)
     if right.stamped:
-        np.testing.assert_allclose(video.seconds, right.seconds_S, rtol=0, atol=SECONDS)
+        np.testing.assert_allclose(video.timestamps, right.seconds_S, rtol=0, atol=SECONDS)
     else:
-        check_spacing(video.seconds, right.count)
+        check_spacing(video.timestamps, right.count)
     small = np.stack([thumbnail(frame) for frame in video.frames])
     off_S = np.abs(small.astype(int) - right.thumbnails_S).mean((1, 2, 3))
     assert off_S.max() < PIXELS
 
 
-def check_spacing(seconds_S: np.ndarray, count: int) -> None:
+def check_spacing(seconds_S: NDArray[np.float64], count: int) -> None:
     """The file holds no times: any even spacing will do, but for half a frame."""
     indices_S = sample_indices(count, SAMPLED)
     step = (seconds_S[-1] - seconds_S[0]) / (count - 1)

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -69,7 +70,7 @@ def test_every_container_shows_its_frames(name: str, frames: int, tmp_path: Path
     indices = sample_indices(50, frames)
     shown = clip.frames[:, HEIGHT // 2 :].mean((1, 2, 3))
     np.testing.assert_allclose(shown, [brightness(index) for index in indices], atol=4)
-    np.testing.assert_allclose(clip.seconds - clip.seconds[0], (indices - indices[0]) / RATE, atol=2e-3)
+    np.testing.assert_allclose(clip.timestamps - clip.timestamps[0], (indices - indices[0]) / RATE, atol=2e-3)
     assert measure(path) == (50, HEIGHT, WIDTH)
 
 
@@ -82,14 +83,14 @@ def test_frames_seconds_and_rate(reader: str, tmp_path: Path) -> None:
     assert clip.frames.dtype == np.uint8
     shown = clip.frames[:, HEIGHT // 2 :].mean((1, 2, 3))
     np.testing.assert_allclose(shown, [brightness(index) for index in (0, 5, 10, 14, 19)], atol=4)
-    np.testing.assert_allclose(clip.seconds, [0, 0.5, 1.0, 1.4, 1.9])
+    np.testing.assert_allclose(clip.timestamps, [0, 0.5, 1.0, 1.4, 1.9])
     assert clip.fps == pytest.approx(4 / 1.9)
 
 
 def test_times_are_those_of_the_frames(tmp_path: Path) -> None:
     times = [0, 1, 2, 10, 11, 30, 31, 32]
     clip = read(write_video(tmp_path / "clip.mp4", times=times), 4)
-    np.testing.assert_allclose(clip.seconds, [0, 0.2, 3.0, 3.2])  # frames 0, 2, 5 and 7
+    np.testing.assert_allclose(clip.timestamps, [0, 0.2, 3.0, 3.2])  # frames 0, 2, 5 and 7
 
 
 @pytest.mark.parametrize(("start", "frames"), [(0, 30), (5, 20), (24, 12), (24, 30), (31, 29)])
@@ -99,7 +100,7 @@ def test_what_an_edit_list_hides_is_not_shown(start: int, frames: int, tmp_path:
     clip = read(path, 1000)
     shown = clip.frames[:, HEIGHT // 2 :].mean((1, 2, 3))
     np.testing.assert_allclose(shown, [brightness(index) for index in range(start, start + frames)], atol=4)
-    np.testing.assert_allclose(clip.seconds, np.arange(frames) / RATE)
+    np.testing.assert_allclose(clip.timestamps, np.arange(frames) / RATE)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_what_an_edit_list_hides_is_not_shown(start: int, frames: int, tmp_path:
     ],
 )
 @pytest.mark.parametrize("reader", ["auto", "decord"])
-def test_turned_and_mirrored(matrix: tuple[int, ...], shown: Callable, reader: str, tmp_path: Path) -> None:
+def test_turned_and_mirrored(matrix: tuple[int, ...], shown: Callable[[Any], Any], reader: str, tmp_path: Path) -> None:
     path = turn(write_video(tmp_path / "clip.mp4"), *matrix)
     if reader == "decord" and matrix != (1, 0, 0, 1):
         pytest.importorskip("decord")

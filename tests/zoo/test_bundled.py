@@ -53,8 +53,8 @@ def test_a_target_and_its_other_draft_see_alike(family: str) -> None:
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def report(request: pytest.FixtureRequest) -> Report:
-    """Of three clips of each length, asked for one event, in full prompts, from the mp4."""
-    return evaluate(WEIGHTS / request.param, ask="one", most=3)
+    """Of two clips of each length, asked for one event, in full prompts, from the mp4."""
+    return evaluate(WEIGHTS / request.param, ask="one", most=2)
 
 
 def mean(report: Report, model: str, name: str) -> float:
@@ -67,20 +67,21 @@ def test_targets_say_what_they_see_at_each_length(report: Report) -> None:
     assert mean(report, "target", "facts") >= 0.9
 
 
-def test_without_a_video_facts_are_right_by_chance(report: Report) -> None:
-    assert abs(mean(report, "noise", "facts") - mean(report, "chance", "facts")) < 0.2
+def test_without_a_video_facts_are_right_by_chance_at_most(report: Report) -> None:
+    """Below it where noise is described as one and the same scene."""
+    assert mean(report, "noise", "facts") < mean(report, "chance", "facts") + 0.1
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
 def test_drafts_foresee_most_of_their_targets_tokens_and_not_all(report: Report, draft: str) -> None:
-    assert mean(report, draft, "facts") >= 0.5
-    assert 0.65 <= mean(report, draft, "foreseen") <= 0.99
+    assert mean(report, draft, "facts") >= mean(report, "chance", "facts") + 0.1
+    assert 0.65 <= mean(report, draft, "foreseen") <= 0.98
 
 
 def test_other_drafts_differ_in_wording_too(report: Report) -> None:
     drafts = [models["other"] for models in report.values()]
     misses = sum(draft["misses"] for draft in drafts)
-    assert misses > 20
+    assert misses > 12
     assert sum(draft["wording"] * draft["misses"] for draft in drafts) >= 0.25 * misses
 
 

@@ -1,15 +1,18 @@
 """What is asked about SmallEvents, how each habit answers, and whether the facts can be read back from free text."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from vsd.zoo import small_events
-from vsd.zoo.small_events import asking, habits, questions, reading, short, world
-from vsd.zoo.small_events.habits import HABITS, OTHER, TARGET, answer
+from vsd.zoo.small_events import asking, phrases, questions, reading, short, world
+from vsd.zoo.small_events.habits import HABITS, OTHER, TARGET, Habit, answer
 from vsd.zoo.small_events.questions import DESCRIPTIONS, Question
+
+Tokens = Callable[[str], list[str]]
 
 SHOTS = (4, 2, 6)
 FREE = (*DESCRIPTIONS, "short")
@@ -41,12 +44,12 @@ def asked(kind: str, count: int) -> list[Question]:
     return found
 
 
-def missed(text: str, question: Question) -> Counter:
+def missed(text: str, question: Question) -> Counter[str]:
     right, facts = reading.score(text, question.facts)
     return facts - right
 
 
-def test_the_likeliest_words_of_both_habits():
+def test_the_likeliest_words_of_both_habits() -> None:
     assert answer(BLUE, TARGET) == (
         "The blue shape is a small blue circle with a plain core. It appears in the third shot, at the top left of the "
         "picture, where it moves up. While it is there, the background is flat and dark. In this shot there is also an "
@@ -61,7 +64,7 @@ def test_the_likeliest_words_of_both_habits():
 
 @pytest.mark.parametrize("kind", FREE)
 @pytest.mark.parametrize("habit", HABITS.values(), ids=HABITS)
-def test_every_fact_is_read_back_from_every_wording(kind, habit):
+def test_every_fact_is_read_back_from_every_wording(kind: str, habit: Habit) -> None:
     rng = np.random.default_rng(0)
     for question in asked(kind, 60):
         for text in (answer(question, habit), answer(question, habit, rng), answer(question, habit, rng)):
@@ -82,7 +85,7 @@ def other_value(name: str, value: str, question: Question) -> str:
 
 @pytest.mark.parametrize("kind", FREE)
 @pytest.mark.parametrize("habit", HABITS.values(), ids=HABITS)
-def test_a_wrong_fact_costs_that_fact_alone(kind, habit):
+def test_a_wrong_fact_costs_that_fact_alone(kind: str, habit: Habit) -> None:
     rng = np.random.default_rng(1)
     for question in asked(kind, 12):
         for place, section in enumerate(question.sections):
@@ -94,7 +97,7 @@ def test_a_wrong_fact_costs_that_fact_alone(kind, habit):
 
 
 @pytest.mark.parametrize("kind", FREE)
-def test_an_empty_answer_states_nothing(kind):
+def test_an_empty_answer_states_nothing(kind: str) -> None:
     for question in asked(kind, 6):
         for text in ("", "?", "I cannot see it."):
             right, facts = reading.score(text, question.facts)
@@ -102,7 +105,7 @@ def test_an_empty_answer_states_nothing(kind):
 
 
 @pytest.mark.parametrize("habit", HABITS.values(), ids=HABITS)
-def test_an_answer_about_another_event_states_nothing(habit):
+def test_an_answer_about_another_event_states_nothing(habit: Habit) -> None:
     rng, seen = np.random.default_rng(2), 0
     for seed in range(60):
         scene = world.scene(seed)
@@ -113,7 +116,7 @@ def test_an_answer_about_another_event_states_nothing(habit):
     assert seen > 10
 
 
-def test_a_cut_off_answer_states_what_it_came_to():
+def test_a_cut_off_answer_states_what_it_came_to() -> None:
     first, rest = answer(BLUE).split(". ", 1)
     assert missed(first, BLUE).keys() == set(BLUE.sections[0].facts) - {"size", "shape", "core"}
     assert missed(f"{first}. {rest[:30]}", BLUE).keys() == missed(first, BLUE).keys() - {"shot"}
@@ -134,11 +137,11 @@ def test_a_cut_off_answer_states_what_it_came_to():
         ("It appears in the fourth shot at the bottom left of the picture.", {"shot", "row"}),
     ],
 )
-def test_what_contradicts_itself_is_wrong(added, facts):
+def test_what_contradicts_itself_is_wrong(added: str, facts: set[str]) -> None:
     assert missed(f"{answer(BLUE)} {added}", BLUE).keys() == facts
 
 
-def test_shapes_that_are_not_there_cost_the_count():
+def test_shapes_that_are_not_there_cost_the_count() -> None:
     for kind, added in (("order", "The tenth is a red circle."), ("everything", "A small red circle moves up.")):
         for question in asked(kind, 6):
             text = f"{answer(question)} {' '.join([added] * 8)}"
@@ -147,7 +150,7 @@ def test_shapes_that_are_not_there_cost_the_count():
     assert missed(f"{answer(question)} There a small red circle moves up.", question)["count"] == 1
 
 
-def test_an_answer_about_another_shot_states_nothing():
+def test_an_answer_about_another_shot_states_nothing() -> None:
     rng, seen = np.random.default_rng(0), 0
     for seed in range(40):
         scene = world.scene(seed)
@@ -159,12 +162,12 @@ def test_an_answer_about_another_shot_states_nothing():
     assert seen > 10
 
 
-def test_two_short_answers_are_none():
+def test_two_short_answers_are_none() -> None:
     (question,) = [one for one in asked("short", 40) if "colour" in one.sections[0].facts][:1]
     assert missed("blue or red", question)["colour"] == 1
 
 
-def test_in_two_answers_each_event_has_its_own_facts():
+def test_in_two_answers_each_event_has_its_own_facts() -> None:
     question = asked("two", 1)[0]
     one, other, pair = question.sections
     names = one.facts.keys() & other.facts.keys()
@@ -178,7 +181,7 @@ def test_in_two_answers_each_event_has_its_own_facts():
     assert missed(text, question) == Counter(dict.fromkeys(different, 2))
 
 
-def test_a_name_singles_out_its_event_in_as_few_words_as_can_be():
+def test_a_name_singles_out_its_event_in_as_few_words_as_can_be() -> None:
     sizes: Counter[int] = Counter()
     for seed in range(200):
         scene = world.scene(seed)
@@ -197,7 +200,7 @@ def test_a_name_singles_out_its_event_in_as_few_words_as_can_be():
     assert questions.title({"size": "small", "colour": "blue"}) == "small blue shape"
 
 
-def test_what_is_given_is_in_the_question_and_is_no_fact():
+def test_what_is_given_is_in_the_question_and_is_no_fact() -> None:
     for kind in ("one", "two"):
         for question in asked(kind, 20):
             for section in question.sections:
@@ -205,7 +208,7 @@ def test_what_is_given_is_in_the_question_and_is_no_fact():
                 assert section.about == "pair" or section.about in question.text
 
 
-def test_facts_are_those_of_the_scene():
+def test_facts_are_those_of_the_scene() -> None:
     rng = np.random.default_rng(0)
     for seed in range(40):
         scene = world.scene(seed)
@@ -221,7 +224,7 @@ def test_facts_are_those_of_the_scene():
         assert one.facts["shot"] == questions.ordinal(event.start // world.SHOT)
 
 
-def test_what_is_shown_are_the_events_that_the_answer_is_about():
+def test_what_is_shown_are_the_events_that_the_answer_is_about() -> None:
     rng = np.random.default_rng(0)
     for seed in range(40):
         scene = world.scene(seed)
@@ -245,7 +248,7 @@ def test_what_is_shown_are_the_events_that_the_answer_is_about():
             assert [list(each) for each in question.shown] == question.facts["shown"]
 
 
-def test_choices_name_the_letter_of_the_right_answer():
+def test_choices_name_the_letter_of_the_right_answer() -> None:
     rng = np.random.default_rng(4)
     letters: Counter[str] = Counter()
     for seed in range(300):
@@ -258,7 +261,7 @@ def test_choices_name_the_letter_of_the_right_answer():
     assert min(letters[letter] for letter in "ABCD") > 40
 
 
-def test_the_right_option_is_the_short_answer():
+def test_the_right_option_is_the_short_answer() -> None:
     for seed in range(100):
         free = short.ask_short(world.scene(seed), np.random.default_rng([seed, 9]))
         choice = short.ask_choice(world.scene(seed), np.random.default_rng([seed, 9]))
@@ -266,13 +269,13 @@ def test_the_right_option_is_the_short_answer():
         assert choice.options["ABCD".index(choice.letter)] == answer(free)
 
 
-def test_short_answers_have_up_to_four_words():
+def test_short_answers_have_up_to_four_words() -> None:
     for question in asked("short", 300):
         for habit in HABITS.values():
             assert 1 <= len(answer(question, habit, np.random.default_rng(0)).split()) <= 4
 
 
-def test_everything_is_asked_of_clips_that_have_not_too_much():
+def test_everything_is_asked_of_clips_that_have_not_too_much() -> None:
     for seed in range(50):
         assert "everything" in questions.kinds_of(world.scene(seed))
         assert "everything" not in questions.kinds_of(world.scene(seed, 6))
@@ -281,7 +284,7 @@ def test_everything_is_asked_of_clips_that_have_not_too_much():
 
 
 @pytest.mark.parametrize(("habit", "turned"), [(TARGET, False), (OTHER, True)])
-def test_the_odds_of_the_ways(habit, turned):
+def test_the_odds_of_the_ways(habit: Habit, turned: bool) -> None:
     rng = np.random.default_rng(0)
     for count, odds in ((1, [1.0]), (2, [0.69, 0.31]), (3, [0.6, 0.27, 0.13])):
         drawn = np.bincount([habit.choose(count, rng) for _ in range(4000)], minlength=count) / 4000
@@ -289,7 +292,7 @@ def test_the_odds_of_the_ways(habit, turned):
         assert habit.choose(count, None) == (count - 1 if turned else 0)
 
 
-def test_counts_and_ordinals():
+def test_counts_and_ordinals() -> None:
     assert [questions.number(count) for count in (0, 1, 10, 11)] == ["no", "one", "ten", "11"]
     assert [questions.ordinal(place) for place in (0, 9, 10, 11, 20, 21)] == [
         *["first", "tenth", "11th", "12th", "21st", "22nd"]
@@ -298,7 +301,7 @@ def test_counts_and_ordinals():
     assert not missed(answer(question), question)
 
 
-def test_chance_is_the_share_of_facts_that_random_answers_have_right():
+def test_chance_is_the_share_of_facts_that_random_answers_have_right() -> None:
     facts = [question.facts for question in asked("one", 1000)]
     coin = [{"kind": "one", "sections": [{"about": "x", "facts": {"tone": tone}}]} for tone in ("dark", "light")]
     assert reading.chance(coin) == 0.5
@@ -318,13 +321,13 @@ def test_chance_is_the_share_of_facts_that_random_answers_have_right():
     assert right / count == pytest.approx(np.mean([1 / 5, 1 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 5, 1 / 4, 1 / 3]), abs=0.04)
 
 
-def test_pooled_shares():
+def test_pooled_shares() -> None:
     scores = [reading.score(answer(BLUE), BLUE.facts), reading.score("", BLUE.facts)]
     assert reading.total(scores) == {**dict.fromkeys(BLUE.sections[0].facts, 0.5), "all": 0.5}
 
 
 @pytest.fixture(scope="module")
-def tokens():
+def tokens() -> Tokens:
     """Splits a text with a byte-level BPE of 700 words, as the recipe's."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
@@ -338,7 +341,7 @@ def tokens():
 
 
 @pytest.mark.parametrize("kind", DESCRIPTIONS)
-def test_descriptions_have_60_to_130_tokens(kind, tokens):
+def test_descriptions_have_60_to_130_tokens(kind: str, tokens: Tokens) -> None:
     rng = np.random.default_rng(5)
     lengths = [len(tokens(answer(q, habit, rng))) for q in asked(kind, 90) for habit in HABITS.values()]
     assert min(lengths) >= 60
@@ -357,7 +360,7 @@ def common(one: list[str], other: list[str]) -> int:
 
 
 @pytest.mark.parametrize("kind", DESCRIPTIONS)
-def test_the_other_habit_says_the_same_elsewhere(kind, tokens):
+def test_the_other_habit_says_the_same_elsewhere(kind: str, tokens: Tokens) -> None:
     """A quarter to a half of the tokens differ, and nearly all words of facts stand at another position."""
     words = {f" {word}" for word in asking.FACT_WORDS}
     differ, moved = [], []
@@ -373,10 +376,10 @@ def test_the_other_habit_says_the_same_elsewhere(kind, tokens):
     assert np.mean(moved) > 0.8
 
 
-def test_fillers_hold_no_word_of_a_fact():
+def test_fillers_hold_no_word_of_a_fact() -> None:
     """What the sentences say besides their facts is read as none."""
     empty = dict.fromkeys(reading.PATTERNS, "") | {"about": "", "begin": "", "end": "", "noun": "", "appear": ""}
-    for book in (habits.EVENT, habits.ORDER, habits.SHOT, habits.EVERYTHING):
+    for book in (phrases.EVENT, phrases.ORDER, phrases.SHOT, phrases.EVERYTHING):
         for ways in book.values():
             for way in ways:
                 said = way.replace("[", " ").replace("]", " ").replace("|", " ").format(**empty, moves="", opening="")
@@ -385,15 +388,16 @@ def test_fillers_hold_no_word_of_a_fact():
                 )
 
 
-def test_held_out_seeds_are_used_by_nothing_else():
+def test_held_out_seeds_are_used_by_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     assert all(world.training_seed(rng) >= world.TRAINING > world.HELD_OUT for _ in range(100))
-    seeds = []
-    original = asking.scene
-    try:
-        asking.scene = lambda seed, shots: seeds.append(seed) or original(seed, shots)
-        assert len(list(asking.corpus(8))) > 100
-    finally:
-        asking.scene = original
+    seeds = list[int]()
+
+    def noted(seed: int, shots: int) -> world.Scene:
+        seeds.append(seed)
+        return world.scene(seed, shots)
+
+    monkeypatch.setattr("vsd.zoo.small_events.asking.scene", noted)
+    assert len(list(asking.corpus(8))) > 100
     assert max(seeds) < world.HELD_OUT
     assert small_events.CLIPS.is_dir()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vsd.zoo.small_events import drawing, world
 
@@ -17,19 +18,22 @@ def bare(scene: world.Scene) -> world.Scene:
     return replace(scene, events=())
 
 
-def drawn(scene: world.Scene, frame: int, side: int = drawing.SIDE) -> np.ndarray:
+def drawn(scene: world.Scene, frame: int, side: int = drawing.SIDE) -> NDArray[np.bool_]:
     """Where the frame shows anything but the background."""
-    return (drawing.render(scene, [frame], side) != drawing.render(bare(scene), [frame], side)).any(-1)[0]
+    shown_HW: NDArray[np.bool_] = (
+        drawing.render(scene, [frame], side) != drawing.render(bare(scene), [frame], side)
+    ).any(-1)[0]
+    return shown_HW
 
 
-def test_a_scene_is_a_function_of_its_seed_and_length():
+def test_a_scene_is_a_function_of_its_seed_and_length() -> None:
     assert world.scene(5) == world.scene(5, shots=4)
     assert world.scene(5) != world.scene(6)
     assert world.scene(5).shots[:2] != world.scene(5, shots=2).shots
 
 
 @pytest.mark.parametrize("name", [*world.LOOKS, *world.BACKGROUNDS])
-def test_every_value_is_drawn_equally_often(name):
+def test_every_value_is_drawn_equally_often(name: str) -> None:
     values = {**world.LOOKS, **world.BACKGROUNDS}[name]
     counts = Counter(getattr(one, name) for one in (EVENTS if name in world.LOOKS else SHOTS))
     total, share = sum(counts.values()), 1 / len(values)
@@ -38,7 +42,7 @@ def test_every_value_is_drawn_equally_often(name):
     assert max(abs(count - total * share) for count in counts.values()) < 3.5 * error
 
 
-def test_the_number_of_events_grows_with_the_length():
+def test_the_number_of_events_grows_with_the_length() -> None:
     assert {len(scene.events) for scene in SCENES} == {3, 4, 5, 6}
     assert {len(world.scene(seed, shots=2).events) for seed in range(50)} == {2, 3}
     assert {len(world.scene(seed, shots=6).events) for seed in range(100)} == {5, 6, 7, 8, 9}
@@ -47,7 +51,7 @@ def test_the_number_of_events_grows_with_the_length():
     assert world.scene(0, shots=40).frames == 640
 
 
-def test_events_can_be_told_apart():
+def test_events_can_be_told_apart() -> None:
     for scene in SCENES[:200]:
         assert max(Counter(event.colour for event in scene.events).values()) <= 2
         assert len({(event.colour, event.shape) for event in scene.events}) == len(scene.events)
@@ -61,7 +65,7 @@ def test_events_can_be_told_apart():
             assert (one.texture, one.tone) != (other.texture, other.tone)
 
 
-def test_an_event_lasts_three_or_four_of_qwens_tokens_in_one_shot():
+def test_an_event_lasts_three_or_four_of_qwens_tokens_in_one_shot() -> None:
     assert {event.frames for event in EVENTS} == {6, 8}
     for event in EVENTS:
         assert event.start % 2 == 0
@@ -69,7 +73,7 @@ def test_an_event_lasts_three_or_four_of_qwens_tokens_in_one_shot():
 
 
 @pytest.mark.parametrize("per_token", [1, 2])
-def test_labels_say_what_the_pixels_show(per_token):
+def test_labels_say_what_the_pixels_show(per_token: int) -> None:
     for scene in SCENES[:5]:
         tokens = np.arange(scene.frames // per_token)
         cells = drawing.cell_labels(scene, tokens, per_token)
@@ -87,7 +91,7 @@ def test_labels_say_what_the_pixels_show(per_token):
 
 
 @pytest.mark.parametrize("per_token", [1, 2])
-def test_tokens_of_events_are_those_that_are_labelled(per_token):
+def test_tokens_of_events_are_those_that_are_labelled(per_token: int) -> None:
     for scene in SCENES[:20]:
         cells = drawing.cell_labels(scene, np.arange(scene.frames // per_token), per_token)
         for number, event in enumerate(scene.events):
@@ -98,7 +102,7 @@ def test_tokens_of_events_are_those_that_are_labelled(per_token):
         assert drawing.tokens_of(shown, per_token) == np.flatnonzero(cells.event_TGG.ravel() >= 0).tolist()
 
 
-def test_a_labelled_cell_holds_the_colour_of_its_event():
+def test_a_labelled_cell_holds_the_colour_of_its_event() -> None:
     for scene in SCENES[:40]:
         for number, event in enumerate(scene.events):
             frame = event.start + 2
@@ -117,7 +121,7 @@ def test_a_labelled_cell_holds_the_colour_of_its_event():
             assert (empty[:, len(world.LOOKS) :] > 0).all()
 
 
-def test_shapes_move_as_they_are_labelled():
+def test_shapes_move_as_they_are_labelled() -> None:
     for event in EVENTS[:200]:
         first, last = (drawing.centre_of(event, event.start + frame) for frame in (0, event.frames - 1))
         way = np.sign(np.subtract(last, first))
@@ -127,7 +131,7 @@ def test_shapes_move_as_they_are_labelled():
             assert (int(y // 28), int(x // 28)) == (row, column)
 
 
-def test_what_moves_leaves_a_ghost_behind():
+def test_what_moves_leaves_a_ghost_behind() -> None:
     event = replace(EVENTS[0], motion="right", row="middle", column="centre")
     scene = world.Scene(tuple(SCENES[0].shots), (event,))
     shown = np.argwhere(drawn(scene, event.start + 3))[:, 1]
@@ -136,7 +140,7 @@ def test_what_moves_leaves_a_ghost_behind():
 
 
 @pytest.mark.parametrize("tone", world.TONES)
-def test_the_light_tells_place_and_shot(tone):
+def test_the_light_tells_place_and_shot(tone: str) -> None:
     shots = tuple(world.Shot("flat", tone, world.TONES[tone], 0) for _ in range(6))
     scene = world.Scene(shots, ())
     frames = drawing.render(scene, range(0, 96, 16)).astype(int)
@@ -146,7 +150,7 @@ def test_the_light_tells_place_and_shot(tone):
     assert (np.diff(green.mean((1, 2))) == 10).all()
 
 
-def test_tones_are_what_they_are_called():
+def test_tones_are_what_they_are_called() -> None:
     levels = np.array(list(world.TONES.values()))
     for scene in SCENES[:20]:
         frames = drawing.render(bare(scene), range(0, 64, 16)).mean((1, 2, 3))
@@ -155,7 +159,7 @@ def test_tones_are_what_they_are_called():
 
 
 @pytest.mark.parametrize("side", [84, 112, 140, 224])
-def test_frames_of_any_size(side):
+def test_frames_of_any_size(side: int) -> None:
     scene = SCENES[0]
     event = scene.events[0]
     frame = event.start + 2
@@ -166,12 +170,12 @@ def test_frames_of_any_size(side):
 
 
 @pytest.mark.parametrize("side", [0, 56, 100])
-def test_a_side_without_cells_is_refused(side):
+def test_a_side_without_cells_is_refused(side: int) -> None:
     with pytest.raises(ValueError, match=rf"side: must be a multiple of 28, at least 84, got {side}"):
         drawing.render(SCENES[0], [0], side)
 
 
-def test_noise_is_grey_and_from_its_seed():
+def test_noise_is_grey_and_from_its_seed() -> None:
     plain = drawing.render(SCENES[0], [0, 1]).astype(int)
     noisy, again = (drawing.render(SCENES[0], [0, 1], noise=3.0, rng=np.random.default_rng(1)) for _ in range(2))
     assert (noisy == again).all()
@@ -182,7 +186,7 @@ def test_noise_is_grey_and_from_its_seed():
     assert (grain[0] != grain[1]).any()
 
 
-def test_the_contact_sheet_has_a_row_a_shot():
+def test_the_contact_sheet_has_a_row_a_shot() -> None:
     scene = SCENES[0]
     sheet = drawing.contact_sheet(scene)
     assert sheet.shape == (4 * 140, 8 * 140, 3)

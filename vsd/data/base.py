@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from vsd.data.choices import LETTERS
-from vsd.fields import require, shortened
 from vsd.types import Sample
+from vsd.utils.validation import require, shortened
 
 
 class Source(Protocol):
     """A benchmark. Its fields are its config; the constructor reads nothing.
 
     It may have a scorer of its own, `score(sample, text) -> {name: value}`, with a `vsd.types.Score` or a number for a
-    value; without one its answers are scored plainly (see `vsd.data.scoring`).
+    value; without one its answers are scored plainly. `fact_spans(sample, text) -> [(first, last), ...]` may say where
+    a text states facts, for `relevance/auc` (see `vsd.data.scoring` for both).
     """
 
     def samples(self) -> list[Sample]:
@@ -24,11 +25,11 @@ class Source(Protocol):
         ...
 
 
-def check_samples(found: Any) -> list[Sample]:
+def check_samples(given: Any) -> list[Sample]:
     """The samples of any source, all fields of their types. Raises ValueError for the first that is not, for an id that
     comes twice, and for none at all."""
-    samples = list(found) if isinstance(found, Iterable) else []
-    demand("data", "samples", "at least one vsd.types.Sample", found, bool(samples))
+    samples = list(given) if isinstance(given, Iterable) else []
+    demand("data", "samples", "at least one vsd.types.Sample", given, bool(samples))
     for number, sample in enumerate(samples, start=1):
         where = f"data: sample {number}"
         demand(where, "it", "a vsd.types.Sample", sample, isinstance(sample, Sample))

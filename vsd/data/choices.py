@@ -30,9 +30,9 @@ def chosen(text: str, options: Sequence[str]) -> str:
     """The letter of the option that is named; empty if none is. `options` are the texts of A, B, C ..."""
     text = _MARKS.sub("", unicodedata.normalize("NFKC", text)).strip()
     options = [re.sub(rf"\A\(?{letter}[.):]\s*", "", option) for letter, option in zip(LETTERS, options, strict=False)]
-    found = _alone(text, options)
-    if found or not options:
-        return found
+    alone = _alone(text, options)
+    if alone or not options:
+        return alone
     letter = rf"([{LETTERS[: len(options)]}])"
     for pattern in _patterns(letter):
         named = [match for match in re.finditer(pattern, text) if _is_letter(match, text, options)]

@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from vsd.baselines import file_stamp
-from vsd.faults import of_sample
 from vsd.types import Sample, SampleError, Video
+from vsd.utils.faults import of_sample
+from vsd.utils.fingerprint import file_stamp
 from vsd.video import read
 
 Read = Callable[[str, int], Video]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsd.data.base import as_text
-from vsd.fields import shortened
 from vsd.types import Sample
+from vsd.utils.validation import shortened
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vsd.data.base import demand
 from vsd.data.folder import expanded
-from vsd.fields import is_whole, shortened
+from vsd.utils.validation import is_whole, shortened
 
 
 def listing_of(path: str | None, bundled: Path) -> Path:

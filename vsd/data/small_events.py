@@ -11,11 +11,11 @@ from typing import Any
 from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts
 from vsd.data.listing import check_named, listing_of, rows_of
 from vsd.data.scoring import plain
-from vsd.fields import is_whole, require, require_one_of, require_whole
 from vsd.types import Sample, Score
+from vsd.utils.validation import is_whole, require, require_one_of, require_whole
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.questions import DESCRIPTIONS, KINDS
-from vsd.zoo.small_events.reading import PATTERNS, score
+from vsd.zoo.small_events.reading import PATTERNS, fact_spans, score
 
 GROUPS = {"description": DESCRIPTIONS, "all": KINDS}
 
@@ -35,11 +35,11 @@ class SmallEvents:
 
     def __post_init__(self) -> None:
         several = isinstance(self.ask, Sequence) and not isinstance(self.ask, str)
-        asked = tuple(self.ask) if several else (self.ask,)
-        require("data.ask", "at least one kind", self.ask, bool(asked))
-        for kind in asked:
+        names = tuple(self.ask) if several else (self.ask,)
+        require("data.ask", "at least one kind", self.ask, bool(names))
+        for kind in names:
             require_one_of("data.ask", kind, (*KINDS, *GROUPS))
-        object.__setattr__(self, "ask", asked if len(asked) > 1 else asked[0])
+        object.__setattr__(self, "ask", names if len(names) > 1 else names[0])
         if self.path is not None:
             object.__setattr__(self, "path", as_text("data.path", self.path))
         if self.frames is not None:
@@ -48,8 +48,8 @@ class SmallEvents:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of question that are asked."""
-        asked = (self.ask,) if isinstance(self.ask, str) else self.ask
-        chosen = {kind for name in asked for kind in GROUPS.get(name, (name,))}
+        names = (self.ask,) if isinstance(self.ask, str) else self.ask
+        chosen = {kind for name in names for kind in GROUPS.get(name, (name,))}
         return tuple(kind for kind in KINDS if kind in chosen)
 
     def samples(self) -> list[Sample]:
@@ -64,9 +64,9 @@ class SmallEvents:
         rows = [row for row in rows if self.frames is None or row.get("frames") in (None, self.frames)]
         rule = f"null or the frames of a clip of {listing} ({', '.join(map(str, sorted(lengths)))})"
         require("data.frames", rule, self.frames, bool(rows))
-        found = [sample for row in rows for sample in _asked(listing.parent, row, self.kinds)]
-        require("data.ask", f"something that {listing} asks", self.ask, bool(found))
-        return found
+        samples = [sample for row in rows for sample in _asked(listing.parent, row, self.kinds)]
+        require("data.ask", f"something that {listing} asks", self.ask, bool(samples))
+        return samples
 
     def score(self, sample: Sample, text: str) -> dict[str, Score]:
         """The facts that an answer has right, if several kinds are asked of each as well, and what is plain."""
@@ -76,6 +76,10 @@ class SmallEvents:
         facts = Score(sum(right.values()), sum(asked.values()))
         by_kind = {f"facts_{sample.facts['kind']}": facts} if len(self.kinds) > 1 else {}
         return {"facts": facts, **by_kind, **plain(sample, text)}
+
+    def fact_spans(self, sample: Sample, text: str) -> list[tuple[int, int]]:
+        """The words that facts are put in, right or wrong; all others can be known without the video."""
+        return fact_spans(text)
 
 
 def _asked(folder: Path, row: Mapping[str, Any], kinds: Sequence[str]) -> Iterator[Sample]:
@@ -107,7 +111,7 @@ def _check_row(where: str, row: Mapping[str, Any]) -> None:
     frames = row.get("frames")
     demand(where, "frames", "a whole number, at least 1", frames, frames is None or is_whole(frames, least=1))
     questions = row["questions"]
-    objects = isinstance(questions, list) and all(isinstance(each, dict) for each in questions)
+    objects = isinstance(questions, list) and all(isinstance(item, dict) for item in questions)
     demand(where, "questions", "a list of objects, at least one", questions, objects and bool(questions))
     for place, question in enumerate(questions, start=1):
         _check_question(where, f"question {place}", question)
@@ -128,7 +132,7 @@ def _check_question(where: str, its: str, question: Mapping[str, Any]) -> None:
         return
     demand(where, f"{its}'s facts", f"of the kind {kind!r}", facts.get("kind"), facts.get("kind") == kind)
     sections = facts.get("sections")
-    objects = isinstance(sections, list) and all(isinstance(each, dict) for each in sections)
+    objects = isinstance(sections, list) and all(isinstance(item, dict) for item in sections)
     demand(where, f"{its}'s sections", "a list of objects", sections, objects)
     for number, section in enumerate(sections or [], start=1):
         _check_section(where, f"{its}'s section {number}", section)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, ClassVar
 
-from vsd.chance import Chance
-from vsd.drafters.around import Around
+from vsd.drafters.wrapper import DrafterWrapper
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft, Round
+from vsd.utils.random_source import RandomSource
 
 MEMORY = 512  # tested tokens that the acceptance remembers
 TIMES = 32  # rounds of one length whose time is remembered
@@ -75,7 +75,7 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adaptive(Around):
+class Adaptive(DrafterWrapper):
     """Asks another drafter for the number of tokens that pays best by the measured times; gamma is the most it may be.
 
     The cost model of arXiv 2211.17192, for draft and target in turn. Since gamma follows the clock, a run with a random
@@ -96,11 +96,11 @@ class Adaptive(Around):
             memory.see(round)
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
         pace: Pace = context.memory
         within = replace(context, memory=pace.inner)
-        return self.inner.propose(within, model, state, self.length(pace, gamma), chance)
+        return self.inner.propose(within, model, state, self.length(pace, gamma), random)
 
     def length(self, pace: Pace, largest: int) -> int:
         """The number of tokens to draft next, at most `largest`."""

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from vsd.chance import Chance
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft, Round
+from vsd.utils.random_source import RandomSource
 
 
 class Drafter(ABC):
-    """Proposes a draft from the committed tokens. Subclasses are frozen dataclasses: their fields are their config."""
+    """Proposes a draft from the committed tokens. Subclasses are frozen dataclasses: their fields are their config.
 
-    needs_model: ClassVar[bool] = True
-    """Whether a draft model is asked; if not, `model` and `state` are None."""
-    chains: ClassVar[bool] = True
-    """Whether its drafts are chains."""
-    timed: ClassVar[bool] = False
-    """Whether what it drafts follows the clock."""
+    What is a property here is a ClassVar in a subclass where it is fixed, a property where it depends on fields.
+    """
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a draft model is asked; if not, `model` and `state` are None."""
+        return True
+
+    @property
+    def chains(self) -> bool:
+        """Whether its drafts are chains."""
+        return True
+
+    @property
+    def timed(self) -> bool:
+        """Whether what it drafts follows the clock."""
+        return False
+
+    @property
+    def confident(self) -> bool:
+        """Whether its drafts say how sure it is of them (`Draft.confidence_N`), if the context asks for it."""
+        return False
 
     @property
     def needs(self) -> frozenset[str]:
-        """Names "relevance" if the rounds of the context must hold the visual relevance of their tokens, "visual_mass"
-        if the context must hold the target's attention on the visual tokens."""
+        """What the context must hold of the target's passes, by name (see `vsd.evidence`): of the kinds that have rows
+        of a pass."""
         return frozenset()
 
     @abstractmethod
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
         """A draft of depth at most `gamma` that continues `context.tokens`.
 
@@ -46,7 +62,8 @@ class Drafter(ABC):
         return None
 
     def learn(self, rounds: Sequence[Round], memory: Any) -> None:  # noqa: B027 - most learn nothing
-        """Take in rounds that ended: each of a run is told once, before the next draft or at the end of its answer."""
+        """Take in rounds that ended: each of a run is told once, before the next draft or at the end of its
+        generation."""
 
     def depth(self, gamma: int) -> int:
         """The largest number of tokens in a row that a draft can have."""
@@ -57,7 +74,7 @@ class Drafter(ABC):
         return gamma
 
 
-def asked(model: VideoLM | None, state: State | None) -> tuple[VideoLM, State]:
+def require_model(model: VideoLM | None, state: State | None) -> tuple[VideoLM, State]:
     """The draft model and its state; ValueError if there is none."""
     if model is None or state is None:
         raise ValueError("draft: this drafter asks a model, got none")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
-from vsd.drafters.base import Drafter, asked
+from vsd.drafters.base import Drafter, require_model
 from vsd.drafters.growth import Growth
-from vsd.fields import require_whole
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
+from vsd.utils.random_source import RandomSource
+from vsd.utils.validation import require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class DynamicTree(Drafter):
     """
 
     chains: ClassVar[bool] = False
+    confident: ClassVar[bool] = True
 
     total: int = 60
     top_k: int = 10
@@ -41,9 +43,9 @@ class DynamicTree(Drafter):
         return max(self.total, self.top_k * max(gamma - 1, 1))
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        growth = Growth(context, *asked(model, state))
+        growth = Growth(context, *require_model(model, state))
         tokens, parents, worth = list[int](), list[int](), list[float]()
         level = [-1]
         logits_MW = growth.root_W[None]
@@ -56,9 +58,11 @@ class DynamicTree(Drafter):
         best = sorted(range(len(tokens)), key=lambda node: -worth[node])[: self.total]
         kept = sorted(best)
         place = {node: index for index, node in enumerate(kept)} | {-1: -1}
+        sure = [exp(worth[node] - (worth[parents[node]] if parents[node] >= 0 else 0.0)) for node in kept]
         return Draft(
             tokens_N=torch.tensor([tokens[node] for node in kept]),
             parents_N=torch.tensor([place[parents[node]] for node in kept]),
+            confidence_N=torch.tensor(sure) if context.with_confidence else None,
         )
 
     def _children(
@@ -69,8 +73,8 @@ class DynamicTree(Drafter):
         likeliest = logits_MW.float().log_softmax(-1).topk(count, dim=-1)
         first = len(tokens)
         rows = zip(level, likeliest.values.tolist(), likeliest.indices.tolist(), strict=True)
-        for parent, logs, words in rows:
-            tokens += words
+        for parent, logs, children in rows:
+            tokens += children
             parents += [parent] * count
             worth += [min(log, 0.0) + (worth[parent] if parent >= 0 else 0.0) for log in logs]
         return list(range(first, len(tokens)))

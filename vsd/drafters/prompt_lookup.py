@@ -1,4 +1,4 @@
-"""Drafting without a model: what followed the last words the last time they were said."""
+"""Drafting without a model: what followed the last tokens the last time they came."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import torch
 
-from vsd.chance import Chance
 from vsd.drafters.base import Drafter
-from vsd.fields import require_whole
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.tree import chain
 from vsd.types import Context, Draft
+from vsd.utils.random_source import RandomSource
+from vsd.utils.validation import require_whole
 
 
 def continuation(tokens: Sequence[int], largest: int, smallest: int, count: int) -> list[int]:
@@ -30,7 +30,7 @@ def continuation(tokens: Sequence[int], largest: int, smallest: int, count: int)
 
 @dataclass(frozen=True, kw_only=True)
 class PromptLookup(Drafter):
-    """Prompt look-up: proposes what followed the last n tokens earlier in the question or the answer.
+    """Prompt look-up: proposes what followed the last n tokens earlier in the question or the generation.
 
     `largest` and `smallest` bound n. Needs no draft model, and proposes nothing where nothing is repeated.
     """
@@ -45,8 +45,8 @@ class PromptLookup(Drafter):
         require_whole("drafter.largest", self.largest, least=self.smallest)
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        found = continuation([*context.prompt, *context.tokens], self.largest, self.smallest, gamma)
-        tokens_N = torch.tensor(found, dtype=torch.long)
-        return Draft(tokens_N=tokens_N, parents_N=torch.tensor(chain(len(found)), dtype=torch.long))
+        proposed = continuation([*context.prompt, *context.tokens], self.largest, self.smallest, gamma)
+        tokens_N = torch.tensor(proposed, dtype=torch.long)
+        return Draft(tokens_N=tokens_N, parents_N=torch.tensor(chain(len(proposed)), dtype=torch.long))

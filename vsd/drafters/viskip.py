@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 import torch
 
-from vsd.chance import Chance
-from vsd.drafters.around import Around
-from vsd.fields import require_number
+from vsd.drafters.wrapper import DrafterWrapper
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
+from vsd.utils.random_source import RandomSource
+from vsd.utils.validation import require_number
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViSkip(Around):
+class ViSkip(DrafterWrapper):
     """Asks another drafter, but for nothing in a round where the target's attention is on the video.
 
     ViSkip of MMSpec, arXiv 2603.14989. The mass is the sum of the target's attention weights on the visual tokens in
     its last layer, mean over the heads, of the last position that it has verified, in the prefill for the first round.
     From `threshold` on the draft of the round is dropped, and the target goes on alone for one token; a threshold above
-    1 never drops one. The answer is as exact as ever.
+    1 never drops one. The generation is as exact as ever.
 
     Differs from the paper in: a dropped draft is not made at all (of the authors' variants one makes it and throws it
     away); every verified position is looked at, also one behind a token that the target wrote alone; LLaVA-OneVision's
@@ -41,9 +41,10 @@ class ViSkip(Around):
         return self.inner.needs | {"visual_mass"}
 
     def propose(
-        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, chance: Chance
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
     ) -> Draft:
-        if context.visual_mass is not None and context.visual_mass >= self.threshold:
+        mass_n = context.evidence.get("visual_mass")
+        if mass_n is not None and float(mass_n[-1]) >= self.threshold:
             nothing = torch.empty(0, dtype=torch.long)
             return Draft(tokens_N=nothing, parents_N=nothing)
-        return self.inner.propose(context, model, state, gamma, chance)
+        return self.inner.propose(context, model, state, gamma, random)

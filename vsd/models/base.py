@@ -9,73 +9,57 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
-from vsd import ranks
-from vsd.clock import Clock
-from vsd.faults import of_sample
-from vsd.models.attention import NAME, SuffixAttention, VisualMass
+from vsd.evidence.collector import Collector, Watch
+from vsd.models.attention import NAME
 from vsd.models.cache import State
-from vsd.models.hidden import HiddenTaps, layer_number, tapped
 from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
+from vsd.models.prefill import Prefill
 from vsd.models.questions import check_question
 from vsd.models.scaling import Viewer
 from vsd.models.vision_key import vision_key
-from vsd.types import Evidence, Grid, Output, Prompt, SampleError, Video
+from vsd.types import Grid, Output, Prompt, SampleError, Video
+from vsd.utils import distributed
+from vsd.utils.clock import Clock
+from vsd.utils.faults import of_sample
 
 _T = TypeVar("_T")
 
-ROPES = ("trained", "library")
+Rope = Literal["trained", "library"]
 """Which rotary positions a prompt gets: those that the models of its family were trained with, or those of the
 installed transformers, where the two differ."""
+ROPES: tuple[Rope, ...] = get_args(Rope)
 
-_ATTENTION = frozenset({"attention", "video_attention"})
-_AT_THE_END = _ATTENTION | {"visual_mass"}
-_PLAIN_NEEDS = _AT_THE_END | {"features"}
-_SUFFIX_PIECE = 64
 _SPARE_ROWS = 512
 _WARM_SIDE = 56
-
-
-@dataclass(frozen=True, kw_only=True)
-class Early:
-    """Somebody who does not want to wait for the end of a prefill: `call` is called in the midst of it, with the
-    evidence that `needs` names, as soon as that is there. Attention is there at the end only: then nobody is called."""
-
-    needs: frozenset[str]
-    call: Callable[[Evidence], None]
-
-    @property
-    def served(self) -> bool:
-        """Whether the call will come."""
-        return not self.needs & _AT_THE_END
 
 
 class VideoLM(ABC):
     """One target or draft model with its processor. It holds no state of a sample, so one object may serve as both.
 
     `vocab` is W, the number of logits returned; `context` the longest sequence the model takes; `eos` the token ids
-    that end an answer; `devices` all that hold a part of it. What a prompt needs lies on `device`, the first of them;
-    states and logits come back on that of the layer which made them. `ranks` processes share every layer.
+    that end a generation; `devices` all that hold a part of it. What a prompt needs lies on `device`, the first of
+    them; states and logits come back on that of the layer which made them. `ranks` processes share every layer.
     """
 
     model_type: ClassVar[str]
     """The `model_type` of the checkpoints this adapter reads."""
 
     def __init__(
-        self, model: Any, processor: Any, *, name: str, rope: str = "trained", max_pixels: int | None = None
+        self, model: Any, processor: Any, *, name: str, rope: Rope = "trained", max_pixels: int | None = None
     ) -> None:
         """`model` and `processor` as transformers loads them; `rope` is one of ROPES; a frame gets at most `max_pixels`
         pixels (None: what the processor says). Raises ValueError for sliding-window attention and for a bound that the
@@ -96,7 +80,7 @@ class VideoLM(ABC):
         self.vocab: int = config.vocab_size
         self.eos = _eos(model, processor)
         self._groups: int = config.num_attention_heads // config.num_key_value_heads
-        self._words: Tensor | None = None  # the words that the head computes; None is all
+        self._head_tokens: Tensor | None = None  # those that the head computes; None is all
         self._head_rows: Tensor = model.lm_head.weight
         self._embed: Any = self.text.embed_tokens
         self._video_token: int = model.config.video_token_id
@@ -108,6 +92,11 @@ class VideoLM(ABC):
     @abstractmethod
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The projected vision features, one row per video placeholder of the prompt: (placeholders, D)."""
+
+    def vision_attention(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The features, and what each visual token receives of the attention in the tower's last block: (V,), mean over
+        heads and queries. A family that has none raises ValueError."""
+        raise ValueError(f"vision_attention: must be asked of a family that shows it, got {self.model_type}")
 
     @staticmethod
     @abstractmethod
@@ -154,13 +143,14 @@ class VideoLM(ABC):
         cls, processor: Any, frames: int, height: int, width: int, max_pixels: int | None
     ) -> BatchFeature:
         """What the video processor makes of a video whose pixels are not there."""
-        return processor.video_processor(
+        inputs: BatchFeature = processor.video_processor(
             videos=[torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")],
             video_metadata=[_metadata(frames, height, width, fps=1.0)],
             do_sample_frames=False,
             return_tensors="pt",
             **cls.frame_options(processor, max_pixels),
         )
+        return inputs
 
     def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
         """The grid of this model's visual tokens."""
@@ -168,10 +158,11 @@ class VideoLM(ABC):
 
     @property
     def device(self) -> torch.device:
-        return self._embed.weight.device
+        device: torch.device = self._embed.weight.device
+        return device
 
     @property
-    def places(self) -> frozenset[str]:
+    def device_names(self) -> frozenset[str]:
         """The names of its devices."""
         return frozenset(str(device) for device in self.devices)
 
@@ -180,18 +171,19 @@ class VideoLM(ABC):
         return Clock(*self.devices)
 
     @torch.inference_mode()
-    def encode(self, video: Video, question: str) -> Prompt:
-        """Apply the chat template, run the vision tower, and put its features in place.
+    def encode(self, video: Video, question: str, *, vision_attention: bool = False) -> Prompt:
+        """Apply the chat template, run the vision tower, and put its features in place. With `vision_attention` the
+        prompt says how much the tower attends to each visual token.
 
         All frames of `video` are used; nothing is sampled here. Raises SampleError for whatever is raised on the way,
         since it is of this video or question: only a device without room is not. Where processes share the model, all
         of them raise if one does.
         """
         inputs = self._together(lambda: self._read(video, question))
-        features_XD, positions_PT = self._together(lambda: self._see(inputs))
+        features_XD, attention_V, positions_PT = self._together(lambda: self._see(inputs, vision_attention))
         ids_T, grid = inputs["input_ids"][0], self.grid(inputs)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
-        embeds_TD = self._embed(ids_T)  # where processes share the model, its words may lie with all of them
+        embeds_TD = self._embed(ids_T)  # where processes share the model, its rows may lie with all of them
         embeds_TD[placeholders] = features_XD.to(embeds_TD)
         return Prompt(
             ids_T=ids_T,
@@ -201,6 +193,7 @@ class VideoLM(ABC):
             grid=grid,
             suffix=int(placeholders[-1]) + 1,
             next_position=int(positions_PT[:, -1].max()) + 1,
+            vision_attention_V=attention_V,
         )
 
     @cached_property
@@ -212,7 +205,7 @@ class VideoLM(ABC):
     @torch.inference_mode()
     def adopt(self, prompt: Prompt) -> Prompt:
         """This model's prompt of what a model of the same `vision_key` has encoded: that one's vision features between
-        words of its own. The vision tower does not run."""
+        text of its own. The vision tower does not run."""
         ids_T = prompt.ids_T.to(self.device)
         embeds_TD = self._embed(ids_T)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
@@ -227,7 +220,7 @@ class VideoLM(ABC):
 
     def _together(self, call: Callable[[], _T]) -> _T:
         """The call's result, if no process that shares the model has failed in it."""
-        return ranks.together(call) if self.ranks > 1 else call()
+        return distributed.together(call) if self.ranks > 1 else call()
 
     def _read(self, video: Video, question: str) -> BatchFeature:
         with of_sample("chat template"):
@@ -235,122 +228,73 @@ class VideoLM(ABC):
         with of_sample("processor"):
             return self._inputs(video, text)
 
-    def _see(self, inputs: BatchFeature) -> tuple[Tensor, Tensor]:
-        """The features and the positions."""
+    def _see(self, inputs: BatchFeature, attention: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The features, the tower's attention if it is wanted, and the positions."""
         with of_sample("vision tower"):
-            features_XD = self.features(inputs)
+            features_XD, attention_V = self.vision_attention(inputs) if attention else (self.features(inputs), None)
         placeholders = int((inputs["input_ids"] == self._video_token).sum())
         if not 0 < placeholders == len(features_XD):
             raise SampleError(
                 f"{self.name}: the prompt holds {placeholders} video placeholders for {len(features_XD)} features"
             )
         with of_sample("positions"):
-            return features_XD, self.positions(inputs)
+            return features_XD, attention_V, self.positions(inputs)
 
-    @torch.inference_mode()
-    def prefill(
-        self,
-        prompt: Prompt,
-        *,
-        want: Iterable[str] = frozenset(),
-        capacity: int | None = None,
-        early: Early | None = None,
-    ) -> tuple[State, Tensor, Evidence]:
-        """Read the prompt. Returns the state, the logits_W after its last token, and the evidence wanted.
+    def start_prefill(
+        self, prompt: Prompt, *, collector: Collector | None = None, capacity: int | None = None
+    ) -> Prefill:
+        """Begin to read the prompt. `collector` is shown what it wants to see; `capacity` is the number of cache rows
+        to allocate (default: the prompt and 512 more)."""
+        return Prefill(self, prompt, self._state(prompt, capacity), collector)
 
-        `want` names evidence as in `vsd.types.Evidence`; what is not wanted is not computed. With attention wanted
-        the prompt is read in two passes, cut after the last visual placeholder, and only rows of the second are
-        formed (SpecVLM, arXiv 2508.16201). `capacity` is the number of cache rows to allocate (default: the prompt
-        and 512 more); `early` is called meanwhile. Raises ValueError for an unknown evidence name.
-        """
-        want = frozenset(want) | (early.needs if early else frozenset())
-        layers = {name: layer_number(name, self.depth) for name in _hidden_names(want)}
-        state = self._state(prompt, capacity)
-        probe = None
-        if want & _ATTENTION:
-            over = {"context": "attention" in want, "video": "video_attention" in want}
-            probe = SuffixAttention(prompt.visual_V, **over, ranks=self.ranks)
-        mass = self.visual_mass(prompt, last=True) if "visual_mass" in want else None
-        taps = HiddenTaps(self.text, layers, prompt)
-        if early and early.served:
-            number = max((layers[name] for name in _hidden_names(early.needs)), default=0)
-            taps.call(after=number, ready=lambda: early.call(_evidence(early.needs, prompt, taps)))
-        with taps:
-            for start, end in _pieces(prompt, two_passes=probe is not None):
-                taps.piece(start, end)
-                hidden_MD = self._run(
-                    prompt.embeds_TD[start:end],
-                    prompt.positions_PT[:, None, start:end],
-                    state.extend(end - start),
-                    state,
-                    probe=probe if start >= prompt.suffix else None,
-                    mass=mass if end == prompt.length else None,
-                )
-            logits_W = self._logits(hidden_MD[-1:])[0]
-        return state, logits_W, _evidence(want, prompt, taps, probe, mass)
+    def prefill(self, prompt: Prompt, *, capacity: int | None = None) -> tuple[State, Tensor]:
+        """Read the prompt. Returns the state and the logits_W after its last token."""
+        prefill = self.start_prefill(prompt, capacity=capacity)
+        return prefill.state, prefill.finish()
 
     @torch.inference_mode()
     def forward(
-        self,
-        ids_M: Tensor,
-        parents_M: Sequence[int] | Tensor,
-        state: State,
-        *,
-        layer: str | None = None,
-        mass: VisualMass | None = None,
+        self, ids_M: Tensor, parents_M: Sequence[int] | Tensor, state: State, *, collector: Collector | None = None
     ) -> Output:
         """Run M tree nodes behind the cache; `State.commit` then says which of them stand.
 
         `parents_M[i]` is the node that node i follows, -1 for the cache's end. The rotary position of a node is that
-        of the next generated token plus the node's depth. With `layer`, a number or a share of the depth as in
-        `vsd.types.Evidence`, the states after it are returned too (behind the final norm for the last). `mass` can be
-        asked for the attention of each node until the next commit. Raises ValueError when the cache has no room or a
-        parent comes after its child.
+        of the next generated token plus the node's depth. `collector` is shown what it wants to see of each node.
+        Raises ValueError when the cache has no room or a parent comes after its child.
         """
         parents = parents_M.tolist() if isinstance(parents_M, Tensor) else parents_M
         positions_P1M, mask = state.attach(parents)
-        embeds_MD = self._embed(ids_M)
-        number = self.depth if layer is None else layer_number(layer, self.depth)
-        if number in (0, self.depth):
-            hidden_MD = self._run(embeds_MD, positions_P1M, mask, state, mass=mass)
-            states_MD = embeds_MD if number == 0 else hidden_MD
-        else:
-            with tapped(self.text, number) as found:
-                hidden_MD = self._run(embeds_MD, positions_P1M, mask, state, mass=mass)
-            states_MD = found[0][0]
-        return Output(logits_MW=self._logits(hidden_MD), hidden_MD=None if layer is None else states_MD)
+        watch = collector.of_pass if collector is not None else None
+        states_MD = self.run(self._embed(ids_M), positions_P1M, mask, state, watch=watch)
+        evidence = collector.rows() if collector is not None and watch is not None else {}
+        return Output(logits_MW=self.logits(states_MD), evidence=evidence)
 
     def warm_up(self) -> None:
-        """Answer a short question about two small frames, so that what a device does once is done: on a GPU it starts
+        """Decode a short question about two small frames, so that what a device does once is done: on a GPU it starts
         up and loads its kernels. Returns when it has finished."""
         frames = np.zeros((2, _WARM_SIDE, _WARM_SIDE, 3), dtype=np.uint8)
         try:
-            prompt = self.encode(Video(frames=frames, seconds=np.arange(2.0)), "?")
+            prompt = self.encode(Video(frames=frames, timestamps=np.arange(2.0)), "?")
         except SampleError as error:  # this is no sample: every one would fail
             raise RuntimeError(f"{self.name}: must read two small frames, got: {error}") from error
-        state, logits_W, _ = self.prefill(prompt)
+        state, logits_W = self.prefill(prompt)
         output = self.forward(logits_W.argmax()[None].to(self.device), [-1], state)
         state.commit([0])
         output.logits_MW.argmax(-1).tolist()  # waits for the device
-
-    def visual_mass(self, prompt: Prompt, *, last: bool = False) -> VisualMass:
-        """Takes the attention on this prompt's visual tokens out of the passes it is given to; with `last` only of a
-        pass's last row."""
-        return VisualMass(prompt.visual_V, layer=self.depth - 1, last=last, ranks=self.ranks)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, special tokens left out."""
         return str(self.processor.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def narrow(self, vocab: int) -> Self:
-        """The same model, sharing its weights, with the logits of the first `vocab` words only."""
+        """The same model, sharing its weights, with the logits of the first `vocab` tokens only."""
         if not 0 < vocab <= self.vocab:
-            raise ValueError(f"vocab: {self.name} has {self.vocab} words, got {vocab}")
+            raise ValueError(f"vocab: {self.name} has {self.vocab} tokens, got {vocab}")
         narrowed = copy.copy(self)
         narrowed.vocab = vocab
-        if narrowed._words is not None:
-            inside = narrowed._words < vocab
-            narrowed._words, narrowed._head_rows = narrowed._words[inside], narrowed._head_rows[inside]
+        if narrowed._head_tokens is not None:
+            inside = narrowed._head_tokens < vocab
+            narrowed._head_tokens, narrowed._head_rows = narrowed._head_tokens[inside], narrowed._head_rows[inside]
         return narrowed
 
     def twin(self) -> Self:
@@ -364,50 +308,76 @@ class VideoLM(ABC):
         twin._embed = twin.text.embed_tokens
         return twin
 
-    def trim(self, words: Sequence[int]) -> Self:
-        """The same model, sharing its weights, whose head computes these words only; all others get logit -inf.
+    def trim(self, tokens: Sequence[int]) -> Self:
+        """The same model, sharing its weights, whose head computes these tokens only; all others get logit -inf.
 
-        Raises ValueError unless they are at least one word id of this model.
+        Raises ValueError unless they are at least one token id of this model.
         """
-        if not words or not all(0 <= word < self.vocab for word in words):
-            raise ValueError(f"words: must be ids in [0, {self.vocab}) of {self.name}, got {len(words)} of them")
+        if not tokens or not all(0 <= token < self.vocab for token in tokens):
+            raise ValueError(f"tokens: must be ids in [0, {self.vocab}) of {self.name}, got {len(tokens)} of them")
         trimmed = copy.copy(self)
         head_WD = self.model.lm_head.weight
-        if isinstance(head_WD, DTensor):  # every rank computes the few words itself
+        if isinstance(head_WD, DTensor):  # every rank computes the few tokens itself
             head_WD = head_WD.full_tensor()
-        trimmed._words = torch.tensor(sorted(set(words)), device=head_WD.device)
-        trimmed._head_rows = head_WD[trimmed._words]
+        trimmed._head_tokens = torch.tensor(sorted(set(tokens)), device=head_WD.device)
+        trimmed._head_rows = head_WD[trimmed._head_tokens]
         return trimmed
 
     # How -------------------------------------------------------------------------------------------------------------
 
-    def _run(
+    def run(
         self,
-        embeds_MD: Tensor,
+        states_MD: Tensor,
         positions_P1M: Tensor,
         mask: Tensor | None,
         state: State,
         *,
-        probe: SuffixAttention | None = None,
-        mass: VisualMass | None = None,
+        watch: Watch | None = None,
+        layers: tuple[int, int] | None = None,
     ) -> Tensor:
-        extra = {name: each for name, each in (("probe", probe), ("mass", mass)) if each is not None}
-        output = self.text(
-            inputs_embeds=embeds_MD[None],
-            position_ids=positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0],
-            attention_mask={"full_attention": mask},  # a prepared mapping: transformers builds no mask of its own
-            use_cache=True,
-            **{self._cache_keyword: state.cache},
-            **extra,
-        )
-        return output.last_hidden_state[0]
+        """The states behind the text model, the final norm included; with `layers` behind the last of some in its
+        midst, which begin with states behind the first number of layers. `watch` is shown them."""
+        first, last = layers or (0, self.depth)
+        if watch is None:
+            return self._text_model(states_MD, positions_P1M, mask, state, {}, first, last)
+        if watch.start is None:
+            watch.see_states(0, states_MD)
+        with watch.hooked(self.text.layers):
+            extra = {"watch": watch} if watch.attention else {}
+            states_MD = self._text_model(states_MD, positions_P1M, mask, state, extra, first, last)
+        if last == self.depth:
+            watch.see_states(last, states_MD)
+        return states_MD
 
-    def _logits(self, hidden_MD: Tensor) -> Tensor:
-        if self._words is None:
-            return self.model.lm_head(hidden_MD)[:, : self.vocab]
+    def _text_model(
+        self,
+        states_MD: Tensor,
+        positions_P1M: Tensor,
+        mask: Tensor | None,
+        state: State,
+        extra: Mapping[str, Any],
+        first: int,
+        last: int,
+    ) -> Tensor:
+        with part_of(self.text, first, last):
+            output = self.text(
+                inputs_embeds=states_MD[None],
+                position_ids=positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0],
+                attention_mask={"full_attention": mask},  # a prepared mapping: transformers builds no mask of its own
+                use_cache=True,
+                **{self._cache_keyword: state.cache},
+                **extra,
+            )
+        behind_MD: Tensor = output.last_hidden_state[0]
+        return behind_MD
+
+    def logits(self, hidden_MD: Tensor) -> Tensor:
+        if self._head_tokens is None:
+            known_MW: Tensor = self.model.lm_head(hidden_MD)[:, : self.vocab]
+            return known_MW
         hidden_MD = hidden_MD.to(self._head_rows.device)
         logits_MW = hidden_MD.new_full((hidden_MD.shape[0], self.vocab), -torch.inf)
-        logits_MW[:, self._words] = hidden_MD @ self._head_rows.T
+        logits_MW[:, self._head_tokens] = hidden_MD @ self._head_rows.T
         return logits_MW
 
     def _state(self, prompt: Prompt, capacity: int | None) -> State:
@@ -425,7 +395,7 @@ class VideoLM(ABC):
         )
 
     def _inputs(self, video: Video, text: str) -> BatchFeature:
-        inputs = self.processor(
+        inputs: BatchFeature = self.processor(
             text=[text],
             videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
             video_metadata=[_metadata(*video.frames.shape[:3], fps=video.fps)],
@@ -437,14 +407,30 @@ class VideoLM(ABC):
         return inputs.to(self.device)
 
 
+@contextmanager
+def part_of(text: Any, first: int, last: int) -> Iterator[None]:
+    """The text model inside is that of the layers behind the first number of them up to the last, without a final norm
+    unless they are the last ones."""
+    layers, norm = text.layers, text.norm
+    if (first, last) == (0, len(layers)):
+        yield
+        return
+    try:
+        text.layers = layers[first:last]
+        text.norm = norm if last == len(layers) else nn.Identity()
+        yield
+    finally:
+        text.layers, text.norm = layers, norm
+
+
 def cache_keyword(text: Any) -> str:
     """The name under which a text model of transformers takes its cache: it changes from 5.40 on."""
     return "cache" if "cache" in inspect.signature(text.forward).parameters else "past_key_values"
 
 
 def chat(processor: Any, question: str) -> str:
-    """The question about a video in the checkpoint's chat template, up to where the answer begins. Raises SampleError
-    for a question that would not be read as the text that it is."""
+    """The question about a video in the checkpoint's chat template, up to where the generation begins. Raises
+    SampleError for a question that would not be read as the text that it is."""
     check_question(processor, question)
     content = [{"type": "video"}, {"type": "text", "text": question}]
     return str(
@@ -456,40 +442,6 @@ def chat(processor: Any, question: str) -> str:
 
 def _metadata(count: int, height: int, width: int, *, fps: float) -> VideoMetadata:
     return VideoMetadata(total_num_frames=count, fps=fps, height=height, width=width, frames_indices=list(range(count)))
-
-
-def _evidence(
-    want: frozenset[str],
-    prompt: Prompt,
-    taps: HiddenTaps,
-    probe: SuffixAttention | None = None,
-    mass: VisualMass | None = None,
-) -> Evidence:
-    """What is wanted of what was collected so far."""
-    return Evidence(
-        grid=prompt.grid,
-        features_VD=prompt.features_VD if "features" in want else None,
-        attention_V=probe.attention_V if probe else None,
-        video_attention_V=probe.video_attention_V if probe else None,
-        visual_mass=mass.at(0) if mass else None,
-        hidden=taps.hidden(_hidden_names(want)),
-    )
-
-
-def _pieces(prompt: Prompt, *, two_passes: bool) -> list[tuple[int, int]]:
-    if not two_passes:
-        return [(0, prompt.length)]
-    # A long suffix goes in pieces, so that the rows formed stay few.
-    cuts = [0, *range(prompt.suffix, prompt.length, _SUFFIX_PIECE), prompt.length]
-    return list(pairwise(cuts))
-
-
-def _hidden_names(want: frozenset[str]) -> list[str]:
-    names = sorted(need.removeprefix("hidden:") for need in want if need.startswith("hidden:"))
-    unknown = sorted(need for need in want if not need.startswith("hidden:") and need not in _PLAIN_NEEDS)
-    if unknown:
-        raise ValueError(f"needs: evidence must be one of {sorted(_PLAIN_NEEDS)} or 'hidden:L', got {unknown}")
-    return names
 
 
 def _eos(model: Any, processor: Any) -> frozenset[int]:

@@ -179,6 +179,11 @@ class State:
         mask = Mask(width=self.length, groups=self._groups, like=self._like)  # larger than what decoding needs
         return mask.of(chain(count), 0, self.length)
 
+    def resume(self, row: int) -> None:
+        """Go on with a piece of the prompt that begins at this row, in layers that it has not gone through yet: its
+        rows are there since `extend`."""
+        self._filled.rows = row
+
     def _settle(self, length: int) -> None:
         self.length = self._filled.rows = length
         self.pending = ()

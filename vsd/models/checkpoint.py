@@ -13,21 +13,19 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from transformers import AutoProcessor
-from transformers.distributed import DistributedConfig
+from transformers.distributed.configuration_utils import DistributedConfig
 
-from vsd import ranks
-from vsd.fields import first_line, require_one_of
+from vsd.evidence import check_need
 from vsd.models import hub
-from vsd.models.base import ROPES, VideoLM, chat
+from vsd.models.base import ROPES, Rope, VideoLM, chat
 from vsd.models.config import hollow_model, read_config
 from vsd.models.families import FAMILIES
 from vsd.models.files import check_folder
-from vsd.models.generation import beyond_greedy
-from vsd.models.hidden import layer_number
+from vsd.models.generation_config import beyond_greedy
 from vsd.models.placement import (
     DeviceMap,
     check_device,
@@ -39,16 +37,20 @@ from vsd.models.placement import (
 )
 from vsd.models.scaling import Viewer
 from vsd.models.weights import check_report, check_weights
+from vsd.types import Dtype
+from vsd.utils import distributed
+from vsd.utils.validation import first_line, require_one_of
 from vsd.zoo import WEIGHTS
 
 log = logging.getLogger(__name__)
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(Dtype)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What a checkpoint says of itself without its weights. `tokenizer` is a fingerprint of all words and their ids."""
+    """What a checkpoint says of itself without its weights. `tokenizer` is a fingerprint of all tokens and their
+    ids."""
 
     path: str
     model_type: str
@@ -65,7 +67,7 @@ def resolve(path: str, *, field: str = "target") -> str:
     """
     if path.startswith("zoo:"):
         folders = [config.parent for config in WEIGHTS.glob("*/*/config.json")]
-        known = {f"zoo:{each.relative_to(WEIGHTS).as_posix()}": each for each in sorted(folders)}
+        known = {f"zoo:{one.relative_to(WEIGHTS).as_posix()}": one for one in sorted(folders)}
         if path not in known:
             raise ValueError(f"{field}.path: a bundled checkpoint must be one of {[*known]}, got {path!r}")
         folder = known[path]
@@ -102,14 +104,14 @@ def inspect(path: str, *, max_pixels: int | None = None, field: str = "target") 
     processor = read_processor(folder, field=field)
     _check_template(processor, config, path, field)
     FAMILIES[config.model_type][0].frame_options(processor, max_pixels, field=field)
-    words = processor.tokenizer.get_vocab()
+    vocabulary = processor.tokenizer.get_vocab()
     return ModelInfo(
         path=path,
         model_type=config.model_type,
         depth=config.text_config.num_hidden_layers,
         context=config.text_config.max_position_embeddings,
         vocab=config.text_config.vocab_size,
-        tokenizer=hashlib.sha256(json.dumps(sorted(words.items())).encode()).hexdigest()[:16],
+        tokenizer=hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest()[:16],
     )
 
 
@@ -128,22 +130,21 @@ def check_pair(target: ModelInfo, draft: ModelInfo) -> None:
         )
 
 
-def check_layers(target: ModelInfo, needs: frozenset[str]) -> None:
-    """Raise ValueError if a method needs the hidden states of a layer that the target does not have."""
+def check_needs(target: ModelInfo, needs: Iterable[str]) -> None:
+    """Raise ValueError if a method needs evidence that the target does not have."""
     for need in sorted(needs):
-        if need.startswith("hidden:"):
-            layer_number(need.removeprefix("hidden:"), target.depth)
+        check_need(need, target.depth)
 
 
-def read_words(path: str) -> list[int]:
-    """The token ids of a file that `python -m vsd.calibrate` wrote. Raises ValueError for any other file."""
+def read_draft_vocab(path: str) -> list[int]:
+    """The token ids of a file that `vsd calibrate` wrote. Raises ValueError for any other file."""
     try:
-        words = json.loads(Path(path).read_text(encoding="utf-8"))
+        tokens = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        words = None
-    if not isinstance(words, list) or not words or not all(isinstance(word, int) and word >= 0 for word in words):
-        raise ValueError(f"draft_words: must be a JSON file with a list of token ids, got {path!r}")
-    return words
+        tokens = None
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, int) and token >= 0 for token in tokens):
+        raise ValueError(f"draft_vocab: must be a JSON file with a list of token ids, got {path!r}")
+    return tokens
 
 
 def check_dtype(dtype: str, *, field: str = "dtype") -> torch.dtype:
@@ -160,30 +161,30 @@ def check_rope(rope: str, *, field: str = "rope") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A model that is still to be loaded, by whoever will run it. `vocab` cuts its head to so many words, `words` to
+    """A model that is still to be loaded, by whoever will run it. `vocab` cuts its head to so many tokens, `tokens` to
     these (see `VideoLM.narrow` and `VideoLM.trim`)."""
 
     path: str
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     device_map: DeviceMap = None
     tp_plan: str | None = None
-    rope: str = "trained"
+    rope: Rope = "trained"
     max_pixels: int | None = None
     field: str = "draft"
     vocab: int | None = None
-    words: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
 
     @property
-    def places(self) -> frozenset[str]:
+    def device_names(self) -> frozenset[str]:
         """The names of the devices that it will be loaded to; an automatic map may take all GPUs."""
         if self.device_map is None:
-            places: Iterable[str | int] = (self.device,)
+            devices: Iterable[str | int] = (self.device,)
         elif isinstance(self.device_map, Mapping):
-            places = self.device_map.values()
+            devices = self.device_map.values()
         else:
-            places = range(torch.cuda.device_count()) or (self.device,)
-        return frozenset(full_name(place) for place in places)
+            devices = range(torch.cuda.device_count()) or (self.device,)
+        return frozenset(full_name(device) for device in devices)
 
     @property
     def viewer(self) -> Viewer:
@@ -210,17 +211,17 @@ class Checkpoint:
             vocab=self.vocab,
             field=self.field,
         )
-        return model.trim(self.words) if self.words else model
+        return model.trim(self.tokens) if self.tokens else model
 
 
 def load(
     path: str,
     *,
     device: str = "cpu",
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     device_map: DeviceMap = None,
     tp_plan: str | None = None,
-    rope: str = "trained",
+    rope: Rope = "trained",
     max_pixels: int | None = None,
     vocab: int | None = None,
     field: str = "target",
@@ -230,7 +231,7 @@ def load(
     `dtype` is float32, float64, bfloat16 or float16; `device_map` spreads the model over several devices, as
     transformers takes it, and then `device` is ignored; `tp_plan` "auto" gives each process of torchrun a share of
     every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `max_pixels` bounds the
-    pixels of a frame (None: as the checkpoint says); `vocab` cuts the logits to that many words (see
+    pixels of a frame (None: as the checkpoint says); `vocab` cuts the logits to that many tokens (see
     `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and if
     the weights cannot be read.
     """
@@ -244,7 +245,7 @@ def load(
     processor = read_processor(folder, field=field)
     where: dict[str, Any] = {"device_map": {"": full_name(device)}}
     if tp_plan is not None:
-        ranks.join()
+        distributed.join()
         where = {"distributed_config": DistributedConfig(tp_plan="auto")}
     elif device_map is not None:
         where = {"device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map}
@@ -300,9 +301,9 @@ def _check_template(processor: Any, config: Any, path: str, field: str) -> None:
 
 
 def _warn_of_generation(model: Any, path: str) -> None:
-    asked = beyond_greedy(model)
-    if asked:
-        settings = ", ".join(f"{name}={value}" for name, value in asked.items())
+    changed = beyond_greedy(model)
+    if changed:
+        settings = ", ".join(f"{name}={value}" for name, value in changed.items())
         log.warning(
             "target.path: the generation config of %s asks for %s, which vsd does not apply: it decodes by the plain "
             "logits, so greedy generate's tokens can differ",

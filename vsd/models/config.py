@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig
-from transformers.quantizers import AutoHfQuantizer
+from transformers.quantizers.auto import AutoHfQuantizer
 
-from vsd.fields import first_line
 from vsd.models.families import FAMILIES
 from vsd.models.files import read_json
 from vsd.models.layers import check_attention
+from vsd.utils.validation import first_line
 
 _INSTALL = re.compile(r"pip install (?:-\S+ )*['\"]?([^\s`'\")]+)")
 _MODULE = re.compile(r"No module named '([^'.]+)")
@@ -64,9 +64,9 @@ def attention_package(config: Any, *, name: str, field: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        asked = getattr(config, "_attn_implementation", None)
-        package = "flash-attn" if asked == "flash_attention_2" else asked
-        rule = f"a checkpoint that asks for {asked} needs its package (pip install {package})"
+        attention = getattr(config, "_attn_implementation", None)
+        package = "flash-attn" if attention == "flash_attention_2" else attention
+        rule = f"a checkpoint that asks for {attention} needs its package (pip install {package})"
         raise ValueError(f"{field}.path: {rule}, got {name!r} without it ({first_line(error)})") from error
 
 
@@ -85,8 +85,8 @@ def _check_quantisation(config: Any, name: str, field: str) -> None:
         quantizer = AutoHfQuantizer.from_config(copy.deepcopy(setting), pre_quantized=True)
         quantizer.validate_environment(dtype=torch.float32, device_map={"": "cpu"}, weights_only=True)
     except ImportError as error:
-        found = _INSTALL.search(str(error)) or _MODULE.search(str(error))
-        package = found[1].rstrip(".") if found else method
+        match = _INSTALL.search(str(error)) or _MODULE.search(str(error))
+        package = match[1].rstrip(".") if match else method
         rule = f"a checkpoint quantised by {method} needs {package} (pip install '{package}')"
         raise ValueError(f"{field}.path: {rule}, got {name!r} without it") from error
     except Exception as error:

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vsd.fields import first_line
+from vsd.utils.validation import first_line
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
@@ -74,14 +74,14 @@ def weight_files(folder: Path, *, field: str) -> list[Path]:
 
 def read_headers(files: list[Path], *, field: str) -> dict[str, Tensor]:
     """The weights of these files by name, as tensors without values. Raises ValueError if a file cannot be read."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for file in files:
         try:
-            found |= _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+            tensors |= _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
         except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
             said = f"got {str(file)!r} ({first_line(error)})"
             raise ValueError(f"{field}.path: weights must be readable, {said}") from error
-    return found
+    return tensors
 
 
 def read_json(file: Path, *, field: str) -> dict[str, Any]:

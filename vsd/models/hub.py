@@ -12,11 +12,11 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but exported implicitly
 
-from vsd.fields import first_line
+from vsd.utils.validation import first_line
 
-ANSWER_S = 5.0  # for the hub to say what it knows of a name
+REPLY_S = 5.0  # for the hub to say what it knows of a name
 _SMALL = (".json", ".jinja", ".txt", ".model")  # configuration, tokenizer, processor, the index of the weights
 _WEIGHTS = (".safetensors", ".bin")
 
@@ -31,7 +31,7 @@ def fetch(name: str, *, field: str, weights: bool = False) -> str:
     known, reason = _ask(name, field)
     if known is None:
         return _cached(name, field, reason)
-    files = [each.rfilename for each in known.siblings or () if "/" not in each.rfilename]
+    files = [sibling.rfilename for sibling in known.siblings or () if "/" not in sibling.rfilename]
     wanted = [file for file in files if file.endswith(_SMALL) or (weights and file.endswith(_WEIGHTS))]
     if any(file.endswith(".safetensors") for file in wanted):
         wanted = [file for file in wanted if not file.endswith(".bin")]
@@ -46,28 +46,28 @@ def _ask(name: str, field: str) -> tuple[Any, str]:
         raise ValueError(f"{field}.path: must be a checkpoint folder or a hub name, got {name!r}") from None
     if constants.HF_HUB_OFFLINE:
         return None, "HF_HUB_OFFLINE is set"
-    found: list[Any] = []
+    results: list[Any] = []
 
     def ask() -> None:
         try:
-            found.append(HfApi().model_info(name, timeout=ANSWER_S))
+            results.append(HfApi().model_info(name, timeout=REPLY_S))
         except Exception as error:
-            found.append(error)
+            results.append(error)
 
     # A look-up of the host's name cannot be given a limit, so it is left behind in a thread.
     thread = Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(ANSWER_S)
-    answer = found[0] if found else TimeoutError(f"no answer from {constants.ENDPOINT} within {ANSWER_S:g} s")
-    if isinstance(answer, GatedRepoError):
+    thread.join(REPLY_S)
+    reply = results[0] if results else TimeoutError(f"no answer from {constants.ENDPOINT} within {REPLY_S:g} s")
+    if isinstance(reply, GatedRepoError):
         rule = "must be open to you: accept its licence on the hub and set HF_TOKEN"
-        raise ValueError(f"{field}.path: a checkpoint on the hub {rule}, got {name!r}") from answer
-    if isinstance(answer, RepositoryNotFoundError):
+        raise ValueError(f"{field}.path: a checkpoint on the hub {rule}, got {name!r}") from reply
+    if isinstance(reply, RepositoryNotFoundError):
         rule = "must be a checkpoint folder or a hub name that exists (a private one needs HF_TOKEN)"
-        raise ValueError(f"{field}.path: {rule}, got {name!r}") from answer
-    if isinstance(answer, Exception):
-        return None, f"the hub cannot be reached ({first_line(answer)})"
-    return answer, ""
+        raise ValueError(f"{field}.path: {rule}, got {name!r}") from reply
+    if isinstance(reply, Exception):
+        return None, f"the hub cannot be reached ({first_line(reply)})"
+    return reply, ""
 
 
 def _cached(name: str, field: str, reason: str) -> str:

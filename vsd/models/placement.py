@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
-from vsd import ranks
+from vsd.utils import distributed
 
-DeviceMap = str | Mapping[str, str | int] | None
-AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
+Automatic = Literal["auto", "balanced", "balanced_low_0", "sequential"]
+"""The maps that accelerate makes by itself."""
+DeviceMap = Automatic | Mapping[str, str | int] | None
 
 
-def check_device(device: str, *, field: str = "device") -> torch.device:
+def check_device(device: str | int, *, field: str = "device") -> torch.device:
     """The device of that name. Raises ValueError if there is none here."""
     try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
+        parsed = torch.device(device)
+        torch.empty(0, device=parsed)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         raise ValueError(f"{field}: the device must be available on this machine, got {device!r}") from None
-    return found
+    return parsed
 
 
 def check_device_map(device_map: DeviceMap, *, field: str = "device_map") -> None:
     """Raise ValueError for a map of another form and for a device that is not here."""
     if device_map is None:
         return
-    if not isinstance(device_map, Mapping) and device_map not in AUTOMATIC:
-        rule = f"null, one of {', '.join(AUTOMATIC)}, or a mapping of modules to devices"
+    if not isinstance(device_map, Mapping) and device_map not in get_args(Automatic):
+        rule = f"null, one of {', '.join(get_args(Automatic))}, or a mapping of modules to devices"
         raise ValueError(f"{field}: must be {rule}, got {device_map!r}")
     if isinstance(device_map, Mapping):
-        for module, place in device_map.items():
-            check_device(place, field=f"{field}[{module!r}]")  # type: ignore[arg-type]  # a number is a device too
+        for module, device in device_map.items():
+            check_device(device, field=f"{field}[{module!r}]")
         _check_no_offload(device_map, field)
 
 
@@ -47,7 +48,7 @@ def check_tp_plan(tp_plan: str | None, config: Any, *, device: str, device_map: 
         raise ValueError(f"{field}.tp_plan: must be null or auto, got {tp_plan!r}")
     if device_map is not None:
         raise ValueError(f"{field}.device_map: must be null beside a tp_plan, got {device_map!r}")
-    count = ranks.count()
+    count = distributed.count()
     if count < 2:
         raise ValueError(f"{field}.tp_plan: needs at least two processes (torchrun), got {tp_plan!r} in one")
     kind = "cuda" if torch.cuda.device_count() else "cpu"
@@ -82,7 +83,7 @@ def devices_of(model: torch.nn.Module, first: torch.device) -> tuple[torch.devic
     return tuple(dict.fromkeys((first, *(weight.device for weight in model.parameters()))))
 
 
-def draft_place(target: str, draft: str, *, gpus: int, at_once: bool, chosen: bool) -> str:
+def draft_device(target: str, draft: str, *, gpus: int, at_once: bool, chosen: bool) -> str:
     """The device of the draft: the second GPU if the two work at the same time and nobody has said where.
 
     `target` and `draft` are the names of their devices, a number in one is somebody's choice; `gpus` is how many there
@@ -92,17 +93,17 @@ def draft_place(target: str, draft: str, *, gpus: int, at_once: bool, chosen: bo
     return "cuda:1" if free and at_once and gpus > 1 else draft
 
 
-def full_name(place: str | int) -> str:
+def full_name(device: str | int) -> str:
     """How torch writes the device that a config names: 1 is "cuda:1", "cuda" is this process's GPU, mostly "cuda:0"."""
-    name = f"cuda:{place}" if isinstance(place, int) else place
+    name = f"cuda:{device}" if isinstance(device, int) else device
     if name != "cuda":
         return name
-    return f"cuda:{torch.cuda.current_device() if torch.cuda.is_initialized() else ranks.local()}"
+    return f"cuda:{torch.cuda.current_device() if torch.cuda.is_initialized() else distributed.local()}"
 
 
 def _check_no_offload(device_map: Mapping[str, Any], field: str) -> None:
     """What lies on the CPU or a disk beside GPUs would be copied to one of them in every pass: no speed to measure."""
-    slow = [name for name, place in device_map.items() if str(place) in ("cpu", "disk")]
+    slow = [name for name, device in device_map.items() if str(device) in ("cpu", "disk")]
     if slow and len(slow) < len(device_map):
         raise ValueError(f"{field}: all modules must be on GPUs, or all on the CPU, got {slow[0]!r} elsewhere")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vsd.fields import shortened
 from vsd.types import SampleError
+from vsd.utils.validation import shortened
 
 
 def check_question(processor: Any, question: str) -> None:
@@ -19,9 +19,9 @@ def check_question(processor: Any, question: str) -> None:
         question.encode()
     except UnicodeEncodeError:
         raise SampleError(f"question: must be text that UTF-8 can hold, got {shortened(question)}") from None
-    found = _special(processor, question)
-    if found is not None:
-        raise SampleError(f"question: must hold no special token of the model, got {found!r}")
+    special = _special(processor, question)
+    if special is not None:
+        raise SampleError(f"question: must hold no special token of the model, got {special!r}")
 
 
 def _special(processor: Any, question: str) -> str | None:

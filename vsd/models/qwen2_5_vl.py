@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vsd.fields import is_whole
 from vsd.models import qwen_tower
 from vsd.models.base import VideoLM
+from vsd.models.tower_attention import received_in
 from vsd.types import Grid
+from vsd.utils.validation import is_whole
 
 
 class Qwen25VL(VideoLM):
@@ -28,6 +29,15 @@ class Qwen25VL(VideoLM):
         pixels = inputs["pixel_values_videos"].to(tower.dtype)
         features_XD: Tensor = tower(pixels, grid_thw=grid_13, **qwen_tower.options(tower, grid_13)).pooler_output
         return features_XD
+
+    def vision_attention(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        tower = self.model.model.visual
+        options = qwen_tower.options(tower, inputs["video_grid_thw"])
+        if not options:
+            raise ValueError(f"vision_attention: {self.name} must run its tower without flash attention, got it")
+        with received_in(tower.blocks[-1].attn) as received:
+            features_XD = self.features(inputs)
+        return features_XD, qwen_tower.by_cell(torch.cat(received), tower, options)
 
     @classmethod
     def frame_options(cls, processor: Any, max_pixels: int | None, *, field: str = "model") -> Mapping[str, Any]:
@@ -78,7 +88,8 @@ class Qwen25VL(VideoLM):
             video_grid_thw=inputs["video_grid_thw"],
             second_per_grid_ts=inputs["second_per_grid_ts"],
         )
-        return positions[:, 0]
+        positions_PT: Tensor = positions[:, 0]
+        return positions_PT
 
 
 def mrope_positions(before: int, grid: Grid, behind: int, *, seconds: float, tokens_per_second: float) -> Tensor:

@@ -21,6 +21,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.vision_utils import get_vision_window_index
 
+from vsd.models import tower_attention
+
 NAME = "vsd_segments"
 
 _MOST = 2**15  # segments of a batch: CUDA's kernels take fewer than 2**16
@@ -87,10 +89,20 @@ def options(tower: Any, grid_13: Tensor) -> dict[str, Any]:
     }
 
 
+def by_cell(received_N: Tensor, tower: Any, prepared: Mapping[str, Any]) -> Tensor:
+    """What each cell of the merged grid received in the last block, in raster/time order: (N / patches of a cell,).
+    `received_N` is in the order of that block's segments, `prepared` is what `options` gave."""
+    order_N = prepared["segments"][tower.blocks[-1].attn].order_N
+    if order_N is not None:
+        received_N = torch.empty_like(received_N).index_copy_(0, order_N, received_N)
+    cells_C = received_N.unflatten(0, (-1, tower.spatial_merge_unit)).mean(1)
+    return torch.empty_like(cells_C).index_copy_(0, prepared["window_index"], cells_C)
+
+
 def _runs(lengths: Tensor) -> list[tuple[int, int]]:
     """Runs of these segments, the shortest first."""
-    found, counts = lengths.unique(return_counts=True)
-    pairs = zip(found.tolist(), counts.tolist(), strict=True)
+    sizes, counts = lengths.unique(return_counts=True)
+    pairs = zip(sizes.tolist(), counts.tolist(), strict=True)
     return [(min(_MOST, count - done), length) for length, count in pairs for done in range(0, count, _MOST)]
 
 
@@ -109,17 +121,18 @@ def attention_forward(
         mixed, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return mixed, None
     mine = segments[module]
-    parts = [each[0].transpose(0, 1) for each in (query, key, value)]  # (N, H, d), as they lie in memory
+    parts = [part[0].transpose(0, 1) for part in (query, key, value)]  # (N, H, d), as they lie in memory
     order_N = None if mine.order_N is None else mine.order_N.to(query.device)
     if order_N is not None:
         parts = [part[order_N] for part in parts]
-    found, start = list[Tensor](), 0
+    outputs, start = list[Tensor](), 0
     for count, length in mine.runs:
         end = start + count * length
         q, k, v = (part[start:end].unflatten(0, (count, length)).transpose(1, 2) for part in parts)
-        found.append(scaled_dot_product_attention(q, k, v, scale=kwargs["scaling"]).transpose(1, 2).flatten(0, 1))
+        tower_attention.show(module, q, k, kwargs["scaling"])
+        outputs.append(scaled_dot_product_attention(q, k, v, scale=kwargs["scaling"]).transpose(1, 2).flatten(0, 1))
         start = end
-    mixed_NHd = torch.cat(found)
+    mixed_NHd = torch.cat(outputs)
     if order_N is not None:
         mixed_NHd = torch.empty_like(mixed_NHd).index_copy_(0, order_N, mixed_NHd)
     return mixed_NHd[None], None

@@ -23,7 +23,7 @@ GIB = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What a model takes on its devices, in bytes: `weights`, and the `cache` of the expected prompt and answer.
+    """What a model takes on its devices, in bytes: `weights`, and the `cache` of the expected prompt and generation.
 
     `role` is target or draft; `devices` are those it may be spread over as they have room; `itemsize` is the bytes of
     one value. `fixed`: the weights are quantised, and no dtype makes them smaller.
@@ -63,8 +63,8 @@ def needs_of(
     common: dict[str, Any] = {"role": role, "itemsize": dtype.itemsize, "fixed": fixed}
     if device_map is None or fixed:  # which module holds how much of a quantised model is not known beforehand
         held = 0 if shares_weights else total // ranks
-        places = frozenset(devices if device_map is None else device_map.values())
-        return [Need(devices=places, weights=held, cache=cache // ranks, **common)]
+        names = frozenset(devices if device_map is None else device_map.values())
+        return [Need(devices=names, weights=held, cache=cache // ranks, **common)]
     held_by = dict.fromkeys(device_map.values(), 0)
     for name, size in weights.items():
         inside = [module for module in device_map if module in ("", name) or name.startswith(f"{module}.")]
@@ -88,15 +88,15 @@ def cache_bytes(config: Any, dtype: torch.dtype) -> int:
 
 def free_memory(devices: Iterable[str]) -> dict[str, int]:
     """Free bytes by device, for those of which they are known: GPUs, and the CPU."""
-    found = {}
+    free_bytes = {}
     for name in devices:
         device = torch.device(name)
         if device.type == "cuda":
             kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # free to this process
-            found[name] = torch.cuda.mem_get_info(device)[0] + kept
+            free_bytes[name] = torch.cuda.mem_get_info(device)[0] + kept
         elif device.type == "cpu":
-            found[name] = psutil.virtual_memory().available
-    return found
+            free_bytes[name] = psutil.virtual_memory().available
+    return free_bytes
 
 
 def check_room(needs: Sequence[Need], free: Mapping[str, int]) -> None:
@@ -108,9 +108,9 @@ def check_room(needs: Sequence[Need], free: Mapping[str, int]) -> None:
             continue
         there = [need for need in needs if need.devices <= devices]
         if not _fit(there, devices, free):
-            place, role = " and ".join(sorted(devices)), there[0].role
+            names, role = " and ".join(sorted(devices)), there[0].role
             raise ValueError(
-                f"{role}.path: the weights and caches on {place} must fit its free memory, "
+                f"{role}.path: the weights and caches on {names} must fit its free memory, "
                 f"{_total(there, devices, free)}; what helps: {_cure(needs, there, devices, free)}"
             )
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 if TYPE_CHECKING:
     from vsd.models.base import VideoLM
 
-Scale = Callable[[np.ndarray], np.ndarray]
+Scale = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,8 @@ class _Resize:
     size: tuple[int, int]
     filter: int
 
-    def __call__(self, frame_HWC: np.ndarray) -> np.ndarray:
+    def __call__(self, frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         frame_CHW = torch.from_numpy(frame_HWC).permute(2, 0, 1)
-        scaled = functional.resize(frame_CHW, list(self.size), interpolation=self.filter, antialias=True)
-        return scaled.permute(1, 2, 0).numpy()
+        scaled: Tensor = functional.resize(frame_CHW, list(self.size), interpolation=self.filter, antialias=True)
+        pixels_HWC: NDArray[np.uint8] = scaled.permute(1, 2, 0).numpy()
+        return pixels_HWC

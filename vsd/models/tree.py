@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from vsd.types import Draft
+
 
 @lru_cache(maxsize=128)
 def chain(nodes: int) -> tuple[int, ...]:
@@ -20,10 +22,10 @@ def chain(nodes: int) -> tuple[int, ...]:
 
 def depths(parents: Sequence[int]) -> list[int]:
     """How far each node stands from the cache's end; 0 for a node that follows it directly."""
-    found: list[int] = []
+    levels: list[int] = []
     for parent in parents:
-        found.append(0 if parent < 0 else found[parent] + 1)
-    return found
+        levels.append(0 if parent < 0 else levels[parent] + 1)
+    return levels
 
 
 def ancestors(parents: Sequence[int]) -> Tensor:
@@ -37,10 +39,10 @@ def ancestors(parents: Sequence[int]) -> Tensor:
 
 def children(parents: Sequence[int]) -> dict[int, list[int]]:
     """The nodes that follow each node, in order; those of the root under -1."""
-    found: dict[int, list[int]] = {node: [] for node in range(-1, len(parents))}
+    below: dict[int, list[int]] = {node: [] for node in range(-1, len(parents))}
     for node, parent in enumerate(parents):
-        found[parent].append(node)
-    return found
+        below[parent].append(node)
+    return below
 
 
 def leaves(parents: Sequence[int]) -> list[list[int]]:
@@ -63,3 +65,30 @@ def check(parents: Sequence[int]) -> None:
     for node, parent in enumerate(parents):
         if not -1 <= parent < node:
             raise ValueError(f"parents: the parent of node {node} must lie in [-1, {node}), got {parent}")
+
+
+NO_DRAFT = Draft(tokens_N=torch.empty(0, dtype=torch.long), parents_N=torch.empty(0, dtype=torch.long))
+
+
+def part(draft: Draft, start: int, stop: int | None) -> Draft:
+    """A stretch of a chain, as a chain."""
+    places = range(len(draft.tokens_N))[start:stop]
+    return of_nodes(draft, slice(start, stop), chain(len(places)))
+
+
+def of_nodes(draft: Draft, nodes: Sequence[int] | slice, parents: Sequence[int]) -> Draft:
+    """Some nodes of a draft, with these parents, as a draft."""
+    probs_NW, confidence_N = (None if rows is None else rows[nodes] for rows in (draft.probs_NW, draft.confidence_N))
+    parents_N = torch.tensor(parents, dtype=torch.long)
+    return Draft(tokens_N=draft.tokens_N[nodes], parents_N=parents_N, probs_NW=probs_NW, confidence_N=confidence_N)
+
+
+def joined(first: Draft, second: Draft) -> Draft:
+    """Two chains, the second behind the first."""
+    if not len(first.tokens_N) or not len(second.tokens_N):
+        return second if len(second.tokens_N) else first
+    both = [(first.probs_NW, second.probs_NW), (first.confidence_N, second.confidence_N)]
+    probs_NW, confidence_N = (None if one is None or other is None else torch.cat((one, other)) for one, other in both)
+    tokens_N = torch.cat((first.tokens_N, second.tokens_N))
+    parents_N = torch.tensor(chain(len(tokens_N)), dtype=torch.long)
+    return Draft(tokens_N=tokens_N, parents_N=parents_N, probs_NW=probs_NW, confidence_N=confidence_N)

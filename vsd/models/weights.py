@@ -61,7 +61,7 @@ def _loaded_hollow(config: Any, headers: Mapping[str, Tensor]) -> Mapping[str, A
     """What transformers' loader says of weights with these names and shapes."""
     model_class = FAMILIES[config.model_type][1]
     with _silent():
-        _, report = model_class.from_pretrained(
+        loaded = model_class.from_pretrained(
             None,
             config=config,
             state_dict=dict(headers),
@@ -69,6 +69,7 @@ def _loaded_hollow(config: Any, headers: Mapping[str, Tensor]) -> Mapping[str, A
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
+    report: Mapping[str, Any] = loaded[1]
     return report
 
 

@@ -1,17 +1,8 @@
 """Schedules: what runs when. The baseline is one of them."""
 
 from vsd.parallelism.autoregressive import Autoregressive
-from vsd.parallelism.base import Answer, Parallelism, Session
-from vsd.parallelism.chains import NO_DRAFT
-from vsd.parallelism.parallel import Parallel
+from vsd.parallelism.base import Parallelism
+from vsd.parallelism.parallel import HIPPO, PARALLELVLM, PEARL, Parallel
 from vsd.parallelism.sequential import Sequential
 
-__all__ = [
-    "NO_DRAFT",
-    "Answer",
-    "Autoregressive",
-    "Parallel",
-    "Parallelism",
-    "Sequential",
-    "Session",
-]
+__all__ = ["HIPPO", "PARALLELVLM", "PEARL", "Autoregressive", "Parallel", "Parallelism", "Sequential"]

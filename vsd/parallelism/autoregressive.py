@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.parallelism.base import NO_DRAFT, InTurn, Session
+from vsd.draft import DraftSession
+from vsd.models.tree import NO_DRAFT
+from vsd.parallelism.base import Parallelism
+from vsd.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
-class Autoregressive(InTurn):
+class Autoregressive(Parallelism):
     """Plain decoding on the same engine, cache and clock as everything that is measured against it."""
 
     drafts: ClassVar[bool] = False
 
-    def decode(self, session: Session) -> None:
-        while not session.answer.finish:
+    def decode(self, session: Session, draft: DraftSession | None) -> None:
+        while not session.generation.finish:
             start = session.clock.now()
             judged = session.verify(NO_DRAFT)
             seconds = session.clock.now() - start

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.parallelism.base import InTurn, Session
+from vsd.draft import DraftSession
+from vsd.models.tree import NO_DRAFT
+from vsd.parallelism.base import Parallelism
+from vsd.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sequential(InTurn):
+class Sequential(Parallelism):
     """The draft waits while the target verifies and the other way round (arXiv 2211.17192; SpecVLM, 2508.16201)."""
 
-    def decode(self, session: Session) -> None:
-        while not session.answer.finish:
-            start = session.clock.now()
-            draft = session.propose()
-            drafted = session.clock.now()
-            judged = session.verify(draft)
-            verified = session.clock.now()
+    def decode(self, session: Session, draft: DraftSession | None) -> None:
+        generation, clock = session.generation, session.clock
+        while not generation.finish:
+            start = clock.now()
+            proposed, gamma = NO_DRAFT, min(session.gamma, generation.left - 1)
+            if draft is not None and gamma > 0:
+                proposed = draft.propose(tokens=generation.tokens, gamma=gamma, **session.news()).draft
+            drafted = clock.now()
+            judged = session.verify(proposed)
+            verified = clock.now()
             session.add(
-                draft,
+                proposed,
                 judged,
-                proposed=len(draft.tokens_N),
+                proposed=len(proposed.tokens_N),
                 draft_s=drafted - start,
                 verify_s=verified - drafted,
                 wait_s=drafted - start,

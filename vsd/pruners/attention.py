@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from vsd.pruners import evidence as ev
 from vsd.pruners.base import ScorePruner
 from vsd.pruners.similarity import at_least_float32
 from vsd.types import Evidence
@@ -22,8 +21,8 @@ class Attention(ScorePruner):
     Differs from the paper in: there is no second stage, the whole budget goes to the highest scores.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({ev.ATTENTION})
+    needs: ClassVar[frozenset[str]] = frozenset({"attention"})
 
     def score(self, evidence: Evidence) -> Tensor:
         """score_V = a_V, the mean attention weight over all layers, heads and suffix queries."""
-        return at_least_float32(ev.attention(evidence))
+        return at_least_float32(evidence["attention"])

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsd.fields import is_number
-from vsd.pruners import evidence as ev
 from vsd.pruners.select import budget, top
 from vsd.types import Evidence, Grid
+from vsd.utils.validation import is_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class Pruner(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The evidence that `keep` reads, by the names in Evidence's docstring. What is not needed is not computed.
+        """The evidence that `keep` reads, by name (see `vsd.evidence`). What is not needed is not computed.
 
         A ClassVar where it is fixed, a property where it depends on fields.
         """
@@ -68,7 +67,7 @@ class ScorePruner(Pruner):
         """kept_K, as `Pruner.keep` has it."""
         k = self.budget(evidence.grid)
         for need in self.needs:
-            ev.read(evidence, need)
+            evidence[need]  # raises for what is missing
         score_V = self.score(evidence)
         if score_V.shape != (evidence.tokens,):
             raise ValueError(f"{type(self).__name__}.score gave shape {tuple(score_V.shape)}, not ({evidence.tokens},)")

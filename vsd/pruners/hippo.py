@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from vsd.fields import is_number
-from vsd.pruners import evidence as ev
+from vsd.evidence.base import is_layer
 from vsd.pruners.base import ScorePruner
 from vsd.pruners.select import top
 from vsd.pruners.similarity import at_least_float32, unit
-from vsd.types import Evidence, Grid
+from vsd.types import Evidence, Grid, Hidden
+from vsd.utils.validation import is_number
 
 # Below these, a frame's scores differ by the rounding of float32 cosines alone, and stretching them to the full range
 # would rank the tokens of a still frame by noise.
 _COSINE_ROUNDING = 1e-6
 _RELATIVE_ROUNDING = 1e-6
+
+Neighbour = Literal["previous", "next", "both"]
+Normalise = Literal["minmax", "z"]
+BudgetPer = Literal["global", "frame"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +52,22 @@ class Hippo(ScorePruner):
     """
 
     features: str = "projector"
-    neighbour: str = "previous"
+    neighbour: Neighbour = "previous"
     crop: int = 3
-    normalise: str = "minmax"
+    normalise: Normalise = "minmax"
     weight_global: float = 1.0
     weight_temporal: float = 1.0
     weight_spatial: float = 1.0
-    budget_per: str = "global"
-
-    _CHOICES: ClassVar = {
-        "neighbour": ("previous", "next", "both"),
-        "normalise": ("minmax", "z"),
-        "budget_per": ("global", "frame"),
-    }
+    budget_per: BudgetPer = "global"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "features", str(self.features))  # YAML reads 0.5 as a number
-        for name, choices in self._CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"pruner.{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if self.features != "projector" and not ev.is_layer(self.features):
+        for name, choices in (("neighbour", Neighbour), ("normalise", Normalise), ("budget_per", BudgetPer)):
+            if getattr(self, name) not in get_args(choices):
+                rule = f"one of {', '.join(get_args(choices))}"
+                raise ValueError(f"pruner.{name} must be {rule}, got {getattr(self, name)!r}")
+        if self.features != "projector" and not is_layer(self.features):
             raise ValueError(f"pruner.features must be projector or a layer such as 0.5, got {self.features!r}")
         if type(self.crop) is not int or self.crop < 3 or self.crop % 2 == 0:
             raise ValueError(f"pruner.crop must be an odd whole number of at least 3, got {self.crop!r}")
@@ -82,8 +81,8 @@ class Hippo(ScorePruner):
     @property
     def needs(self) -> frozenset[str]:
         """The suffix's attention over the video and the compared features, each only if its weights are above 0."""
-        attention = {ev.VIDEO_ATTENTION} if self.weight_global else set()
-        feature = ev.FEATURES if self.features == "projector" else ev.hidden_need(self.features)
+        attention = {"video_attention"} if self.weight_global else set()
+        feature = "features" if self.features == "projector" else f"hidden:{self.features}"
         return frozenset(attention | ({feature} if self.weight_temporal or self.weight_spatial else set()))
 
     def score(self, evidence: Evidence) -> Tensor:
@@ -98,7 +97,7 @@ class Hippo(ScorePruner):
                 variety_V = spatial(unit_VD, grid, self.crop)
                 parts.append(self.weight_spatial * per_frame(variety_V, grid, self.normalise, _COSINE_ROUNDING**2))
         if self.weight_global:
-            asked_V = at_least_float32(ev.video_attention(evidence))
+            asked_V = at_least_float32(evidence["video_attention"])
             parts.append(self.weight_global * per_frame(asked_V, grid, self.normalise))
         return torch.stack([part.to(parts[0]) for part in parts]).sum(0)
 
@@ -107,10 +106,14 @@ class Hippo(ScorePruner):
         return top_per_frame(score_V, grid, k) if self.budget_per == "frame" else top(score_V, k)
 
     def _compared(self, evidence: Evidence) -> Tensor:
-        return ev.features(evidence) if self.features == "projector" else ev.hidden(evidence, self.features).visual_VD
+        if self.features == "projector":
+            projected_VD: Tensor = evidence["features"]
+            return projected_VD
+        hidden: Hidden = evidence[f"hidden:{self.features}"]
+        return hidden.visual_VD
 
 
-def temporal(unit_VD: Tensor, grid: Grid, neighbour: str) -> Tensor:
+def temporal(unit_VD: Tensor, grid: Grid, neighbour: Neighbour) -> Tensor:
     """t_V = 1 - cosine with the same cell of the adjacent frame, from unit vectors; 0 when there is one frame only."""
     if grid.t == 1:
         return unit_VD.new_zeros(grid.tokens)
@@ -151,7 +154,7 @@ def _overlap(shift: int, size: int) -> slice:
     return slice(max(0, -shift), size - max(0, shift))
 
 
-def per_frame(score_V: Tensor, grid: Grid, how: str, floor: float = 0.0) -> Tensor:
+def per_frame(score_V: Tensor, grid: Grid, how: Normalise, floor: float = 0.0) -> Tensor:
     """Each frame's scores on a common scale, which removes any bias for the frame's place in the video.
 
     A frame whose scores spread by no more than `floor`, or than rounding relative to their size, gets 0 throughout.
@@ -168,11 +171,11 @@ def per_frame(score_V: Tensor, grid: Grid, how: str, floor: float = 0.0) -> Tens
 
 def top_per_frame(score_V: Tensor, grid: Grid, k: int) -> Tensor:
     """The best k // t of each frame, and k % t more from the frames whose next token scores highest."""
-    each, more = divmod(k, grid.t)
+    share, more = divmod(k, grid.t)
     order = score_V.reshape(grid.t, -1).sort(dim=1, descending=True, stable=True).indices
     order = order + torch.arange(grid.t, device=order.device)[:, None] * (grid.h * grid.w)
     if more == 0:
-        return order[:, :each].flatten().sort().values
-    runners_up = order[:, each]
+        return order[:, :share].flatten().sort().values
+    runners_up = order[:, share]
     chosen = runners_up[top(score_V[runners_up], more)]
-    return torch.cat([order[:, :each].flatten(), chosen]).sort().values
+    return torch.cat([order[:, :share].flatten(), chosen]).sort().values

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsd.fields import is_number
 from vsd.pruners.attention import Attention
 from vsd.pruners.select import linspace, top
 from vsd.types import Grid
+from vsd.utils.validation import is_number
 
 # A share of a sum of float32 weights is met when it is met to this relative precision: 0.4 of (0.4, 0.3, 0.3) is the
 # first token alone, whatever the last bits say.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from torch import Tensor
 
-from vsd.fields import require_one_of
 from vsd.pruners.base import Pruner
 from vsd.pruners.select import centres, linspace
 from vsd.types import Evidence
+from vsd.utils.validation import require_one_of
 
-ENDS = ("middle", "both")
+Ends = Literal["middle", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,11 @@ class Uniform(Pruner):
     floating point can miss either by one.
     """
 
-    ends: str = "middle"
+    ends: Ends = "middle"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_one_of("pruner.ends", self.ends, ENDS)
+        require_one_of("pruner.ends", self.ends, get_args(Ends))
 
     def keep(self, evidence: Evidence) -> Tensor:
         """kept_K, as `Pruner.keep` has it."""

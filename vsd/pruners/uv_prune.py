@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vsd.pruners import evidence as ev
+from vsd.evidence.base import is_layer
 from vsd.pruners.base import ScorePruner
 from vsd.pruners.similarity import unit
 from vsd.types import Evidence, Hidden
@@ -34,19 +34,19 @@ class UVPrune(ScorePruner):
         super().__post_init__()
         # YAML and the command line read 0.5 and 12 as numbers; evidence is looked up by text.
         object.__setattr__(self, "layer", str(self.layer))
-        if not ev.is_layer(self.layer) or float(self.layer) == 0:
+        if not is_layer(self.layer) or float(self.layer) == 0:
             rule = "a layer number above 0 or a fraction of the depth in (0, 1] written with a point"
             raise ValueError(f"pruner.layer must be {rule}, got {self.layer!r}")
 
     @property
     def needs(self) -> frozenset[str]:
         """The hidden states before the first layer and after `layer` layers."""
-        return frozenset({ev.hidden_need("0"), ev.hidden_need(self.layer)})
+        return frozenset({"hidden:0", f"hidden:{self.layer}"})
 
     def score(self, evidence: Evidence) -> Tensor:
         """score_V: the growth of the summed similarity between the two layers."""
-        late_V = similarity_to_text(ev.hidden(evidence, self.layer))
-        return late_V - similarity_to_text(ev.hidden(evidence, "0")).to(late_V)
+        late_V = similarity_to_text(evidence[f"hidden:{self.layer}"])
+        return late_V - similarity_to_text(evidence["hidden:0"]).to(late_V)
 
 
 def similarity_to_text(states: Hidden) -> Tensor:

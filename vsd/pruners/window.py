@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsd.fields import is_number
 from vsd.pruners.base import Pruner
 from vsd.types import Evidence
+from vsd.utils.validation import is_number
 
 
 @dataclass(frozen=True, kw_only=True)

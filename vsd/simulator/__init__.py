@@ -2,6 +2,6 @@
 
 A setting (`rehearsal.Setting`) is step times (`times.Given`, `profile.Profile` of a finished run, `roofline.Roofline`
 of two models on devices), acceptance (`acceptance.rate`, `ByPosition`, or `Replay` of recorded rounds) and the dials.
-`rehearsal.simulate` gives records as a run does, and `vsd.stats` the numbers. ``python -m vsd.simulate`` is its command
-line.
+`rehearsal.simulate` gives records as a run does, and `vsd.metrics.stats` the numbers. The command line is
+``vsd simulate``.
 """

@@ -1,11 +1,12 @@
 """Which drafted tokens are right: by a rate, or as in a recorded run.
 
-A word of an answer is tested at most once, under any schedule: it stands, or the target's own takes its place. So one
-number per place of the answer decides, drawn beforehand, and all schedules and gammas meet the same luck.
+A token of a generation is tested at most once, under any schedule: it stands, or the target's own takes its place. So
+one number per place of the generation decides, drawn beforehand, and all schedules and gammas meet the same draws.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,28 +14,29 @@ from functools import cached_property
 
 import numpy as np
 
-from vsd.fields import require, require_share
 from vsd.types import Trace
+from vsd.utils.validation import require, require_share
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """One answer before it is decoded.
+    """One generation before it is decoded.
 
     `visual` and `text` tokens of its prompt; `limit` tokens at most; after `end` tokens, if that is set, it ends with
-    the end-of-sequence word. `luck` in [0, 1) belongs to the places of the answer, `odds` to those of a draft.
+    the end-of-sequence token. `draws` in [0, 1) belong to the places of the generation, `odds` to those of a draft.
     """
 
     visual: int
     text: int
     limit: int
-    luck: tuple[float, ...]
+    draws: tuple[float, ...]
     odds: tuple[float, ...]
     end: int | None = None
 
     def right(self, place: int, depth: int) -> bool:
-        """Whether the draft's word for this place of the answer, at this depth of its draft, is the target's own."""
-        return place < len(self.luck) and self.luck[place] < self.odds[min(depth, len(self.odds) - 1)]
+        """Whether the draft's token for this place of the generation, at this depth of its draft, is the target's
+        own."""
+        return place < len(self.draws) and self.draws[place] < self.odds[min(depth, len(self.odds) - 1)]
 
 
 class Acceptance(ABC):
@@ -47,7 +49,7 @@ class Acceptance(ABC):
 
     @abstractmethod
     def script(self, number: int, *, seed: int, visual: int, text: int, tokens: int) -> Script:
-        """The script of one answer: of so many tokens, where that is not known from a recording."""
+        """The script of one generation: of so many tokens, where that is not known from a recording."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class ByPosition(Acceptance):
             require_share("rate", rate)
 
     def script(self, number: int, *, seed: int, visual: int, text: int, tokens: int) -> Script:
-        luck = tuple(_draws(seed, number, tokens))
-        return Script(visual=visual, text=text, limit=tokens, luck=luck, odds=tuple(self.rates))
+        draws = tuple(_draws(seed, number, tokens))
+        return Script(visual=visual, text=text, limit=tokens, draws=draws, odds=tuple(self.rates))
 
 
 def rate(alpha: float) -> ByPosition:
@@ -75,16 +77,16 @@ def rate(alpha: float) -> ByPosition:
 
 @dataclass(frozen=True)
 class Replay(Acceptance):
-    """The very answers of a recorded run of chains: which of its words the draft had right.
+    """The very generations of a recorded run of chains: which of its tokens the draft had right.
 
-    Words that were never tested, the target's own behind a fully accepted draft, are drawn at the rate of the others.
-    Raises ValueError for traces without a tested word, and for trees.
+    Tokens that were never tested, the target's own behind a fully accepted draft, are drawn at the rate of the others.
+    Raises ValueError for traces without a tested token, and for trees.
     """
 
     traces: Sequence[Trace]
 
     def __post_init__(self) -> None:
-        chains = all(each.nodes == each.drafted for trace in self.traces for each in trace.rounds)
+        chains = all(round_.nodes == round_.drafted for trace in self.traces for round_ in trace.rounds)
         require("traces", "rounds of chains", "trees", chains)
         tested = any(known is not None for trace in self.traces for known in right(trace))
         require("traces", "rounds that tested drafts", [len(trace.rounds) for trace in self.traces], tested)
@@ -97,12 +99,12 @@ class Replay(Acceptance):
         trace = self.traces[number % len(self.traces)]
         drawn = _draws(seed, number, len(trace.tokens))
         known = right(trace)
-        luck = tuple(draw if word is None else 1.0 - word for draw, word in zip(drawn, known, strict=True))
+        draws = tuple(draw if hit is None else 1.0 - hit for draw, hit in zip(drawn, known, strict=True))
         return Script(
             visual=trace.visual,
             text=trace.prompt - trace.visual,
             limit=self._limit,
-            luck=luck,
+            draws=draws,
             odds=(self._rate,),
             end=len(trace.tokens) if trace.finish == "eos" else None,
         )
@@ -110,38 +112,39 @@ class Replay(Acceptance):
     @cached_property
     def _rate(self) -> float:
         """As `accept/rate`, and below 1: what was refused stays so."""
-        known = [word for trace in self.traces for word in right(trace) if word is not None]
-        return min(sum(known) / len(known), np.nextafter(1.0, 0.0))
+        known = [hit for trace in self.traces for hit in right(trace) if hit is not None]
+        return min(sum(known) / len(known), math.nextafter(1.0, 0.0))
 
     @cached_property
     def _limit(self) -> int:
-        """The budget of the run, as far as it shows: where no answer reached it, it stays out of the way."""
+        """The budget of the run, as far as it shows: where no generation reached it, it stays out of the way."""
         longest = max(len(trace.tokens) for trace in self.traces)
         cut = any(trace.finish == "length" for trace in self.traces)
         return longest if cut else 2 * longest
 
 
 def right(trace: Trace) -> list[bool | None]:
-    """Of each word of the answer: was the draft's word the one that stands? None where it was not tested."""
-    found: list[bool | None] = [None] * len(trace.tokens)
-    place = len(trace.tokens) - sum(each.committed for each in trace.rounds)  # a first word that the prefill made
-    for each in trace.rounds:
-        found[place : place + each.accepted] = [True] * each.accepted
-        if each.rejected:
-            found[place + each.accepted] = False
-        place += each.committed
-    return found
+    """Of each token of the generation: was the draft's token the one that stands? None where it was not tested."""
+    stood: list[bool | None] = [None] * len(trace.tokens)
+    place = len(trace.tokens) - sum(round_.committed for round_ in trace.rounds)  # a first token that the prefill made
+    for round_ in trace.rounds:
+        stood[place : place + round_.accepted] = [True] * round_.accepted
+        if round_.rejected:
+            stood[place + round_.accepted] = False
+        place += round_.committed
+    return stood
 
 
 def rates(traces: Iterable[Trace], depth: int) -> list[float]:
     """Conditional rates of the first `depth` places of a draft, for `ByPosition`; a place never tested is left out."""
     tested, accepted = np.zeros(depth), np.zeros(depth)
     for trace in traces:
-        for each in trace.rounds:
-            tested[: each.accepted + each.rejected] += 1
-            accepted[: each.accepted] += 1
+        for round_ in trace.rounds:
+            tested[: round_.accepted + round_.rejected] += 1
+            accepted[: round_.accepted] += 1
     return [float(a / t) for a, t in zip(accepted, tested, strict=True) if t]
 
 
 def _draws(seed: int, number: int, count: int) -> list[float]:
-    return np.random.default_rng([seed, number]).random(count).tolist()
+    drawn: list[float] = np.random.default_rng([seed, number]).random(count).tolist()
+    return drawn

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
-from vsd.chance import Chance
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import RandomSource
 
 
 class Verifier(ABC):
     """An acceptance rule. Subclasses are frozen dataclasses: their fields are their config, and they remember nothing.
-    What a rule wants to know of the answer so far stands in the context."""
+    What a rule wants to know of the generation so far stands in the context.
 
-    lossless: ClassVar[bool]
-    """Whether the answer follows the target's own law (at temperature 0: is token-identical to it)."""
-    synthetic: ClassVar[bool] = False
-    """Whether acceptance is made up: such a run measures time, and its answers mean nothing."""
+    What is a property here is a ClassVar in a subclass where it is fixed, a property where it depends on fields.
+    """
+
+    @property
+    @abstractmethod
+    def lossless(self) -> bool:
+        """Whether the generation follows the target's own distribution (at temperature 0: is token-identical to it)."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether acceptance is made up: such a run measures time, and its generations mean nothing."""
+        return False
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether it looks at `Draft.confidence_N`, which is computed for such a rule only."""
+        return False
 
     @property
     def needs(self) -> frozenset[str]:
-        """Evidence of the target's prefill, as in `Evidence`; and "relevance" for `Output.relevance_M` of the
-        verifying pass. A ClassVar where it is fixed, a property where it depends on fields."""
+        """Evidence by name (see `vsd.evidence`): of the target's prefill for the context, and of the verifying pass for
+        `Output.evidence` where it has rows of a pass."""
         return frozenset()
 
     @property
     def deterministic(self) -> bool:
-        """Whether the target alone gives the same tokens every time, so that answers can be compared with them."""
+        """Whether the target alone gives the same tokens every time, so that generations can be compared with them."""
         return True
 
     def alone(self) -> Verifier:
-        """The rule under which the target decodes alone: what this rule's answers are compared with."""
+        """The rule under which the target decodes alone: what this rule's generations are compared with."""
         from vsd.verifiers.greedy import Greedy
 
         return Greedy()
@@ -41,7 +53,7 @@ class Verifier(ABC):
         return ""
 
     @abstractmethod
-    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         """Judge a draft of N nodes by the target's output over M = N + 1 nodes: the last committed token, then them.
 
         Row 0 of `output.logits_MW` follows the last committed token, row i + 1 follows node i. A draft of no nodes is

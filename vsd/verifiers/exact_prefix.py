@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
-from vsd.chance import Chance
-from vsd.fields import require, require_whole
-from vsd.models.tree import depths
+from vsd.models.tree import depths, of_nodes
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import RandomSource
+from vsd.utils.validation import require, require_whole
 from vsd.verifiers.base import Verifier
 
 
@@ -18,9 +16,9 @@ from vsd.verifiers.base import Verifier
 class ExactPrefix(Verifier):
     """The first `length` tokens are the target's own, then another rule decides.
 
-    Relaxed rules weaken safety alignment most in the first tokens of an answer. The border may lie within a draft: up
-    to it the tokens are judged by the exact rule, and if all of them stand, those behind it are a draft of its own for
-    the rule `inner`. So it holds under every schedule and every gamma.
+    Relaxed rules weaken safety alignment most in the first tokens of a generation. The border may lie within a draft:
+    up to it the tokens are judged by the exact rule, and if all of them stand, those behind it are a draft of its own
+    for the rule `inner`. So it holds under every schedule and every gamma.
     """
 
     inner: Verifier
@@ -31,12 +29,16 @@ class ExactPrefix(Verifier):
         require("verifier.inner", "a verifier", self.inner, isinstance(self.inner, Verifier))
 
     @property
-    def lossless(self) -> bool:  # type: ignore[override]
+    def lossless(self) -> bool:
         return self.inner.lossless
 
     @property
-    def synthetic(self) -> bool:  # type: ignore[override]
+    def synthetic(self) -> bool:
         return self.inner.synthetic
+
+    @property
+    def needs_confidence(self) -> bool:
+        return self.inner.needs_confidence
 
     @property
     def needs(self) -> frozenset[str]:
@@ -52,21 +54,21 @@ class ExactPrefix(Verifier):
     def idle(self, depth: int) -> str:
         return self.inner.idle(depth)
 
-    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         exact, left = self.inner.alone(), self.length - len(context.tokens)
         if left <= 0 or exact == self.inner:
-            return self.inner.verify(draft, output, context, chance)
+            return self.inner.verify(draft, output, context, random)
         parents = draft.parents_N.tolist()
         levels = depths(parents)
         inside = [node for node in range(len(parents)) if levels[node] < left]
-        first = _below(exact, -1, inside, draft, output, context, chance)
+        first = _below(exact, -1, inside, draft, output, context, random)
         if len(first.path) < left or first.bonus is None:
             return first
         top = first.path[-1]
         outside = [node for node in range(top + 1, len(parents)) if _leads_to(parents, node, top)]
         committed = [*context.tokens, *draft.tokens_N[list(first.path)].tolist()]
         later = replace(context, tokens=committed, left=context.left - left)
-        second = _below(self.inner, top, outside, draft, output, later, chance)
+        second = _below(self.inner, top, outside, draft, output, later, random)
         strict = (False,) * left
         return Verdict(
             path=first.path + second.path,
@@ -83,24 +85,20 @@ def _below(
     draft: Draft,
     output: Output,
     context: VerifierContext,
-    chance: Chance,
+    random: RandomSource,
 ) -> Verdict:
     """What a rule says of these nodes alone, which hang below `root` (-1: the last committed token), as nodes of the
     whole draft."""
     place = {node: index for index, node in enumerate(nodes)} | {root: -1}
     parents = draft.parents_N.tolist()
-    part = Draft(
-        tokens_N=draft.tokens_N[list(nodes)],
-        parents_N=torch.tensor([place[parents[node]] for node in nodes], dtype=torch.long),
-        probs_NW=None if draft.probs_NW is None else draft.probs_NW[list(nodes)],
-    )
+    some = of_nodes(draft, list(nodes), [place[parents[node]] for node in nodes])
     read = output.logits_MW.shape[0]
     rows = [row for row in (root + 1, *(node + 1 for node in nodes)) if row < read]
     seen = Output(
         logits_MW=output.logits_MW[rows],
-        relevance_M=None if output.relevance_M is None else output.relevance_M[rows],
+        evidence={name: rows_M[rows] for name, rows_M in output.evidence.items()},
     )
-    verdict = rule.verify(part, seen, replace(context, last_read=len(rows) > len(nodes)), chance)
+    verdict = rule.verify(some, seen, replace(context, last_read=len(rows) > len(nodes)), random)
     return replace(verdict, path=tuple(nodes[node] for node in verdict.path))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from torch import Tensor
 
-from vsd.fields import require, require_number, require_one_of, require_whole
+from vsd.utils.validation import require, require_number, require_one_of, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
-ENDS = ("strict", "fits", "open")
+End = Literal["strict", "fits", "open"]
 
 
 def entropies(probs_nW: Tensor, top: int, *, normalised: bool) -> list[float]:
@@ -25,11 +26,11 @@ def entropies(probs_nW: Tensor, top: int, *, normalised: bool) -> list[float]:
     if normalised:
         probs_nW = probs_nW / probs_nW.sum(-1, keepdim=True)
     most = math.log(probs_nW.shape[-1]) if normalised else 1.0
-    found: list[float] = (-probs_nW.xlogy(probs_nW).sum(-1) / (most or 1.0)).tolist()
-    return found
+    values: list[float] = (-probs_nW.xlogy(probs_nW).sum(-1) / (most or 1.0)).tolist()
+    return values
 
 
-def gated(same: Sequence[bool], unsure: Sequence[bool], window: int, end: str) -> tuple[bool, ...]:
+def gated(same: Sequence[bool], unsure: Sequence[bool], window: int, end: End) -> tuple[bool, ...]:
     """Which places stand: those that agree, and a mismatch where the target is unsure, if the other places of its
     window agree and it is not too near to the end.
 
@@ -55,19 +56,19 @@ class FLy(Relaxed):
 
     Variants are fields. `end=fits`: a mismatch is strict only if its window does not fit into the draft, one place less
     than in the authors' code; `end=open`: the window need not fit. `window=7 end=fits`: six places behind the mismatch,
-    as vLLM's port counts. `window=0`: the entropy gate alone. `top=0 normalised=true`: the entropy of all words,
+    as vLLM's port counts. `window=0`: the entropy gate alone. `top=0 normalised=true`: the entropy of all tokens,
     divided by its maximum, as arXiv 2604.05650 describes it.
 
     Differs from the paper in: of a tree, every path from the root to a leaf is judged like a chain, gate included (the
     authors' code for trees leaves the gate out and counts the strict places from the end of the longest path); the
-    target's law is taken at temperature 1.
+    target's distribution is taken at temperature 1.
     """
 
     entropy: float = 0.3
     top: int = 3
     normalised: bool = False
     window: int = 6
-    end: str = "strict"
+    end: End = "strict"
 
     def __post_init__(self) -> None:
         require_number("verifier.entropy", self.entropy, least=0)
@@ -76,7 +77,7 @@ class FLy(Relaxed):
         require("verifier.normalised", "true or false", self.normalised, isinstance(self.normalised, bool))
         require("verifier.window", "0 or at least 2", self.window, self.window != 1)
         require_whole("verifier.window", self.window, least=0)
-        require_one_of("verifier.end", self.end, ENDS)
+        require_one_of("verifier.end", self.end, get_args(End))
 
     def idle(self, depth: int) -> str:
         least = {"strict": self.window + 1, "fits": self.window, "open": 1}[self.end]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.chance import Chance
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers.base import Verifier
 
 
@@ -27,11 +27,11 @@ def greedy_path(tokens_N: Sequence[int], parents_N: Sequence[int], argmax_M: Seq
 
 @dataclass(frozen=True, kw_only=True)
 class Greedy(Verifier):
-    """Argmax to argmax: the answer is token-identical to the target's own greedy decoding."""
+    """Argmax to argmax: the generation is token-identical to the target's own greedy decoding."""
 
     lossless: ClassVar[bool] = True
 
-    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         argmax_M = output.logits_MW.argmax(-1).tolist()
         path = greedy_path(draft.tokens_N.tolist(), draft.parents_N.tolist(), argmax_M)
         row = output.behind(path)

@@ -6,14 +6,14 @@ import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
-from vsd.fields import require, require_number, require_one_of, require_share, require_whole
+from vsd.utils.validation import require, require_number, require_one_of, require_share, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
-THRESHOLDS = ("rank", "quantile", "absolute")
-SIDES = ("both", "earlier", "later")
-MATCHES = ("either", "draft_in_target", "target_in_draft")
+Threshold = Literal["rank", "quantile", "absolute"]
+Side = Literal["both", "earlier", "later"]
+Match = Literal["either", "draft_in_target", "target_in_draft"]
 
 
 def loose_by_rank(relevance: Sequence[float], looseness: float) -> tuple[bool, ...]:
@@ -25,13 +25,13 @@ def loose_by_rank(relevance: Sequence[float], looseness: float) -> tuple[bool, .
 
 
 def loose_by_quantile(relevance: Sequence[float], seen: Sequence[float], looseness: float) -> tuple[bool, ...]:
-    """The places below the `looseness` quantile of the relevances of this answer: of its tokens so far (`seen`) and of
-    these places."""
+    """The places below the `looseness` quantile of the relevances of this generation: of its tokens so far (`seen`) and
+    of these places."""
     known = sorted([*seen, *relevance])
     return tuple(bisect.bisect_right(known, value) <= looseness * len(known) for value in relevance)
 
 
-def shifted(tokens: Sequence[int], argmax: Sequence[int], place: int, *, window: int, side: str, match: str) -> bool:
+def shifted(tokens: Sequence[int], argmax: Sequence[int], place: int, *, window: int, side: Side, match: Match) -> bool:
     """Whether the draft's token at `place` occurs near it in the target's sequence, or the target's in the draft's."""
     first = place if side == "later" else max(0, place - window)
     last = place if side == "earlier" else place + window
@@ -45,12 +45,12 @@ def shifted(tokens: Sequence[int], argmax: Sequence[int], place: int, *, window:
 class LVSpec(Relaxed):
     """Loose verification: only tokens that depend on the video must be the target's own.
 
-    LVSpec, arXiv 2604.05650. Relevance is `vsd.relevance`'s. `looseness` is the paper's lambda: the share of a draft's
-    places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile of the
-    relevances of the answer so far, these places included (`quantile`), or below the value `below` (`absolute`). With
-    `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window` places in the other
-    sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says; it has no part in
-    `threshold=absolute`.
+    LVSpec, arXiv 2604.05650. Relevance is `vsd.evidence.relevance`'s. `looseness` is the paper's lambda: the share of a
+    draft's places that is relaxed, those of the least relevance (`threshold=rank`); or the places below that quantile
+    of the relevances of the generation so far, these places included (`quantile`), or below the value `below`
+    (`absolute`). With `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window`
+    places in the other sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says;
+    it has no part in `threshold=absolute`.
 
     Differs from the paper in: not published, therefore fields: the form of the threshold, the tolerance's window (3),
     its side (both) and its direction (either); the relevance of a place is that of the state which predicts it; the
@@ -60,21 +60,21 @@ class LVSpec(Relaxed):
     needs: ClassVar[frozenset[str]] = frozenset({"relevance"})
 
     looseness: float = 0.7
-    threshold: str = "rank"
+    threshold: Threshold = "rank"
     below: float = 0.5
     shift: bool = True
     shift_window: int = 3
-    shift_side: str = "both"
-    shift_match: str = "either"
+    shift_side: Side = "both"
+    shift_match: Match = "either"
 
     def __post_init__(self) -> None:
         require_share("verifier.looseness", self.looseness)
-        require_one_of("verifier.threshold", self.threshold, THRESHOLDS)
+        require_one_of("verifier.threshold", self.threshold, get_args(Threshold))
         require_number("verifier.below", self.below)
         require("verifier.shift", "true or false", self.shift, isinstance(self.shift, bool))
         require_whole("verifier.shift_window", self.shift_window, least=1)
-        require_one_of("verifier.shift_side", self.shift_side, SIDES)
-        require_one_of("verifier.shift_match", self.shift_match, MATCHES)
+        require_one_of("verifier.shift_side", self.shift_side, get_args(Side))
+        require_one_of("verifier.shift_match", self.shift_match, get_args(Match))
 
     def stands(self, line: Line) -> tuple[bool, ...]:
         if self.looseness == 0:
@@ -89,7 +89,7 @@ class LVSpec(Relaxed):
             return tuple(value < self.below for value in line.relevance)
         if self.threshold == "rank":
             return loose_by_rank(line.relevance, self.looseness)
-        seen = [value for each in line.context.rounds for value in each.relevance]
+        seen = [value for round_ in line.context.rounds for value in round_.evidence.get("relevance", ())]
         return loose_by_quantile(line.relevance, seen, self.looseness)
 
     def _shifted(self, line: Line, place: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.fields import require_share
+from vsd.utils.validation import require_share
 from vsd.verifiers.relaxed import Line, Relaxed
 
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vsd.chance import Chance
 from vsd.models.tree import depths, leaves
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers.base import Verifier
 
 
@@ -21,7 +21,7 @@ class Line:
 
     `tokens` are the draft's, `argmax` the target's own token at each of their places (given the draft's before it),
     `logits_nW` the target's logits there; `context` says what was before; `relevance` is that of each place, if it was
-    wanted; `spared` says which places chance spares, by the rule's `odds`.
+    wanted; `spared` says which places a draw spares, by the rule's `odds`.
     """
 
     tokens: tuple[int, ...]
@@ -38,7 +38,7 @@ class Line:
 
     @property
     def probs_nW(self) -> Tensor:
-        """The target's law at each place, at temperature 1."""
+        """The target's distribution at each place, at temperature 1."""
         wide = self.logits_nW if self.logits_nW.dtype == torch.float64 else self.logits_nW.float()
         return wide.softmax(-1)
 
@@ -57,16 +57,16 @@ class Relaxed(Verifier):
         """Which of the line's tokens may stand, if those before them do. Where draft and target agree, True."""
 
     def odds(self, place: int) -> float:
-        """The probability that chance spares a token at this place of a path, drawn once for each node; 0 never."""
+        """The probability that a draw spares a token at this place of a path, drawn once for each node; 0 never."""
         return 0.0
 
-    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         """The verdict, as `Verifier.verify` has it."""
         argmax_M = output.logits_MW.argmax(-1).tolist()
         tokens = draft.tokens_N.tolist()
         parents = draft.parents_N.tolist()
         odds = [self.odds(depth) for depth in depths(parents)]
-        spared = [chance.happens(odd) for odd in odds] if any(odds) else [False] * len(odds)
+        spared = [random.happens(odd) for odd in odds] if any(odds) else [False] * len(odds)
         best, best_line, fewest = list[int](), None, 0
         for path in leaves(parents):
             line = _line(path, tokens, parents, argmax_M, spared, output, context)
@@ -97,7 +97,7 @@ def _line(
         argmax=tuple(argmax_M[row] for row in before),
         logits_nW=output.logits_MW[before],
         context=context,
-        relevance=() if output.relevance_M is None else tuple(output.relevance_M[before].tolist()),
+        relevance=tuple(output.evidence["relevance"][before].tolist()) if "relevance" in output.evidence else (),
         spared=tuple(spared[node] for node in path),
     )
 

@@ -1,4 +1,4 @@
-"""Speculative sampling: the answer is drawn from the target's own law, over chains and trees."""
+"""Speculative sampling: the generation is drawn from the target's own distribution, over chains and trees."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from vsd.chance import Chance
-from vsd.law import Law
 from vsd.models.tree import children
 from vsd.types import Draft, Output, Verdict, VerifierContext
+from vsd.utils.probabilities import SamplingParams
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers.base import Verifier
 
 
-def speculative_walk(draft: Draft, law_MW: Tensor, chance: Chance) -> Verdict:
+def speculative_walk(draft: Draft, probs_MW: Tensor, random: RandomSource) -> Verdict:
     """From the root down: try a node's children in turn, go on from the first that is accepted, and end with a token
-    from what the refused ones have left of the target's law.
+    from what the refused ones have left of the target's distribution.
 
-    `law_MW`: the target's law after each node, row 0 after the last committed token. A last node that the target has
-    not read has none: behind it no token is drawn.
+    `probs_MW`: the target's distribution after each node, row 0 after the last committed token. A last node that the
+    target has not read has none: behind it no token is drawn.
     """
     below = children(draft.parents_N.tolist())
     tokens = draft.tokens_N.tolist()
     node, path = -1, list[int]()
-    while node + 1 < len(law_MW):
-        left_W = law_MW[node + 1]
+    while node + 1 < len(probs_MW):
+        left_W = probs_MW[node + 1]
         for child in below[node]:
             proposed_W = None if draft.probs_NW is None else draft.probs_NW[child].to(left_W)
-            if chance.happens(acceptance(left_W, proposed_W, tokens[child])):
+            if random.happens(acceptance(left_W, proposed_W, tokens[child])):
                 node = child
                 path.append(child)
                 break
             left_W = residual(left_W, proposed_W, tokens[child])
         else:
-            return Verdict(path=tuple(path), bonus=chance.pick(left_W), relaxed=(False,) * len(path))
+            return Verdict(path=tuple(path), bonus=random.pick(left_W), relaxed=(False,) * len(path))
     return Verdict(path=tuple(path), bonus=None, relaxed=(False,) * len(path))
 
 
@@ -46,7 +46,7 @@ def acceptance(target_W: Tensor, proposed_W: Tensor | None, token: int) -> float
 
 
 def residual(target_W: Tensor, proposed_W: Tensor | None, token: int) -> Tensor:
-    """The target's law after `token` was refused: max(p - q, 0), normalised."""
+    """The target's distribution after `token` was refused: max(p - q, 0), normalised."""
     if proposed_W is None:
         rest_W = target_W.clone()
         rest_W[token] = 0
@@ -58,8 +58,8 @@ def residual(target_W: Tensor, proposed_W: Tensor | None, token: int) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling(Law, Verifier):
-    """Speculative sampling: tokens are drawn from the target's own law at a temperature, with top-p and top-k.
+class Sampling(SamplingParams, Verifier):
+    """Speculative sampling: tokens are drawn from the target's own distribution at a temperature, with top-p and top-k.
 
     arXiv 2211.17192 and 2302.01318 for chains; trees by recursive rejection as in SpecInfer, arXiv 2305.09781. The
     draft may be drawn or greedy: a token that was not drawn counts as proposed with certainty.
@@ -76,5 +76,5 @@ class Sampling(Law, Verifier):
     def alone(self) -> Verifier:
         return self
 
-    def verify(self, draft: Draft, output: Output, context: VerifierContext, chance: Chance) -> Verdict:
-        return speculative_walk(draft, self.law(output.logits_MW), chance)
+    def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
+        return speculative_walk(draft, self.probs(output.logits_MW), random)

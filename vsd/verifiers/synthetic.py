@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vsd.fields import require, require_share
+from vsd.utils.validation import require, require_share
 from vsd.verifiers.relaxed import Line, Relaxed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Synthetic(Relaxed):
-    """Accepts tokens by chance at given rates, whatever they are: for timing only, the answers mean nothing.
+    """Accepts tokens at random at given rates, whatever they are: for timing only, the generations mean nothing.
 
     `rate` holds for every place of a draft, or `rates` for the first places one by one and `rate` for those behind.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.fields import require_share, require_whole
+from vsd.utils.validation import require_share, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
 
 
@@ -25,8 +25,8 @@ class TopK(Relaxed):
     def stands(self, line: Line) -> tuple[bool, ...]:
         likeliest = line.probs_nW.topk(min(self.k, line.logits_nW.shape[-1]), dim=-1)
         return tuple(
-            same or any(word == token and probs[0] - prob <= self.gap for word, prob in zip(words, probs, strict=True))
-            for same, token, words, probs in zip(
+            same or any(top == token and probs[0] - prob <= self.gap for top, prob in zip(tops, probs, strict=True))
+            for same, token, tops, probs in zip(
                 line.same, line.tokens, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True
             )
         )

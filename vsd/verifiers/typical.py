@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsd.fields import require_number
+from vsd.utils.validation import require_number
 from vsd.verifiers.relaxed import Line, Relaxed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Typical(Relaxed):
-    """Typical acceptance: a token stands if p > min(epsilon, delta * exp(-H)), H the entropy of the target's law.
+    """Typical acceptance: a token stands if p > min(epsilon, delta * exp(-H)), H the entropy of the target's
+    distribution.
 
-    Medusa, arXiv 2401.10774. `epsilon` 1 with `delta` at least the number of words is greedy verification.
+    Medusa, arXiv 2401.10774. `epsilon` 1 with `delta` at least the size of the vocabulary is greedy verification.
 
-    Differs from the paper in: the target's law is taken at temperature 1, and what it adds itself is its argmax.
+    Differs from the paper in: the target's distribution is taken at temperature 1, and what it adds itself is its
+    argmax.
     """
 
     epsilon: float = 0.09

@@ -9,10 +9,11 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vsd.child import ChildDied, ChildError, ChildProcess, ChildTimeout, send_stream
-from vsd.fields import reason
 from vsd.types import Video
+from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTimeout, send_stream
+from vsd.utils.validation import reason
 from vsd.video.base import BadVideo
 from vsd.video.reading import Scaling, Shown, collect, stream
 
@@ -49,7 +50,7 @@ class ReaderProcess:
         """What is said before any frame, to the end: a process that is left in the midst of a file is lost."""
         return [event for event in self._events(path, 0) if isinstance(event, Shown)]
 
-    def _events(self, path: str | Path, frames: int) -> Iterator[Shown | np.ndarray]:
+    def _events(self, path: str | Path, frames: int) -> Iterator[Shown | NDArray[np.uint8]]:
         self._start(path)
         try:
             yield from self._received(path, frames)
@@ -71,7 +72,7 @@ class ReaderProcess:
         except ChildError as error:
             raise BadVideo(path, f"the process that reads videos does not start ({error})") from error
 
-    def _received(self, path: str | Path, frames: int) -> Iterator[Shown | np.ndarray]:
+    def _received(self, path: str | Path, frames: int) -> Iterator[Shown | NDArray[np.uint8]]:
         self._child.send((str(path), frames, self._reader), self._timeout_s)
         pixels = np.empty(0, dtype=np.uint8)
         while (message := self._child.receive(self._timeout_s)) != _END:

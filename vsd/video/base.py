@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.types import SampleError
 
@@ -25,7 +26,7 @@ class WrongFrames(Exception):  # noqa: N818 - a name, not a category
     """A reader that would not give the frames of the timetable, and why."""
 
 
-def sample_indices(total: int, frames: int) -> np.ndarray:
+def sample_indices(total: int, frames: int) -> NDArray[np.int64]:
     """Which of `total` frames are read: `frames` indices at even distance from the first to the last, both included,
     rounded to the nearest (int64, ascending, no repeats). One frame is the first; a shorter video gives all it has."""
     return np.linspace(0, total - 1, min(frames, total)).round().astype(np.int64)

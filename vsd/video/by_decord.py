@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.video.base import WrongFrames
 from vsd.video.timetable import Alive, Timetable, silent
@@ -17,7 +18,7 @@ _FORMATS = frozenset({"mp4", "matroska", "flv"})  # mov and webm go by the same 
 _TOLERANCE_S = 1e-3  # decord keeps its times in single precision
 
 
-def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[np.ndarray]:
+def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[NDArray[np.uint8]]:
     """The RGB pixels (height, width, 3) of these frames of the timetable. Raises WrongFrames unless decord has the same
     frames at the same times."""
     import decord
@@ -30,8 +31,8 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
     try:
         # One thread: several make the frames of some damaged files depend on timing.
         reader = decord.VideoReader(str(table.file.absolute()), ctx=decord.cpu(0), num_threads=1)
-        seconds_N = np.asarray(reader.get_frame_timestamp(range(len(reader))))[:, 0]
-        if len(reader) != len(table) or np.abs(seconds_N - table.seconds_N).max() > _TOLERANCE_S:
+        timestamps_N = np.asarray(reader.get_frame_timestamp(range(len(reader))))[:, 0]
+        if len(reader) != len(table) or np.abs(timestamps_N - table.timestamps_N).max() > _TOLERANCE_S:
             raise WrongFrames(f"decord finds {len(reader)} frames of {len(table)}, or other times of them")
         for index in indices:
             yield reader.get_batch([index]).asnumpy()[0]

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import dropwhile
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from av.filter import Graph
+from numpy.typing import NDArray
 
 from vsd.video.base import WrongFrames
 from vsd.video.container import opened
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 
-def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[np.ndarray]:
+def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[NDArray[np.uint8]]:
     """The RGB pixels (height, width, 3) of these frames of the timetable, which ascend.
 
     Decoding begins at the last key frame before each of them; what lies between is skipped. Raises WrongFrames if the
     file does not show one of them.
     """
     with opened(table.file) as (container, stream):
-        found = _numbered(container, stream, set(indices), alive)
+        frames = _numbered(container, stream, set(indices), alive)
         if table.pts_N is not None:
-            found = _timed(container, stream, table, table.pts_N[list(indices)].tolist(), alive)
-        yield from map(_Rgb(table), found)
+            frames = _timed(container, stream, table, table.pts_N[list(indices)].tolist(), alive)
+        yield from map(_Rgb(table), frames)
 
 
 class _Rgb:
@@ -43,13 +44,14 @@ class _Rgb:
         self._width, self._height = (table.width, table.height)[:: -1 if table.turned.transpose else 1]
         self._graphs: dict[tuple[str, int, int], Graph] = {}
 
-    def __call__(self, frame: VideoFrame) -> np.ndarray:
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         form = (frame.format.name, frame.width, frame.height)
         if form not in self._graphs:
             self._graphs[form] = self._graph(frame)
         graph = self._graphs[form]
         graph.vpush(frame)
-        return self._turned.apply(graph.vpull().to_ndarray())
+        rgb24 = cast(NDArray[np.uint8], graph.vpull().to_ndarray())
+        return self._turned.apply(rgb24)
 
     def _graph(self, frame: VideoFrame) -> Graph:
         graph = Graph()

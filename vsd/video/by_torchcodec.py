@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vsd.fields import first_line
+from vsd.utils.validation import first_line
 from vsd.video.base import WrongFrames
 from vsd.video.timetable import Alive, Timetable, silent
 
 _TOLERANCE_S = 1e-3
 
 
-def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[np.ndarray]:
+def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> Iterator[NDArray[np.uint8]]:
     """The RGB pixels (height, width, 3) of these frames of the timetable. Raises WrongFrames unless torchcodec has the
     same number of frames, and these at the same times."""
     from torchcodec.decoders import VideoDecoder
@@ -32,7 +33,7 @@ def frames(table: Timetable, indices: Sequence[int], alive: Alive = silent) -> I
             raise WrongFrames(f"torchcodec finds {len(decoder)} frames of {len(table)}")
         for index in indices:
             frame = decoder.get_frame_at(index)
-            if abs(frame.pts_seconds - table.seconds_N[index]) > _TOLERANCE_S:
+            if abs(frame.pts_seconds - table.timestamps_N[index]) > _TOLERANCE_S:
                 raise WrongFrames(f"torchcodec shows frame {index} at {frame.pts_seconds:.3f} s")
             yield frame.data.numpy()
             alive()

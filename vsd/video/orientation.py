@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -26,7 +27,7 @@ class Orientation(NamedTuple):
         """Whether the picture is shown as in a mirror, whatever else."""
         return sum(self) % 2 == 1
 
-    def apply(self, pixels_HWC: np.ndarray) -> np.ndarray:
+    def apply(self, pixels_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture as it is shown, contiguous in memory."""
         if self.transpose:
             pixels_HWC = pixels_HWC.swapaxes(0, 1)
@@ -43,11 +44,11 @@ def orientation(frame: VideoFrame) -> Orientation:
     A matrix of a turn by another angle than a multiple of 90 degrees counts as the nearest such turn.
     """
 
-    found = frame.side_data.get("DISPLAYMATRIX")
-    if found is None:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return Orientation()
     a, b, _, c, d, *_ = np.frombuffer(
-        cast("bytes", found), dtype=np.int32
+        cast("bytes", matrix), dtype=np.int32
     ).tolist()  # (x, y) is shown at (ax + cy, bx + dy)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(rows=d < 0, columns=a < 0)

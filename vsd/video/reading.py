@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.types import Video
 from vsd.video import by_decord, by_pyav, by_torchcodec
@@ -22,14 +23,14 @@ READERS = {
 }
 _COMPLETE = ("auto", "pyav")  # those that show whatever FFmpeg shows
 _LEAST = 0.5  # share of a file's frames that must be decodable: it may begin in the midst of a scene
-Scaling = Callable[[int, int, int], Callable[[np.ndarray], np.ndarray] | None]
+Scaling = Callable[[int, int, int], Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None]
 
 
 class Shown(NamedTuple):
-    """What follows: so many of a file's `total` frames as there are `seconds`, of which size."""
+    """What follows: so many of a file's `total` frames as there are `timestamps`, of which size."""
 
     total: int
-    seconds: np.ndarray
+    timestamps: NDArray[np.float64]
     height: int
     width: int
     warning: str = ""
@@ -63,7 +64,7 @@ def check_reader(reader: object) -> None:
 
 def stream(
     path: str | Path, frames: int, *, reader: str = "auto", alive: Alive = silent
-) -> Iterator[Shown | np.ndarray]:
+) -> Iterator[Shown | NDArray[np.uint8]]:
     """The same as it comes: what follows, then the frames. What follows can come again: then all begins anew.
 
     `alive` is called between the steps of long work. Raises BadVideo as `read` does.
@@ -80,26 +81,26 @@ def stream(
         yield from _events(counted, frames, reader, alive)
 
 
-def collect(path: str | Path, events: Iterable[Shown | np.ndarray], scaling: Scaling | None = None) -> Video:
+def collect(path: str | Path, events: Iterable[Shown | NDArray[np.uint8]], scaling: Scaling | None = None) -> Video:
     """The video that `stream` tells of."""
-    shown, pixels, count, scale = Shown(0, np.zeros(0), 0, 0), np.zeros(0), 0, None
+    shown, pixels, count, scale = Shown(0, np.zeros(0), 0, 0), np.zeros(0, np.uint8), 0, None
     for event in events:
         if isinstance(event, Shown):
             shown, count = event, 0
-            scale = scaling(len(event.seconds), event.height, event.width) if scaling else None
+            scale = scaling(len(event.timestamps), event.height, event.width) if scaling else None
             continue
         frame = scale(event) if scale else event
         if count == 0:
-            pixels = np.empty((len(shown.seconds), *frame.shape), dtype=np.uint8)
+            pixels = np.empty((len(shown.timestamps), *frame.shape), dtype=np.uint8)
         pixels[count] = frame
         count += 1
     fitted = scale is not None
-    return Video(frames=pixels, seconds=shown.seconds, path=str(path), fitted=fitted, warning=shown.warning)
+    return Video(frames=pixels, timestamps=shown.timestamps, path=str(path), fitted=fitted, warning=shown.warning)
 
 
-def _events(table: Timetable, frames: int, reader: str, alive: Alive) -> Iterator[Shown | np.ndarray]:
+def _events(table: Timetable, frames: int, reader: str, alive: Alive) -> Iterator[Shown | NDArray[np.uint8]]:
     indices: Sequence[int] = sample_indices(len(table), frames).tolist()
-    yield Shown(len(table), table.seconds_N[indices].round(4), table.height, table.width, table.warning)
+    yield Shown(len(table), table.timestamps_N[indices].round(4), table.height, table.width, table.warning)
     for frame in READERS[reader](table, indices, alive) if indices else ():
         if frame.shape != (table.height, table.width, 3):
             raise WrongFrames(f"{reader} shows frames of {frame.shape}, not {(table.height, table.width, 3)}")

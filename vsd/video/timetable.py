@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.video.base import BadVideo
 from vsd.video.container import opened
@@ -51,9 +52,9 @@ class Timetable:
     stream: int
     formats: frozenset[str]
     time_base: Fraction
-    pts_N: np.ndarray | None
+    pts_N: NDArray[np.int64] | None
     keys: tuple[Key, ...]
-    seconds_N: np.ndarray
+    timestamps_N: NDArray[np.float64]
     height: int
     width: int
     turned: Orientation
@@ -63,7 +64,7 @@ class Timetable:
     @property
     def warning(self) -> str:
         """What is said of a file whose frames end long before it does, as those of most truncated files."""
-        shown = float(self.seconds_N[-1] - self.seconds_N[0])
+        shown = float(self.timestamps_N[-1] - self.timestamps_N[0])
         if shown >= (1 - _MISSING) * self.lasts - _MISSING_S:
             return ""
         return f"the file says that it lasts {self.lasts:.1f} s, its frames end after {shown:.1f} s"
@@ -74,7 +75,7 @@ class Timetable:
         return bool(self.formats & INDEXED)
 
     def __len__(self) -> int:
-        return len(self.seconds_N)
+        return len(self.timestamps_N)
 
 
 def read_timetable(file: Path, alive: Alive = silent) -> Timetable:
@@ -131,11 +132,11 @@ def count_frames(file: Path, alive: Alive = silent) -> Timetable:
         if first is None:
             raise BadVideo(file, "zero frames")
         table = _timetable(file, container, stream, first)
-        found = [pts for pts in times if pts is not None]
-        if len(set(found)) == len(times):
-            return replace(_timed(table, found), pts_N=None)
+        known = [pts for pts in times if pts is not None]
+        if len(set(known)) == len(times):
+            return replace(_timed(table, known), pts_N=None)
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)  # the order of the ffmpeg program
-        return replace(table, seconds_N=np.arange(len(times)) / float(rate))
+        return replace(table, timestamps_N=np.arange(len(times)) / float(rate))
 
 
 def decoded(packet: Packet[VideoStream]) -> list[VideoFrame]:
@@ -158,7 +159,7 @@ def _timetable(file: Path, container: InputContainer, stream: VideoStream, first
         time_base=Fraction(stream.time_base or 1),
         pts_N=None,
         keys=(),
-        seconds_N=np.zeros(0),
+        timestamps_N=np.zeros(0),
         height=height,
         width=width,
         turned=turned,
@@ -170,4 +171,4 @@ def _timetable(file: Path, container: InputContainer, stream: VideoStream, first
 def _timed(table: Timetable, times: list[int]) -> Timetable:
     pts_N = np.sort(np.array(times, dtype=np.int64))
     base = table.time_base
-    return replace(table, pts_N=pts_N, seconds_N=pts_N * base.numerator / base.denominator)
+    return replace(table, pts_N=pts_N, timestamps_N=pts_N * base.numerator / base.denominator)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.zoo.small_events.world import (
     BACKGROUNDS,
@@ -60,17 +61,17 @@ def centre_of(event: Event, frame: float, side: int = SIDE) -> tuple[float, floa
 
 def render(
     scene: Scene,
-    frames: Sequence[int] | np.ndarray,
+    frames: Sequence[int] | NDArray[np.int64],
     side: int = SIDE,
     *,
     noise: float = 0.0,
     rng: np.random.Generator | None = None,
-) -> np.ndarray:
+) -> NDArray[np.uint8]:
     """The frames of these numbers: uint8 (len(frames), side, side, 3). `noise` is the standard deviation of a grey
     grain, in levels of 255, drawn from `rng`."""
     check_side(side)
     grounds = {shot: _background(scene.shots[shot], shot, side) for shot in {int(f) // SHOT for f in frames}}
-    pixels = np.stack([grounds[int(frame) // SHOT] for frame in frames])
+    pixels: NDArray[np.uint8] = np.stack([grounds[int(frame) // SHOT] for frame in frames])
     for image, frame in zip(pixels, frames, strict=True):
         for event in scene.events:
             if event.on(int(frame)):
@@ -90,12 +91,14 @@ class Cells:
     index of each of `LABELS`, 0 for an event's looks where there is none. `shot_T` is the number of the shot.
     """
 
-    event_TGG: np.ndarray
-    kinds_TGGK: np.ndarray
-    shot_T: np.ndarray
+    event_TGG: NDArray[np.int64]
+    kinds_TGGK: NDArray[np.int64]
+    shot_T: NDArray[np.int64]
 
 
-def cell_labels(scene: Scene, tokens: Sequence[int] | np.ndarray, frames_per_token: int, side: int = SIDE) -> Cells:
+def cell_labels(
+    scene: Scene, tokens: Sequence[int] | NDArray[np.int64], frames_per_token: int, side: int = SIDE
+) -> Cells:
     """Labels of the tokens of these numbers in time; `frames_per_token` is 2 for Qwen and 1 for LLaVA-OneVision."""
     grid = side // CELL
     first_T = np.asarray(tokens, np.int64) * frames_per_token
@@ -116,22 +119,22 @@ def cell_labels(scene: Scene, tokens: Sequence[int] | np.ndarray, frames_per_tok
 
 def tokens_of(shown: Iterable[Shown], frames_per_token: int, side: int = SIDE) -> list[int]:
     """The visual tokens that show these events, by their numbers in the grid (time, row, column), sorted."""
-    grid, found = side // CELL, set()
+    grid, tokens = side // CELL, set()
     for event in shown:
         row, column = cell_of(event, side)
         first, last = event.start // frames_per_token, (event.start + event.frames - 1) // frames_per_token
-        found |= {(time * grid + row) * grid + column for time in range(first, last + 1)}
-    return sorted(found)
+        tokens |= {(time * grid + row) * grid + column for time in range(first, last + 1)}
+    return sorted(tokens)
 
 
-def contact_sheet(scene: Scene, side: int = SIDE) -> np.ndarray:
+def contact_sheet(scene: Scene, side: int = SIDE) -> NDArray[np.uint8]:
     """Every second frame, a row a shot: uint8 (height, width, 3)."""
     pixels = render(scene, np.arange(0, scene.frames, 2), side)
     rows = pixels.reshape(len(scene.shots), SHOT // 2, side, side, 3)
     return rows.transpose(0, 2, 1, 3, 4).reshape(len(scene.shots) * side, SHOT // 2 * side, 3)
 
 
-def _background(shot: Shot, number: int, side: int) -> np.ndarray:
+def _background(shot: Shot, number: int, side: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[0:side, 0:side]
     down, right = y + shot.phase, x + shot.phase
     marks = {
@@ -143,10 +146,11 @@ def _background(shot: Shot, number: int, side: int) -> np.ndarray:
     ground = shot.shade + marks * (-_MARKS if shot.shade > 128 else _MARKS)
     green = np.full((side, side), _LIGHTER * (number - 2))
     light = np.stack([(x / side - 0.5) * _TINT, green, (y / side - 0.5) * _TINT], axis=-1)
-    return np.clip(ground[..., None] + light, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(ground[..., None] + light, 0, 255).astype(np.uint8)
+    return pixels
 
 
-def _draw(image: np.ndarray, event: Event, frame: int) -> None:
+def _draw(image: NDArray[np.uint8], event: Event, frame: int) -> None:
     x, y = centre_of(event, frame, len(image))
     dx, dy = MOTIONS[event.motion]
     if event.motion != "still":
@@ -159,7 +163,7 @@ def _draw(image: np.ndarray, event: Event, frame: int) -> None:
 
 
 def _blend(
-    image: np.ndarray,
+    image: NDArray[np.uint8],
     rgb: tuple[int, ...],
     centre: tuple[float, float],
     radius: float,
@@ -175,7 +179,7 @@ def _blend(
     image[box[0], box[1]] = under + (np.array(rgb, np.float32) - under) * (cover * opacity)
 
 
-def _distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+def _distance(shape: str, x: NDArray[np.float64], y: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """About how many pixels a point lies outside the shape around (0, 0); negative inside."""
     if shape == "circle":
         return np.hypot(x, y) - radius

@@ -42,7 +42,7 @@ def answer(question: Question, habit: Habit = TARGET, rng: np.random.Generator |
 
     def say(ways: Ways, **facts: str) -> str:
         way = ways[habit.choose(len(ways), rng)]
-        return _CHOICE.sub(lambda found: _one_of(found[1].split("|"), habit, rng), way).format(**facts)
+        return _CHOICE.sub(lambda match: _one_of(match[1].split("|"), habit, rng), way).format(**facts)
 
     text = " ".join(_WRITERS[question.kind](question.sections, _inflected(say)))
     return _A.sub(r"\1n \2", text)
@@ -132,8 +132,8 @@ def _everything(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
 
 
 def _short(sections: tuple[Section, ...], say: Say) -> Iterator[str]:
-    (asked,) = sections
-    yield say(SHORT[" ".join(asked.facts)], **asked.facts)
+    (section,) = sections
+    yield say(SHORT[" ".join(section.facts)], **section.facts)
 
 
 _WRITERS = {"one": _one, "two": _two, "order": _order, "shot": _shot, "everything": _everything, "short": _short}

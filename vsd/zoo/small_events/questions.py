@@ -136,10 +136,10 @@ def _whole(scene: Scene, event: Event, rng: np.random.Generator) -> Section:
 
 def _one(scene: Scene, rng: np.random.Generator) -> _Asked:
     event = scene.events[int(rng.integers(len(scene.events)))]
-    found = _whole(scene, event, rng)
+    section = _whole(scene, event, rng)
     others = [other for other in scene.during(event.shot) if other != event]
     company = f"{others[0].colour} {others[0].shape}" if others else NONE
-    return [replace(found, facts={**found.facts, "company": company})], [event, *others]
+    return [replace(section, facts={**section.facts, "company": company})], [event, *others]
 
 
 def _two(scene: Scene, rng: np.random.Generator) -> _Asked:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from vsd.zoo.small_events.asking import FACT_WORDS
 from vsd.zoo.small_events.questions import NONE, NUMBERS, ORDINALS, number, ordinal
 from vsd.zoo.small_events.world import BACKGROUNDS, COLOURS, COLUMNS, CORES, LOOKS, ROWS, SHAPES, SIZES
 
@@ -74,6 +75,11 @@ def chance(all_facts: Iterable[Facts]) -> float:
     return right / sum(sum(counts.values()) for counts in values.values())
 
 
+def fact_spans(text: str) -> list[tuple[int, int]]:
+    """Where the text has a word that facts are put in, right or wrong."""
+    return [found.span() for found in re.finditer(rf"\b(?:{'|'.join(FACT_WORDS)})\b", text, re.IGNORECASE)]
+
+
 def _sentences(text: str) -> list[str]:
     return [" ".join(part.lower().split()) for part in re.split(r"[.!?\n]+", text) if part.strip()]
 
@@ -133,17 +139,17 @@ def _company(sentence: str) -> set[str]:
     """What a sentence says is beside an event; empty for sentences that say nothing of it."""
     if re.search(r"\b(?:no|nothing|any) (?:other|else)\b", sentence):
         return {NONE}
-    found = re.search(rf"\balso an? ({_NOUN})\b", sentence)
-    return {found.group(1)} if found else set()
+    match = re.search(rf"\balso an? ({_NOUN})\b", sentence)
+    return {match.group(1)} if match else set()
 
 
 def _read_order(sentences: list[str], sections: Sequence[Facts]) -> dict[str, Said]:
     names = {section["about"]: section["facts"] for section in sections}
     said: dict[str, Said] = {}
     for sentence in sentences:
-        found = re.search(rf"\bthe ({_ORDINAL})\b(?! shot)", sentence)
-        if found:
-            _add(said, found.group(1), names.get(found.group(1), ()), sentence)
+        match = re.search(rf"\bthe ({_ORDINAL})\b(?! shot)", sentence)
+        if match:
+            _add(said, match.group(1), names.get(match.group(1), ()), sentence)
         else:
             _add(said, "video", ["count"], sentence)
     return _counted(said, "video", len([about for about in said if about != "video"]))
@@ -170,9 +176,9 @@ def _read_everything(sentences: list[str], sections: Sequence[Facts]) -> dict[st
     said: dict[str, Said] = {}
     shot, introduced, events = "", 0, 0
     for sentence in sentences:
-        found = re.search(rf"\b({_ORDINAL}) shot\b", sentence)
-        if found:
-            shot, introduced = found.group(0), 0
+        match = re.search(rf"\b({_ORDINAL}) shot\b", sentence)
+        if match:
+            shot, introduced = match.group(0), 0
         introduced += _introduces(sentence)
         events += _introduces(sentence)
         if _introduces(sentence):

@@ -123,14 +123,14 @@ def scene(seed: int, shots: int = 4) -> Scene:
     low, high = int(np.ceil(_LEAST * shots)), int(_MOST * shots)
     count = min(int(rng.integers(low, high + 1)), len(colours) * len(SHAPES))
     most = max(_PER_COLOUR, -(-count // len(colours)))
-    found: list[Event] = []
-    while len(found) < count:
+    events: list[Event] = []
+    while len(events) < count:
         event = _event(shots, rng)
-        others = [other for other in found if other.shot == event.shot]
-        alike = [other.shape for other in found if other.colour == event.colour]
+        others = [other for other in events if other.shot == event.shot]
+        alike = [other.shape for other in events if other.colour == event.colour]
         if event.shape not in alike and len(alike) < most and _fits(event, others):
-            found.append(event)
-    return Scene(backgrounds, tuple(sorted(found, key=lambda event: event.start)))
+            events.append(event)
+    return Scene(backgrounds, tuple(sorted(events, key=lambda event: event.start)))
 
 
 def training_seed(rng: np.random.Generator) -> int:
@@ -143,13 +143,13 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def _shots(count: int, rng: np.random.Generator) -> tuple[Shot, ...]:
-    found: list[Shot] = []
-    while len(found) < count:
+    shots: list[Shot] = []
+    while len(shots) < count:
         texture, tone = (_pick(rng, options) for options in BACKGROUNDS.values())
-        if not found or (found[-1].texture, found[-1].tone) != (texture, tone):
+        if not shots or (shots[-1].texture, shots[-1].tone) != (texture, tone):
             shade = TONES[tone] + int(rng.integers(-12, 13))
-            found.append(Shot(texture, tone, shade, int(rng.integers(0, 16))))
-    return tuple(found)
+            shots.append(Shot(texture, tone, shade, int(rng.integers(0, 16))))
+    return tuple(shots)
 
 
 def _event(shots: int, rng: np.random.Generator) -> Event:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.asking import questions_of
@@ -25,7 +26,7 @@ BUNDLED = ((64, 48), (32, 8), (96, 8))  # frames, clips
 _CODEC = {"crf": "18", "preset": "veryslow", "threads": "1"}
 
 
-def write_video(path: Path, frames: np.ndarray) -> None:
+def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
     """Encodes uint8 (frames, height, width, 3) as H.264 in an mp4."""
     import av
 
@@ -41,13 +42,13 @@ def write_video(path: Path, frames: np.ndarray) -> None:
 def line(name: str, seed: int, shots: int) -> dict[str, Any]:
     """A clip's line of clips.jsonl."""
     drawn, rng = scene(seed, shots), np.random.default_rng([seed, shots, 1])
-    asked = [
+    questions = [
         {"kind": question.kind, "text": question.text, "answer": answer(question)}
         | ({"options": list(question.options)} if question.options else {})
         | {"facts": question.facts}
         for question in questions_of(drawn, rng)
     ]
-    return {"id": name, "video": f"{name}.mp4", "frames": drawn.frames, "seed": seed, "questions": asked}
+    return {"id": name, "video": f"{name}.mp4", "frames": drawn.frames, "seed": seed, "questions": questions}
 
 
 def write(out: Path, clips: Iterable[tuple[int, int]], side: int = SIDE) -> None:

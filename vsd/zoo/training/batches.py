@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -32,7 +33,7 @@ class Row:
     clip: Clip
     question: Question
     answer: str
-    kept_K: np.ndarray
+    kept_K: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Batches:
         texts = [self._prompter(row.question.text, row.answer) for row in rows]
         longest = max(len(text.ids) for text in texts)
         stated = [
-            torch.from_numpy(statements(row.clip.scene, row.question, row.answer, text.told))
+            torch.from_numpy(statements(row.clip.scene, row.question, row.answer, text.begins_at))
             for row, text in zip(rows, texts, strict=True)
         ]
         return Batch(
@@ -116,19 +117,21 @@ class Batches:
         return full_PT[:, kept]
 
 
-def choose(clip: Clip, question: Question, count: int, rng: np.random.Generator, *, unseen: bool = False) -> np.ndarray:
+def choose(
+    clip: Clip, question: Question, count: int, rng: np.random.Generator, *, unseen: bool = False
+) -> NDArray[np.int64]:
     """`count` visual tokens, sorted: one of each shot; those of the events that the answer is about, of each as many as
     fit, or with `unseen` only some; of the others some; and the background."""
     scene = clip.scene
-    asked = [next(n for n, event in enumerate(scene.events) if event.shown == shown) for shown in question.shown]
-    groups = [rng.permutation(np.nonzero(clip.event_V == event)[0]) for event in asked]
+    events = [next(n for n, event in enumerate(scene.events) if event.shown == shown) for shown in question.shown]
+    groups = [rng.permutation(np.nonzero(clip.event_V == event)[0]) for event in events]
     if unseen:
         groups = [group[rng.random(len(group)) < rng.random()] for group in groups]
     seen = _in_turn(groups, count - len(scene.shots))
     nothing = clip.event_V < 0
     grounds = [rng.choice(np.nonzero(nothing & (_shots(clip) == shot))[0]) for shot in range(len(scene.shots))]
     room = count - len(seen) - len(grounds)
-    others = rng.permutation(np.nonzero(~nothing & ~np.isin(clip.event_V, asked))[0])
+    others = rng.permutation(np.nonzero(~nothing & ~np.isin(clip.event_V, events))[0])
     others = others[: int(rng.integers(room // 2 + 1))]
     taken = np.array([*seen, *grounds, *others], np.int64)
     nothing[taken] = False
@@ -136,14 +139,14 @@ def choose(clip: Clip, question: Question, count: int, rng: np.random.Generator,
     return np.sort(np.concatenate([taken, rest]))
 
 
-def _in_turn(groups: list[np.ndarray], count: int) -> list[int]:
+def _in_turn(groups: list[NDArray[np.int64]], count: int) -> list[int]:
     """One of each group, then another of each, until there are `count`."""
     longest = max((len(group) for group in groups), default=0)
-    found = [int(group[place]) for place in range(longest) for group in groups if place < len(group)]
-    return found[: max(0, count)]
+    ordered = [int(group[place]) for place in range(longest) for group in groups if place < len(group)]
+    return ordered[: max(0, count)]
 
 
-def _shots(clip: Clip) -> np.ndarray:
+def _shots(clip: Clip) -> NDArray[np.int64]:
     """The shot of each visual token."""
     return np.arange(clip.tokens) * len(clip.scene.shots) // clip.tokens
 

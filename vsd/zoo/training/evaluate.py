@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
 
 from vsd.data.small_events import SmallEvents
@@ -51,15 +52,15 @@ def evaluate(
     "misses" there are and the share of them that is "wording". `clips` is a folder of clips (None: the bundled ones),
     `ask` the kinds of questions, `most` bounds the clips of a length. Raises EvaluationError for what is not there."""
     try:
-        asked = [SmallEvents(path=clips, ask=ask, frames=frames) for frames in _lengths(clips)]
-        samples = [_first(data, most) for data in asked]
+        data_sets = [SmallEvents(path=clips, ask=ask, frames=frames) for frames in _lengths(clips)]
+        samples = [_first(data, most) for data in data_sets]
         models = {target: load(str(weights / target))}
         models |= {role: load(str(weights / role), field="draft") for role in DRAFTS if (weights / role).exists()}
     except ValueError as error:
         raise EvaluationError(str(error)) from error
     return {
         str(data.frames): _Evaluation(data, first, models, target).numbers()
-        for data, first in zip(asked, samples, strict=True)
+        for data, first in zip(data_sets, samples, strict=True)
     }
 
 
@@ -103,7 +104,7 @@ class _Evaluation:
         }
         self._facts = frozenset(Facts(models[target].processor.tokenizer).tokens)
         self._scores: defaultdict[str, list[dict[str, Score]]] = defaultdict(list)
-        self._foreseen: defaultdict[str, list[np.ndarray]] = defaultdict(list)
+        self._foreseen: defaultdict[str, list[NDArray[np.int64]]] = defaultdict(list)
 
     def numbers(self) -> dict[str, Numbers]:
         videos: dict[str, Video] = {}
@@ -111,10 +112,10 @@ class _Evaluation:
             if sample.video not in videos:
                 videos = {sample.video: read(sample.video, self._data.frames or 0)}
             self._try(sample, videos[sample.video], seed=number)
-        found = {name: _pooled(scores) for name, scores in self._scores.items()}
+        numbers = {name: _pooled(scores) for name, scores in self._scores.items()}
         for name, misses in self._foreseen.items():
-            found[name] |= _misses(np.concatenate(misses))
-        return found | {"chance": {"facts": _chance(self._data.frames or SHOT)}}
+            numbers[name] |= _misses(np.concatenate(misses))
+        return numbers | {"chance": {"facts": _chance(self._data.frames or SHOT)}}
 
     def _try(self, sample: Sample, video: Video, seed: int) -> None:
         for name, engine in self._engines.items():
@@ -133,11 +134,11 @@ class _Evaluation:
 RIGHT, WORDING, FACT = range(3)
 
 
-def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], facts: frozenset[int]) -> np.ndarray:
+def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], facts: frozenset[int]) -> NDArray[np.int64]:
     """What the draft would say at each of the target's tokens, behind those before: RIGHT, or what is missed. `facts`
     are the tokens that are words of facts."""
     prompt = draft.encode(video, question)
-    state, first_W, _ = draft.prefill(prompt, capacity=prompt.length + len(tokens))
+    state, first_W = draft.prefill(prompt, capacity=prompt.length + len(tokens))
     said = [int(first_W.argmax())]
     if len(tokens) > 1:
         logits_MW = draft.forward(torch.tensor(tokens[:-1]), range(-1, len(tokens) - 2), state).logits_MW
@@ -146,7 +147,7 @@ def compare(draft: VideoLM, video: Video, question: str, tokens: list[int], fact
     return np.where(np.array(said) == tokens, RIGHT, kinds)
 
 
-def _misses(kinds: np.ndarray) -> Numbers:
+def _misses(kinds: NDArray[np.int64]) -> Numbers:
     """The share foreseen, and of the misses the share that is wording."""
     missed = kinds[kinds != RIGHT]
     return {
@@ -159,20 +160,20 @@ def _misses(kinds: np.ndarray) -> Numbers:
 def _chance(frames: int) -> float:
     """Of the facts that clips of this length are asked for."""
     rng, seeds = np.random.default_rng(0), range(HELD_OUT, HELD_OUT + _DRAWN)
-    asked = [question for seed in seeds for question in questions_of(scene(seed, frames // SHOT), rng)]
-    return chance(question.facts for question in asked)
+    questions = [question for seed in seeds for question in questions_of(scene(seed, frames // SHOT), rng)]
+    return chance(question.facts for question in questions)
 
 
 def _noise(video: Video, seed: int) -> Video:
     pixels = np.random.default_rng(seed).integers(0, 256, video.frames.shape, np.uint8)
-    return Video(frames=pixels, seconds=video.seconds, path=video.path)
+    return Video(frames=pixels, timestamps=video.timestamps, path=video.path)
 
 
 def _pooled(scores: Iterable[dict[str, Score]]) -> Numbers:
     right: defaultdict[str, float] = defaultdict(float)
-    asked: defaultdict[str, float] = defaultdict(float)
+    total: defaultdict[str, float] = defaultdict(float)
     for score in scores:
         for name, part in score.items():
             right[name] += part.right
-            asked[name] += part.asked
-    return {name: right[name] / asked[name] for name in sorted(asked) if asked[name]}
+            total[name] += part.asked
+    return {name: right[name] / total[name] for name in sorted(total) if total[name]}

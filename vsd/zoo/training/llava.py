@@ -62,17 +62,19 @@ class Llava(Family):
     def see(self, model: Any, frames_PFHWC: Tensor) -> Tensor:
         """The library runs all frames at once."""
         pixels = normalised(frames_PFHWC[:, 0]).permute(0, 3, 1, 2)
-        features_XD = model.get_video_features(pixels[None]).pooler_output[0]
+        features_XD: Tensor = model.get_video_features(pixels[None]).pooler_output[0]
         return features_XD[: len(pixels) * CELLS].view(len(pixels), CELLS, -1)
 
     def tower(self, model: Any) -> nn.ModuleDict:
         return nn.ModuleDict({"visual": model.model.vision_tower, "projector": model.model.multi_modal_projector})
 
     def projector(self, model: Any) -> nn.Linear:
-        return model.model.multi_modal_projector.linear_2
+        linear: nn.Linear = model.model.multi_modal_projector.linear_2
+        return linear
 
     def positions(self, before: int, grid: Grid, behind: int) -> Tensor:
         return torch.arange(before + grid.tokens + behind)[None]
 
     def closing(self, model: Any) -> Tensor:
-        return model.model.image_newline[None]
+        newline_D: Tensor = model.model.image_newline
+        return newline_D[None]

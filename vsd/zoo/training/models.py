@@ -59,4 +59,5 @@ def build(family: Family, size: Size, *, seed: int = 0) -> Any:
 
 def stored_bytes(model: Any) -> int:
     """What the weights take in a checkpoint."""
-    return sum(weight.numel() for weight in model.parameters()) * STORED.itemsize
+    count: int = sum(weight.numel() for weight in model.parameters())
+    return count * STORED.itemsize

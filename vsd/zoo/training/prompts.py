@@ -15,12 +15,12 @@ IGNORED = -100
 class Text:
     """The tokens behind the video and what follows each of them, IGNORED where it is no part of the answer.
 
-    `told` says for each token where what follows begins in the answer, in characters: 0 where the question has ended,
-    -1 before."""
+    `begins_at` says for each token where what follows begins in the answer, in characters: 0 where the question has
+    ended, -1 before."""
 
     ids: list[int]
     labels: list[int]
-    told: list[int]
+    begins_at: list[int]
 
 
 class Prompter:
@@ -32,13 +32,13 @@ class Prompter:
         self.before: list[int] = self.tokenizer(self._turn("?")[0])["input_ids"]
 
     def __call__(self, question: str, answer: str) -> Text:
-        asked = self.tokenizer(self._turn(question)[1])["input_ids"]
-        said = self.tokenizer(answer, return_offsets_mapping=True)
-        answered = [*said["input_ids"], self.tokenizer.eos_token_id]
-        begins = [*(begin for begin, _ in said["offset_mapping"]), len(answer)]
-        silent, end = len(asked) - 1, asked.index(self.tokenizer.eos_token_id)
-        told = [-1] * end + [0] * (silent - end) + begins
-        return Text(asked + answered[:-1], [IGNORED] * silent + answered, told)
+        question_ids = self.tokenizer(self._turn(question)[1])["input_ids"]
+        encoded = self.tokenizer(answer, return_offsets_mapping=True)
+        answer_ids = [*encoded["input_ids"], self.tokenizer.eos_token_id]
+        begins = [*(begin for begin, _ in encoded["offset_mapping"]), len(answer)]
+        silent, end = len(question_ids) - 1, question_ids.index(self.tokenizer.eos_token_id)
+        begins_at = [-1] * end + [0] * (silent - end) + begins
+        return Text(question_ids + answer_ids[:-1], [IGNORED] * silent + answer_ids, begins_at)
 
     def _turn(self, question: str) -> tuple[str, str]:
         before, _, behind = chat(self._processor, question).partition(self._processor.video_token)

@@ -81,14 +81,15 @@ class Qwen(Family):
         count = len(frames_PFHWC)
         grid_13 = torch.tensor([[count, GRID * _MERGE, GRID * _MERGE]], device=frames_PFHWC.device)
         pixels = _patches(frames_PFHWC).flatten(0, 1)
-        features_XD = visual(pixels, grid_thw=grid_13, **qwen_tower.options(visual, grid_13)).pooler_output
+        features_XD: Tensor = visual(pixels, grid_thw=grid_13, **qwen_tower.options(visual, grid_13)).pooler_output
         return features_XD.view(count, CELLS, -1)
 
     def tower(self, model: Any) -> nn.ModuleDict:
         return nn.ModuleDict({"visual": model.model.visual})
 
     def projector(self, model: Any) -> nn.Linear:
-        return model.model.visual.merger.mlp[2]
+        linear: nn.Linear = model.model.visual.merger.mlp[2]
+        return linear
 
     def positions(self, before: int, grid: Grid, behind: int) -> Tensor:
         seconds = self.frames_per_token / FPS

@@ -44,10 +44,10 @@ def draw_sights(family: Family, clips: int, rng: np.random.Generator) -> Sights:
 
 def show(family: Family, drawn: Scene, tokens: list[int], rng: np.random.Generator) -> Sights:
     """The patches of these numbers in time, with the grain of a codec."""
-    each = family.frames_per_token
-    numbers = np.array(tokens)[:, None] * each + np.arange(each)
+    stride = family.frames_per_token
+    numbers = np.array(tokens)[:, None] * stride + np.arange(stride)
     pixels = render(drawn, numbers.ravel(), noise=float(rng.uniform(0, _GRAIN)), rng=rng)
-    cells = cell_labels(drawn, tokens, each)
+    cells = cell_labels(drawn, tokens, stride)
     return Sights(
         torch.from_numpy(pixels).unflatten(0, numbers.shape),
         torch.from_numpy(cells.event_TGG).flatten(1),

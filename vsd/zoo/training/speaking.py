@@ -70,16 +70,16 @@ class SpeakingStage:
         batch = batch.to(self._model.device)
         heads: Any = self.parts["heads"]
         states = self.states(batch)
-        told = batch.labels_BS != IGNORED
-        logits = self._model.lm_head(states[-1][told])
-        labels = batch.labels_BS[told]
-        weight_X = self._weight_W[labels] * (told.sum(-1, keepdim=True) ** _SHORTER).expand_as(told)[told]
+        labelled = batch.labels_BS != IGNORED
+        logits = self._model.lm_head(states[-1][labelled])
+        labels = batch.labels_BS[labelled]
+        weight_X = self._weight_W[labels] * (labelled.sum(-1, keepdim=True) ** _SHORTER).expand_as(labelled)[labelled]
         said = (weight_X * cross_entropy(logits, labels, reduction="none")).sum() / weight_X.sum()
         shares = self._right(batch, logits.argmax(-1)) | {"said": said.item()}
         if not len(heads):
             return said, shares
-        asked = (batch.stated_BSF != IGNORED).any(-1)
-        stated = [head.loss(states[int(layer)][asked], batch.stated_BSF[asked]) for layer, head in heads.items()]
+        stating = (batch.stated_BSF != IGNORED).any(-1)
+        stated = [head.loss(states[int(layer)][stating], batch.stated_BSF[stating]) for layer, head in heads.items()]
         heads_loss = torch.stack(stated).mean()
         return said + _HEADS_WEIGHT * heads_loss, shares | {"stated": heads_loss.item()}
 
@@ -105,8 +105,8 @@ class SpeakingStage:
     @torch.no_grad()
     def _right(self, batch: Batch, best_X: Tensor) -> Shares:
         """The share of facts whose word is the likeliest one, by kind and over all kinds."""
-        told = batch.labels_BS != IGNORED
-        labels = batch.labels_BS[told].tolist()
+        labelled = batch.labels_BS != IGNORED
+        labels = batch.labels_BS[labelled].tolist()
         right: dict[str, list[bool]] = {}
         for kind, label, best in zip(self._facts.kinds(labels), labels, best_X.tolist(), strict=True):
             if kind is not None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -27,15 +28,15 @@ OPTIONS = (*(len(values) for values in _FACTS.values()), len(NUMBERS))
 """How many values each of the heads' F facts has: those of an event, and how many events there are."""
 
 
-def statements(scene: Scene, question: Question, answer: str, told: Sequence[int]) -> np.ndarray:
-    """(S, F) indices of what is right at each token, IGNORED where nothing is; `told` as `Text` has it."""
+def statements(scene: Scene, question: Question, answer: str, begins_at: Sequence[int]) -> NDArray[np.int64]:
+    """(S, F) indices of what is right at each token, IGNORED where nothing is; `begins_at` as `Text` has it."""
     events = [next(event for event in scene.events if event.shown == shown) for shown in question.shown]
     count = _count(question)
     rows = [[*_facts(scene, event), count] for event in events] or [[IGNORED] * len(_FACTS) + [count]]
-    begins = [answer.rfind(". ", 0, found.start()) + 2 for found in _INTRODUCES.finditer(answer)]
-    about_S = np.searchsorted(begins[1:], told, side="right") if begins else np.zeros(len(told), int)
-    stated_SF = np.array(rows)[np.minimum(about_S, len(rows) - 1)]
-    stated_SF[np.array(told) < 0] = IGNORED
+    begins = [answer.rfind(". ", 0, match.start()) + 2 for match in _INTRODUCES.finditer(answer)]
+    about_S = np.searchsorted(begins[1:], begins_at, side="right") if begins else np.zeros(len(begins_at), int)
+    stated_SF: NDArray[np.int64] = np.array(rows)[np.minimum(about_S, len(rows) - 1)]
+    stated_SF[np.array(begins_at) < 0] = IGNORED
     return stated_SF
 
 

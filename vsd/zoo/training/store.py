@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vsd.zoo.small_events.drawing import cell_labels
@@ -29,13 +30,13 @@ class Clip(NamedTuple):
     scene: Scene
     features_PCD: Tensor  # half precision
     patch_T: Tensor
-    event_V: np.ndarray
+    event_V: NDArray[np.int64]
 
     @property
     def tokens(self) -> int:
         return len(self.event_V)
 
-    def features(self, kept_K: np.ndarray) -> Tensor:
+    def features(self, kept_K: NDArray[np.int64]) -> Tensor:
         """(K, D), of these visual tokens."""
         kept = torch.from_numpy(kept_K)
         return self.features_PCD[self.patch_T[kept // CELLS], kept % CELLS].float()
@@ -86,18 +87,18 @@ class Store:
         return clips
 
 
-def _events(family: Family, drawn: Scene) -> np.ndarray:
+def _events(family: Family, drawn: Scene) -> NDArray[np.int64]:
     """The event that each visual token of the clip shows, -1 for none."""
     times = np.arange(drawn.frames // family.frames_per_token)
     return cell_labels(drawn, times, family.frames_per_token).event_TGG.ravel()
 
 
-def _patches(family: Family, drawn: Scene) -> tuple[list[int], np.ndarray]:
+def _patches(family: Family, drawn: Scene) -> tuple[list[int], NDArray[np.int64]]:
     """The tokens in time that are computed, and which of them each token in time is like."""
-    each = family.frames_per_token
-    busy = {frame // each for event in drawn.events for frame in range(event.start, event.start + event.frames)}
-    times = range(drawn.frames // each)
+    stride = family.frames_per_token
+    busy = {frame // stride for event in drawn.events for frame in range(event.start, event.start + event.frames)}
+    times = range(drawn.frames // stride)
     first: dict[int, int] = {}
-    like = [time if time in busy else first.setdefault(time * each // SHOT, time) for time in times]
+    like = [time if time in busy else first.setdefault(time * stride // SHOT, time) for time in times]
     tokens = sorted(set(like))
     return tokens, np.array([tokens.index(time) for time in like])

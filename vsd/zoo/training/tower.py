@@ -76,7 +76,8 @@ class TowerStage:
         sights = Sights(*(part.to(self._model.device) for part in sights))
         features_XD = self._family.see(self._model, sights.frames_PFHWC).flatten(0, 1)
         heads: Any = self.parts["heads"]
-        return heads.loss(features_XD, sights)
+        loss: tuple[Tensor, dict[str, float]] = heads.loss(features_XD, sights)
+        return loss
 
 
 @torch.no_grad()

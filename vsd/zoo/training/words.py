@@ -33,7 +33,8 @@ def _trained() -> dict[str, Any]:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=_VOCABULARY, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
-    return json.loads(tokenizer.to_str())["model"]
+    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    return model
 
 
 def build_tokenizer(specials: Sequence[str]) -> Qwen2Tokenizer:
@@ -41,9 +42,10 @@ def build_tokenizer(specials: Sequence[str]) -> Qwen2Tokenizer:
     state = _trained()
     vocab = {token: index + 3 for token, index in state["vocab"].items()}
     vocab |= {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
+    merges: Any = [tuple(pair) for pair in state["merges"]]  # pairs, where the class says texts
     return Qwen2Tokenizer(
         vocab=vocab,
-        merges=[tuple(pair) for pair in state["merges"]],  # type: ignore[misc]
+        merges=merges,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         extra_special_tokens=["<|im_start|>", *specials],
@@ -69,18 +71,18 @@ class Facts:
 
     def kinds(self, tokens: Sequence[int]) -> list[str | None]:
         """The kind of each token of a text; None is wording. Left and right are columns behind a row, else motions."""
-        found: list[str | None] = []
+        kinds: list[str | None] = []
         for before, token in pairwise([-1, *tokens]):
             place = token in self._columns and before in self._rows
-            found.append("column" if place else self._kind.get(token))
-        return found
+            kinds.append("column" if place else self._kind.get(token))
+        return kinds
 
     def _ids(self, word: str) -> list[int]:
-        found = [self._tokenizer(form)["input_ids"] for form in _forms(word)]
-        long = [form for form, ids in zip(_forms(word), found, strict=True) if len(ids) > 1]
+        forms = [self._tokenizer(form)["input_ids"] for form in _forms(word)]
+        long = [form for form, ids in zip(_forms(word), forms, strict=True) if len(ids) > 1]
         if long:
             raise ValueError(f"tokenizer: must know each fact's word as one token, got parts for {long}")
-        return [ids[0] for ids in found]
+        return [ids[0] for ids in forms]
 
 
 def _forms(word: str) -> tuple[str, ...]:

@@ -1,0 +1,107 @@
+"""All parts that conf/ has, and combinations of them and of the families: every two together at least once, or the
+whole product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import combinations, product
+from typing import Any
+
+from allpairspy import AllPairs
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from tests.conftest import FAMILIES
+from vsd.cli import CONF
+
+# For each verifier the settings under which it is greedy verification.
+STRICT = {
+    "greedy": [],
+    "sampling": ["temperature=0"],
+    "lvspec": ["verifier.looseness=0"],
+    "fly": ["verifier.entropy=1.1"],
+    "typical": ["verifier.epsilon=1", "verifier.delta=1e6"],
+    "topk": ["verifier.k=1"],
+    "random_relax": ["verifier.looseness=0"],
+    "exact_prefix": ["verifier.length=99"],
+}
+MADE_UP = {"synthetic"}
+DIALS = {"process": ["executor.threads=1"], "simulated": ["executor.profile='l40s*8,h100'"]}
+
+
+def options(group: str) -> list[str]:
+    """The names of a group's options."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+AXES = {
+    "parallelism": [name for name in options("parallelism") if name != "autoregressive"],
+    "executor": options("executor"),
+    "drafter": options("drafter"),
+    "pruner": options("pruner"),
+    "verifier": list(STRICT),
+    "positions": ["original", "compact"],
+    "family": sorted(FAMILIES),
+}
+
+
+SIMPLE = {
+    "parallelism": "sequential",
+    "executor": "inline",
+    "drafter": "chain",
+    "pruner": "uniform",
+    "verifier": "greedy",
+    "positions": "original",
+    "family": "llava_onevision",
+}
+
+
+def method(group: str, name: str, *overrides: str) -> Any:
+    """The option, as a run has it."""
+    return instantiate(composed(group, name, *overrides))
+
+
+@cache
+def composed(group: str, name: str, *overrides: str) -> Any:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=[f"{group}={name}", *overrides])[group]
+
+
+def possible(row: Sequence[str]) -> bool:
+    """Whether the first parts of a row, in the order of AXES, go together: a schedule of chains has no trees."""
+    named = dict(zip(AXES, row, strict=False))
+    if not {"parallelism", "drafter"} <= named.keys():
+        return True
+    return not chains("parallelism", named["parallelism"]) or chains("drafter", named["drafter"])
+
+
+@cache
+def chains(group: str, name: str) -> bool:
+    """Whether a schedule asks for chains, or a drafter makes them."""
+    return bool(method(group, name).chains)
+
+
+def covered() -> list[dict[str, str]]:
+    """Combinations in which every two parts that go together do so at least once."""
+    rows = [dict(zip(AXES, row, strict=True)) for row in AllPairs(list(AXES.values()), filter_func=possible)]
+    for two in possible_pairs():  # where parts do not go together, the library leaves out some others as well
+        if not any(two.items() <= row.items() for row in rows):
+            rows.append(SIMPLE | two)
+    return rows
+
+
+def possible_pairs() -> list[dict[str, str]]:
+    """Every two parts that go together, by their groups."""
+    pairs = (
+        {one: ours, other: theirs}
+        for (one, some), (other, more) in combinations(AXES.items(), 2)
+        for ours, theirs in product(some, more)
+    )
+    return [two for two in pairs if possible([(SIMPLE | two)[axis] for axis in AXES])]
+
+
+def whole(*axes: str, **rest: str) -> list[dict[str, str]]:
+    """All combinations of these axes' parts that go together, with the other parts as they are given."""
+    rows = (dict(zip(axes, values, strict=True)) | rest for values in product(*(AXES[axis] for axis in axes)))
+    return [row for row in rows if possible([row[axis] for axis in AXES])]

@@ -1,0 +1,60 @@
+"""The command `vsd`: ``vsd pruner=hippo ratio=0.9`` is a run, ``vsd COMMAND ...`` one of the commands below.
+
+Every option and dial of a run stands in conf/; ``vsd --help`` lists them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import hydra
+from omegaconf import DictConfig
+
+from vsd.run import app, help_text
+
+CONF = Path(__file__).parent / "conf"
+"""The YAML files, beside the package in a checkout and inside it once it is installed."""
+
+
+class Command(NamedTuple):
+    """A module with a `main`, and what it does in a line."""
+
+    module: str
+    does: str
+
+
+COMMANDS = {
+    "report": Command("vsd.commands.report", "a finished run's numbers again, without decoding"),
+    "study": Command("vsd.commands.study", "searches dials for the best trade between metrics"),
+    "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),
+    "calibrate": Command("vsd.commands.calibrate", "finds the tokens that a draft needs"),
+    "doctor": Command("vsd.commands.doctor.__main__", "tries on this machine what vsd relies on"),
+    "catalogue": Command("vsd.commands.catalogue", "writes the tables of methods"),
+}
+
+help_text.register(CONF, {name: command.does for name, command in COMMANDS.items()})
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def run(cfg: DictConfig) -> dict[str, float] | None:
+    """One job; in a multirun one of several."""
+    return app.main(cfg)
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Does what the command line says; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        code: int | None = importlib.import_module(COMMANDS[arguments[0]].module).main(arguments[1:])
+        return code
+    sys.argv = [sys.argv[0], *(arguments[1:] if arguments[:1] == ["run"] else arguments)]
+    run()
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""A smoke test of this machine: does what vsd relies on hold here? Run it with ``python -m vsd.doctor``."""

@@ -1,0 +1,162 @@
+"""The draft's work in a process of its own: its own Python, its own threads, its own device.
+
+Token ids, rounds and seconds cross a pipe; kept indices and frames, or the target's prompt in place of frames, once a
+sample; of probabilities only the rows that sampled drafts were drawn from.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any, ClassVar, Generic
+
+import torch
+from tqdm import tqdm
+
+from vsd.draft import DraftRunner, load_runner
+from vsd.executors.base import DraftClient, Executor, MakeRunner, Pending, Request, Sides, T
+from vsd.models import Checkpoint
+from vsd.types import SampleError
+from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTimeout, comes
+from vsd.utils.messages import packed, unpacked
+from vsd.utils.validation import is_number, require, require_whole
+
+START_S = 600.0  # to load the draft's weights, which are on this machine, and to warm its device up
+READY = -1
+
+
+class ProcessClient(DraftClient):
+    """Asks a worker process, which makes its own runner; it is started before the first sample.
+
+    A worker that dies, does not take a request or answer it within `timeout_s`, or runs out of memory ends the sample
+    with its reason (SampleError, torch.OutOfMemoryError), and a fresh one takes the next sample. It ends with this
+    process.
+    """
+
+    def __init__(self, make: Callable[[], DraftRunner], *, timeout_s: float, threads: int) -> None:
+        self._child = ChildProcess(serve, make, threads, name="vsd-draft")
+        self._timeout_s = timeout_s
+        self._count = 0
+
+    def ready(self) -> None:
+        """Start the process, if it does not run, and wait until its model is loaded and its device warm, which is no
+        part of a request's `timeout_s`. Raises what the loading raised."""
+        if not self._child.alive:
+            self._child.start()
+            self.receive(READY, START_S)
+
+    def close(self) -> None:
+        self._child.close()
+
+    def forget(self) -> None:
+        """Nobody waits for it, and a worker that was lost is not replaced for it."""
+        with suppress(SampleError):
+            self.start(partial(DraftRunner.forget))
+
+    def start(self, request: Request[T]) -> Pending[T]:
+        self._count += 1
+        arguments = {name: packed(value) for name, value in request.keywords.items()}
+        try:
+            self._child.send((self._count, request.func, arguments), self._timeout_s)
+        except ChildError as error:
+            raise _lost(error) from None
+        return _Reply(self, self._count, self._timeout_s)
+
+    def receive(self, number: int, timeout_s: float) -> Any:
+        """The result of this request; those of earlier ones that nobody waited for are dropped."""
+        answered = None
+        while answered != number:
+            try:
+                answered, result, error = self._child.receive(timeout_s)
+            except ChildError as lost:
+                raise _lost(lost) from None
+        if isinstance(error, torch.OutOfMemoryError):
+            self.close()  # what it holds would be missing in the next sample
+        if error is not None:
+            raise error
+        return unpacked(result)
+
+
+class _Reply(Generic[T]):
+    """The answer to one request, read from the pipe when somebody waits for it."""
+
+    def __init__(self, client: ProcessClient, number: int, timeout_s: float) -> None:
+        self._client, self._number, self._timeout_s = client, number, timeout_s
+        self._value = list[T]()
+
+    def result(self) -> T:
+        if not self._value:
+            self._value.append(self._client.receive(self._number, self._timeout_s))
+        return self._value[0]
+
+
+def serve(pipe: Connection, make: Callable[[], DraftRunner], threads: int) -> None:
+    """The worker's whole life: make the runner, then answer until the other end of the pipe is closed."""
+    torch.set_num_threads(threads)
+    tqdm.set_lock(threading.RLock())  # its own default is a semaphore, which a killed process would leave behind
+    try:
+        runner = make()
+    except Exception as error:
+        pipe.send((READY, None, _sendable(error)))
+        return
+    pipe.send((READY, None, None))
+    while True:
+        comes(pipe)
+        number, method, arguments = pipe.recv()
+        reply, failure = None, None
+        try:
+            reply = packed(method(runner, **{name: unpacked(value) for name, value in arguments.items()}))
+        except Exception as error:
+            failure = _sendable(error)
+        pipe.send((number, reply, failure))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error itself if it can be sent, else its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _lost(error: ChildError) -> SampleError:
+    """The end of a worker as the end of a sample."""
+    if isinstance(error, ChildTimeout):
+        return SampleError(f"draft: its worker must answer within {error.timeout_s:g} s, got nothing")
+    code = error.exit_code if isinstance(error, ChildDied) else None
+    return SampleError(f"draft: its worker must live through the sample, got exit code {code}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process(Executor):
+    """The draft works in a process of its own, which loads its model itself and computes with `threads` threads (0: as
+    many as this one). It has `timeout_s` seconds to take a request or to answer it, before it is replaced."""
+
+    remote: ClassVar[bool] = True
+
+    timeout_s: float = 60.0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        holds = is_number(self.timeout_s) and self.timeout_s > 0
+        require("executor.timeout_s", "a number above 0", self.timeout_s, holds)
+        require_whole("executor.threads", self.threads, least=0)
+
+    def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
+        if make is None:
+            return sides
+        if isinstance(sides.draft, Checkpoint):
+            sides.draft.fetch()  # a download is no part of the worker's start
+            build = partial(load_runner, sides.draft, make)
+        elif sides.draft is None:
+            build = partial(make, None)
+        else:
+            raise ValueError("draft: a process of its own loads its own model, got one that is loaded (Checkpoint)")
+        client = ProcessClient(build, timeout_s=self.timeout_s, threads=self.threads or torch.get_num_threads())
+        return replace(sides, client=client)

@@ -1,0 +1,1 @@
+"""The rim of a run: from a config to a finished folder, with Hydra, Lightning and the loggers."""

@@ -1,0 +1,460 @@
+"""From a config to a finished run folder. `run` reads as the run goes; `main` turns its end into an exit code."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vsd.run import check, disk
+from vsd.utils import distributed
+from vsd.utils.validation import first_line
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.loggers import Logger
+
+    from vsd.data.base import Source
+    from vsd.engine import Engine
+    from vsd.executors import Executor
+    from vsd.metrics.record import Record
+    from vsd.parallelism import Parallelism
+    from vsd.run.baselines import BaselineCache
+    from vsd.run.check_memory import Measure
+    from vsd.run.report.folder import RunFolder
+    from vsd.types import Sample
+    from vsd.video.apart import ReaderProcess
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def throwaway() -> str:
+    """A folder that is gone when this process ends: for what all ranks but the first would leave."""
+    folder = tempfile.mkdtemp(prefix="vsd-rank-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+# Two runs that start in the same second must not share a folder.
+OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True, replace=True)
+OmegaConf.register_new_resolver(
+    "rank_folder", lambda out: out if distributed.rank() == 0 else throwaway(), replace=True
+)
+
+METHODS = ("pruner", "drafter", "verifier", "parallelism", "executor")
+
+
+class UsageError(ValueError):
+    """A mistake of the user's: shown as its message alone, exit code 2."""
+
+
+class NothingDone(RuntimeError):  # noqa: N818 - an outcome
+    """No sample could be decoded: exit code 1."""
+
+
+def main(cfg: DictConfig) -> dict[str, float] | None:
+    """One Hydra job. Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted.
+
+    In a multirun a failing job leaves error.txt instead, so that the others still run, unless it could not write.
+    """
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    multirun = hydra.mode == RunMode.MULTIRUN
+    logging.raiseExceptions = False  # a log that cannot be written is no news: samples.jsonl says it
+    if distributed.rank() > 0:
+        logging.disable(logging.WARNING)  # rank 0 has said it
+    try:
+        with disk.room(folder):
+            given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+            return run(cfg, folder, overrides=given["task"])
+    except KeyboardInterrupt:
+        out = hydra.sweep.dir if multirun else folder
+        if distributed.rank() > 0:
+            sys.exit(130)
+        print(f"\ninterrupted: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
+        sys.exit(130)
+    except (UsageError, NothingDone, disk.CannotWrite) as error:
+        _leave_error(folder, f"{error}")
+        if distributed.rank() == 0:
+            print(f"error: {error}", file=sys.stderr)
+        # Where this job could not write, the next one could not either.
+        if not multirun or isinstance(error, disk.CannotWrite):
+            sys.exit(2 if isinstance(error, UsageError) else 1)
+    except Exception as error:
+        _leave_error(folder, f"{type(error).__name__}: {error}")
+        if not multirun or distributed.count() > 1:  # the other processes may not have failed, and would wait
+            raise
+        log.exception("this job failed; the others go on")
+    return None
+
+
+def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Check, load, decode what is not decoded yet, report. Returns the metrics.
+
+    `cfg` as Hydra composes it, `folder` takes the files, `overrides` are the command line's. Raises UsageError before
+    any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
+    """
+    from vsd.video.apart import ReaderProcess
+
+    with _usage_errors():
+        check.check_video(cfg.video)
+    with closing(ReaderProcess(**cfg.video)) as reader:
+        return _run(cfg, folder, reader, overrides)
+
+
+def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
+    from vsd.utils import faults
+
+    with _usage_errors():
+        distributed.check_slurm()
+        distributed.join()
+        disk.check_folder(folder, field="out")
+        cfg = _resolved_later(cfg, folder)
+        _forget_earlier_jobs()
+        faults.warn_once.cache_clear()
+        methods, samples, source = prepare(cfg, overrides, measure=reader.measure)
+
+    from vsd.metrics import summarise
+    from vsd.run import memory
+    from vsd.run.provenance import provenance
+    from vsd.run.report import terminal
+    from vsd.run.report.folder import RunFolder, config_hash
+
+    run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
+    run_folder.open(cfg, provenance())
+    before = run_folder.records()
+    earlier = [before[sample.id] for sample in samples if sample.id in before and _serves(before[sample.id], sample)]
+    if not before and run_folder.holds_others():
+        log.warning("out: %s holds samples of another config or of other weights; they stay, none is reused", folder)
+    done = distributed.from_rank0(lambda: {record.sample.id for record in earlier})
+    todo = [sample for sample in samples if sample.id not in done]
+    records = [*earlier]
+    if earlier:
+        log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
+    try:
+        if todo:
+            memory.reset_peak()
+            decode(cfg, methods, todo, run_folder, records, reader=reader, source=source)
+    finally:
+        summary = summarise(records)
+        run_folder.write_metrics(summary.flat())
+    if distributed.rank() > 0:
+        return summary.values
+    terminal.show(records, summary, folder, verifier=methods["verifier"])
+    if not summary.values["samples/done"]:
+        raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
+    return summary.values
+
+
+def _serves(record: Record, sample: Sample) -> bool:
+    """Whether this record is of this very sample and finished: the same question, reference and facts under its id, and
+    the same video file, or none any more."""
+    from vsd.utils.fingerprint import file_stamp
+
+    same, other = (json.loads(json.dumps(asdict(item))) for item in (record.sample, sample))
+    return record.done and same == other and file_stamp(sample.video) in ("", record.video_stamp)
+
+
+def _uses_draft(methods: Mapping[str, Any]) -> bool:
+    """Whether these methods ask a draft model."""
+    return bool(methods["parallelism"].drafts and methods["drafter"].needs_model)
+
+
+def _needs(cfg: DictConfig, methods: Mapping[str, Any]) -> frozenset[str]:
+    """The evidence of the target's layers that a run asks for."""
+    pruner = methods["pruner"].needs if _uses_draft(methods) else frozenset()
+    drafter = methods["drafter"].needs if methods["parallelism"].drafts else frozenset()
+    needs = frozenset(pruner | methods["verifier"].needs | drafter)
+    return (needs - {"relevance"}) | {instantiate(cfg.relevance).need}
+
+
+def _profile(executor: Executor) -> str:
+    """Step times of a simulated run: a file, or devices; empty where times are measured."""
+    return getattr(executor, "profile", "")
+
+
+def _forget_earlier_jobs() -> None:
+    """Free the models of a multirun's earlier jobs, which only the collector can: Lightning's objects refer to each
+    other in circles."""
+    if "torch" in sys.modules:
+        from vsd.run import memory
+
+        memory.release()
+
+
+def _weights(cfg: DictConfig, methods: dict[str, Any]) -> list[list[str]]:
+    """What identifies the checkpoints that this run decodes with."""
+    from vsd.models import resolve
+    from vsd.utils.fingerprint import file_identity, weights_identity
+
+    roles = ("target", "draft") if _uses_draft(methods) else ("target",)
+    files = [file for file in (cfg.draft_vocab, _profile(methods["executor"])) if file]
+    return [*(weights_identity(resolve(cfg[role].path)) for role in roles), *([file_identity(file)] for file in files)]
+
+
+def prepare(
+    cfg: DictConfig, overrides: Sequence[str], *, measure: Measure | None = None
+) -> tuple[dict[str, Any], list[Sample], Source]:
+    """All that can be refused without weights; cheapest first. Returns the methods by group, the samples, and the data
+    set that they are of.
+
+    `measure` gives the number, height and width of a video's frames (default: `vsd.video.measure`).
+    """
+    check.check_dials(cfg)
+    if cfg.baseline == "cache":
+        disk.check_folder(cfg.baseline_folder, field="baseline_folder")
+    from vsd import video
+    from vsd.data.base import check_samples, select
+    from vsd.parallelism.base import check_drafter
+
+    _as_typed(cfg, overrides)
+    source = instantiate(cfg.data)
+    try:
+        listed = source.samples()
+    except OSError as error:
+        raise ValueError(f"data: its files must be readable, got {error}") from error
+    samples = select(check_samples(listed), cfg.limit, cfg.shard)
+    if not samples:
+        raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
+    methods = {group: instantiate(cfg[group]) for group in METHODS}
+    uses_draft = _uses_draft(methods)
+    check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
+    if methods["parallelism"].drafts:
+        check_drafter(methods["drafter"], methods["parallelism"], methods["verifier"])
+    shared = {role: bool(cfg[role].get("tp_plan")) for role in ("target", "draft")}
+    check.check_ranks(methods["parallelism"], methods["executor"], methods["drafter"], **shared)
+    if uses_draft:
+        _place_draft(cfg, methods["parallelism"], methods["executor"])
+    check.check_models(
+        cfg,
+        uses_draft=uses_draft,
+        needs=_needs(cfg, methods),
+        samples=samples,
+        kept=1 - methods["pruner"].ratio,
+        remote=methods["executor"].remote,
+        measure=measure or video.measure,
+    )
+    turns = check.shared_gpus(cfg) if uses_draft and methods["executor"].remote else []
+    idle = check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft)
+    for warning in (*idle, *turns):
+        log.warning(warning)
+    if methods["parallelism"].drafts and (warning := methods["verifier"].idle(methods["drafter"].depth(cfg.gamma))):
+        log.warning(warning)
+    return methods, samples, source
+
+
+def _as_typed(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Give data.path and data.question the text of the command line where YAML has made a number of it."""
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    for name in ("path", "question"):
+        typed = given.get(f"data.{name}")
+        if typed is not None and isinstance(cfg.data.get(name), (int, float)):
+            cfg.data[name] = typed
+
+
+def _place_draft(cfg: DictConfig, parallelism: Parallelism, executor: Executor) -> None:
+    """Give the draft a GPU of its own if the two work at once, there are several and nobody has placed them."""
+    import torch
+
+    from vsd.models.placement import draft_device
+
+    given: Any = OmegaConf.to_container(cfg.draft, resolve=False)
+    spread = any(cfg[role].get(name) for role in ("target", "draft") for name in ("device_map", "tp_plan"))
+    device = draft_device(
+        cfg.target.device,
+        cfg.draft.device,
+        gpus=torch.cuda.device_count(),
+        at_once=parallelism.overlaps and executor.concurrent and not executor.simulated,
+        chosen=given["device"] not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
+    )
+    if device != cfg.draft.device:
+        log.info("draft.device: %s, a GPU of its own, since target and draft work at once", device)
+        cfg.draft.device = device
+
+
+def decode(
+    cfg: DictConfig,
+    methods: dict[str, Any],
+    samples: Sequence[Sample],
+    folder: RunFolder,
+    records: list[Record],
+    *,
+    reader: ReaderProcess,
+    source: Source,
+) -> None:
+    """Load the models and run Lightning's test loop over the samples, whose videos `reader` reads; every finished one
+    is written to the folder.
+
+    `records` begins with this run's samples that an earlier one finished, which count in what is logged; the others are
+    added to it one by one. `source` is the data set, which scores the answers.
+    """
+    from lightning.pytorch import seed_everything
+
+    from vsd.data.datamodule import VideoData
+    from vsd.data.scoring import fact_spans_of, scorer_of
+    from vsd.run.callbacks.sample_log import SampleLog
+    from vsd.run.task import DecodeTask
+
+    warnings.filterwarnings("ignore", message=".*treespec", module="lightning")
+    # Which accelerators Lightning could have used would only mislead: the engine has devices of its own.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    seed_everything(cfg.seed, verbose=False)
+    engine = build_engine(cfg, methods)
+    task = DecodeTask(
+        engine,
+        baseline=engine.baseline() if cfg.baseline else None,
+        cache=_cache(cfg, engine) if cfg.baseline == "cache" else None,
+        records=records,
+        scorer=scorer_of(source),
+        fact_spans=fact_spans_of(source),
+        seed=cfg.seed,
+        devices=engine.target.devices,
+    )
+    speaks = distributed.rank() == 0
+    callbacks = [SampleLog(folder), *(instantiate(item) for item in cfg.callbacks.values() if item)] if speaks else []
+    logger = instantiate(cfg.logger) if speaks and cfg.logger.get("_target_") else None
+    trainer = instantiate(
+        cfg.trainer,
+        logger=logger or False,
+        callbacks=callbacks,
+        default_root_dir=str(folder.path),
+        **({} if speaks else {"enable_progress_bar": False}),
+    )
+    try:
+        if logger:
+            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+        read = partial(reader.read, scaling=engine.scaling())
+        _test(trainer, task, VideoData(samples, cfg.frames, read=read))
+    finally:
+        engine.close()
+        _finish(logger)
+
+
+def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
+    """Load the models and put the engine together. A draft of the target's path, device and dtype is the target."""
+    from vsd.engine import Engine
+    from vsd.models import Checkpoint, read_draft_vocab
+
+    with _usage_errors():
+        target = instantiate(cfg.target, field="target")
+        draft = None
+        if _uses_draft(methods):
+            tokens = read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
+            if methods["executor"].remote:
+                where = {str(name): _plain(value) for name, value in cfg.draft.items() if name != "_target_"}
+                draft = Checkpoint(**where, tokens=tuple(tokens))
+            else:
+                draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
+                draft = draft.trim(tokens) if tokens else draft
+        return Engine(
+            target=target,
+            draft=draft,
+            gamma=cfg.gamma,
+            max_new_tokens=cfg.max_new_tokens,
+            positions=cfg.positions,
+            share_vision=cfg.share_vision,
+            relevance=instantiate(cfg.relevance),
+            **methods,
+        )
+
+
+def _test(trainer: Trainer, task: Any, data: Any) -> None:
+    """Trainer.test, but Ctrl-C stays a KeyboardInterrupt: Lightning turns it into exit code 1 and stops listening."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.test(task, datamodule=data, verbose=False)
+    except SystemExit:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
+
+
+def _finish(logger: Logger | None) -> None:
+    if logger is None:
+        return
+    from lightning.pytorch.loggers import WandbLogger
+
+    if isinstance(logger, WandbLogger):
+        from vsd.run.report.wandb_run import finish
+
+        print(finish(logger))
+
+
+def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
+    """Where baselines of this engine's target are kept."""
+    from vsd.models import resolve
+    from vsd.run.baselines import BaselineCache
+    from vsd.run.provenance import git_state, hardware, packages
+    from vsd.utils.fingerprint import file_identity, weights_identity
+
+    setting = {
+        "packages": packages(),
+        "git": git_state(Path(__file__).parent),
+        "target": weights_identity(resolve(cfg.target.path)),
+        "vocab": engine.target.vocab,  # as many tokens as its draft leaves it
+        "rule": repr(engine.verifier.alone()),
+        "times": file_identity(profile) if (profile := _profile(engine.executor)) else "measured",
+        "dtype": cfg.target.dtype,
+        "device": cfg.target.device,
+        "device_map": _plain(cfg.target.device_map),
+        "tp_plan": cfg.target.tp_plan,
+        "rope": cfg.target.rope,
+        "max_pixels": cfg.target.max_pixels,
+        **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
+        "hardware": hardware(),
+        "host": platform.node(),
+    }
+    return BaselineCache(folder=Path(cfg.baseline_folder), setting=setting)
+
+
+def _plain(value: Any) -> Any:
+    """The value without OmegaConf's containers."""
+    return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig) else value
+
+
+def _resolved_later(cfg: DictConfig, folder: Path) -> DictConfig:
+    """The config with `out` set to the folder that Hydra made, which in a multirun is the job's own."""
+    cfg = cfg.copy()
+    cfg.out = str(folder)
+    return cfg
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn what checks and constructors refuse into UsageError."""
+    try:
+        yield
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, ValueError):
+            raise
+        raise UsageError(str(error.__cause__)) from error
+    except OmegaConfBaseException as error:
+        raise UsageError(first_line(error)) from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _leave_error(folder: Path, message: str) -> None:
+    with suppress(OSError):  # the disk may be what failed
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(message + "\n", encoding="utf-8", errors="backslashreplace")

@@ -1,0 +1,27 @@
+"""Writes every finished sample to the run folder at once, so that nothing finished is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from vsd.run.report.folder import RunFolder
+
+
+class SampleLog(Callback):
+    """Appends to samples.jsonl."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.folder.append(outputs["record"])

@@ -1,0 +1,118 @@
+"""The run folder: metrics.json, samples.jsonl, config.yaml, provenance.json; and what a second run finds there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vsd.metrics.record import Record, from_dict, to_dict
+from vsd.run import disk
+from vsd.utils.fingerprint import fingerprint
+
+# These change where, how far or with how many jobs a run goes, never what a sample gives.
+_NOT_HASHED = ("out", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
+
+
+def config_hash(cfg: DictConfig, *, weights: Sequence[Sequence[str]] = ()) -> str:
+    """A hash of all that a sample's record depends on: the resolved config, and what identifies the checkpoints."""
+    hashed = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in _NOT_HASHED])
+    return fingerprint([OmegaConf.to_container(hashed, resolve=True), weights])
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run. `config` is the hash (see `config_hash`) under which samples are written and found."""
+
+    path: Path
+    config: str
+
+    @property
+    def samples_file(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    def open(self, cfg: DictConfig, provenance: Mapping[str, Any]) -> None:
+        """Write the resolved config and the provenance. Provenances of earlier runs here are kept under `earlier`."""
+        with disk.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "error.txt").unlink(missing_ok=True)
+        disk.write_whole(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        file = self.path / "provenance.json"
+        past = _read_json(file)
+        earlier = [*past.pop("earlier", []), past] if past else []
+        _write_json(file, {**provenance, "config": self.config, "earlier": earlier})
+
+    def append(self, record: Record) -> None:
+        """Add a sample to samples.jsonl; it is on disk when this returns."""
+        line = json.dumps({"id": record.sample.id, "config": self.config, **to_dict(record)}, ensure_ascii=False)
+        with disk.writing(self.samples_file), self.samples_file.open("a+b") as file:
+            start = "\n" if _torn(file) else ""  # a killed job or a full disk may have left half a line
+            file.write(f"{start}{line}\n".encode(errors="backslashreplace"))  # half a character is JSON's \udcff
+            file.flush()
+            os.fsync(file.fileno())
+
+    def records(self) -> dict[str, Record]:
+        """The samples written under this config, by id. Broken lines are skipped.
+
+        Of equal ids the last wins, but a failure never hides a finished sample of the same video file.
+        """
+        finished: dict[str, Record] = {}
+        for row in self._rows():
+            if row.get("config") == self.config:
+                with contextlib.suppress(KeyError, TypeError):  # a record of other fields is a broken line too
+                    record = from_dict(row)
+                    past = finished.get(row["id"])
+                    if past is None or record.done or not past.done or record.video_stamp not in ("", past.video_stamp):
+                        finished[row["id"]] = record
+        return finished
+
+    def holds_others(self) -> bool:
+        """Whether a sample was written here under another config."""
+        return any(row.get("config") not in (None, self.config) for row in self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if not self.samples_file.exists():
+            return []
+        with disk.writing(self.samples_file):  # whoever cannot read it cannot add to it either
+            text = self.samples_file.read_text(encoding="utf-8", errors="replace")
+        return [_parse(line) for line in text.split("\n")]
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Write metrics.json, whole or not at all."""
+        _write_json(self.path / "metrics.json", metrics)
+
+
+def last_run(path: Path) -> tuple[RunFolder, list[Record]]:
+    """The folder of a run as it was last written to, and its samples. Raises OSError if there is no run in it."""
+    config = json.loads((path / "provenance.json").read_text(encoding="utf-8"))["config"]
+    run = RunFolder(path, config)
+    return run, list(run.records().values())
+
+
+def _torn(file: Any) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) != b"\n")
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    return _parse(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _write_json(file: Path, value: Mapping[str, Any]) -> None:
+    disk.write_whole(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
