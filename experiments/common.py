@@ -36,6 +36,8 @@ TARGETS = {"qwen2_5_vl": "tiny_qwen", "llava_onevision": "tiny_llava"}
 """The bundled families, and the options that name their pairs."""
 FAMILIES = tuple(TARGETS)
 DRAFTS = ("near", "other")
+ACCEPTED = "accept/draft_length"
+"""The metric by which drafts are compared: draft tokens accepted per round."""
 
 
 def arguments(doc: str | None, *, draft: str = "near") -> argparse.ArgumentParser:

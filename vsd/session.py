@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +59,6 @@ class Session:
         self.generation, self.clock, self.gamma, self.recent = generation, clock, gamma, recent
         self.pending, self.forwards = NO_DRAFT, 0
         self._handed = sorted(handed)
-        self._from_rank0 = distributed.from_rank0 if distributed.count() > 1 else _called
         self._target, self._collector, self._verifier, self._random = target, collector, verifier, random
         self._reading = target.start_prefill(prompt, collector=collector, capacity=capacity)
         self._state = self._reading.state
@@ -100,9 +99,8 @@ class Session:
 
     def read(self, draft: Draft) -> Output:
         """The target's pass over the last token and the draft's nodes."""
-        ids_M = torch.tensor(self.generation.tokens[-1:], device=self._target.device)
-        if len(draft.tokens_N):
-            ids_M = torch.cat((ids_M, draft.tokens_N.to(self._target.device)))
+        root_M = torch.tensor(self.generation.tokens[-1:], device=self._target.device)
+        ids_M = torch.cat((root_M, draft.tokens_N.to(self._target.device)))
         parents = (-1, *(parent + 1 for parent in draft.parents_N.tolist()))
         self.forwards += 1
         return self._target.forward(ids_M, parents, self._state, collector=self._collector)
@@ -123,7 +121,7 @@ class Session:
             last_read=output.logits_MW.shape[0] > len(draft.tokens_N),
         )
         rule = self._verifier
-        verdict = self._from_rank0(lambda: rule.verify(draft, output, context, self._random))
+        verdict = distributed.from_rank0(lambda: rule.verify(draft, output, context, self._random))
         check_final(verdict, output, rule)
         before = [0, *(node + 1 for node in verdict.path)]  # the rows that the tokens followed from
         before = before[: len(verdict.path) + (verdict.bonus is not None)]
@@ -159,8 +157,3 @@ class Session:
         rows, self._judged_rows = self._judged_rows, []
         evidence = {name: torch.cat([row[name] for row in rows]) for name in (rows[0] if rows else ())}
         return {"rounds": rounds, "evidence": evidence}
-
-
-def _called(call: Callable[[], Verdict]) -> Verdict:
-    """Judged here: there are no other processes."""
-    return call()

@@ -348,10 +348,15 @@ class Trace:
     simulated: bool = False
     vision_shared: bool | None = None
 
+    @property
+    def before_rounds(self) -> int:
+        """How many tokens are of no round: a first one, which comes from the prefill."""
+        return len(self.tokens) - sum(round_.committed for round_ in self.rounds)
+
     def by_token(self, name: str) -> list[float | None]:
         """What was collected under this name of each token (see `Round.evidence`); None of a token of which it was not,
-        like a first one that is of no round: it comes from the prefill."""
-        found: list[float | None] = [None] * (len(self.tokens) - sum(round_.committed for round_ in self.rounds))
+        like those `before_rounds`."""
+        found: list[float | None] = [None] * self.before_rounds
         for round_ in self.rounds:
             values = round_.evidence.get(name, ())[: round_.committed]
             found += [*values, *[None] * (round_.committed - len(values))]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.common import Clips, arguments, event_tokens, pairs, pyplot, save, seen
+from experiments.common import ACCEPTED, Clips, arguments, event_tokens, pairs, pyplot, save, seen
 from vsd.engine import Engine
 from vsd.metrics import values_of
 from vsd.metrics.record import Record
@@ -67,9 +67,8 @@ def watch(
         kept_K = pruner.keep(evidence).numpy()
         share = float(np.isin(event, kept_K).mean()) if event else float("nan")
         name = type(pruner).__module__.split(".")[-1]
-        rows.append(
-            Row(name, kept_K, share, values_of([Record(sample=sample, trace=trace)]).get("accept/draft_length", 0.0))
-        )
+        values = values_of([Record(sample=sample, trace=trace)])
+        rows.append(Row(name, kept_K, share, values.get(ACCEPTED, 0.0)))
         text = engine.text(trace)
     return evidence.grid, event, text, rows
 

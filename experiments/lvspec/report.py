@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common import (
+    ACCEPTED,
     details,
     difference,
     in_errors,
@@ -46,7 +47,7 @@ OURS, STRICT, AT_RANDOM = "LVSpec", "LVSpec, no shift", "RandomRelax"
 SWEPT = (OURS, STRICT, AT_RANDOM)  # drawn as lines, the others as points
 ENDS = ("looseness=0", "looseness=1")
 TOP_N = 10
-ACCEPTED, KEPT = "accept/draft_length", "quality/retention"
+KEPT = "quality/retention"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import torch
 from hydra.utils import instantiate
 
 from experiments.common import (
+    ACCEPTED,
     details,
     difference,
     event_tokens,
@@ -39,7 +40,6 @@ from vsd.video import read
 CONTROLS = ("random", "uniform")
 SHOWN = (0.9, 0.95)  # ratios of the first table
 NONE = "none"
-ACCEPTED = "accept/draft_length"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from statistics import median
 import torch
 
 from experiments.common import (
+    ACCEPTED,
     FAMILIES,
     Clips,
     arguments,
@@ -56,7 +57,7 @@ def spread(rounds: Rounds, name: str) -> str:
 def row(name: str, rounds: Rounds, naive: Rounds) -> list[object]:
     records = list(itertools.chain(*rounds))
     mine, theirs = by_video(records), by_video(list(itertools.chain(*naive)))
-    cells: list[object] = [name, plus_minus(estimate(METRICS["accept/draft_length"].value, mine))]
+    cells: list[object] = [name, plus_minus(estimate(METRICS[ACCEPTED].value, mine))]
     cells += [spread(rounds, metric) for metric in SPEEDS.values()]
     for metric in ("speed/decode", "speed/end_to_end"):
         cells.append("1" if rounds is naive else plus_minus(quotient(metric, mine, theirs), digits=3))

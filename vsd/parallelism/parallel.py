@@ -78,8 +78,7 @@ class Parallel(Parallelism):
         with session.clock.span("prefill"):
             if self.early_draft and (evidence := session.early_evidence(draft.needs)):
                 draft.prefill(evidence)
-                gamma = min(self.window(session.gamma, session.recent), session.generation.limit)
-                early = draft.start(tokens=[], gamma=gamma, **session.news())
+                early = self._start(session, draft, NO_DRAFT, session.generation.left)
             logits_W = session.prefill()
         if early is None:
             session.begin(session.first(logits_W, NO_DRAFT))

@@ -94,9 +94,8 @@ def check_models(
         tokens = models.read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
         draft = models.inspect(cfg.draft.path, max_pixels=cfg.draft.max_pixels, field="draft")
         models.check_pair(target, draft)
-        vocab = min(target.vocab, draft.vocab)
-        require("draft_vocab", f"token ids below {vocab}, which both models have", max(tokens, default=0),
-                max(tokens, default=0) < vocab)  # fmt: skip
+        vocab, largest = min(target.vocab, draft.vocab), max(tokens, default=0)
+        require("draft_vocab", f"token ids below {vocab}, which both models have", largest, largest < vocab)
         _check_placement(cfg, "draft")
         _check_context(cfg, draft)
     check_memory(cfg, roles, samples, kept=kept, remote=remote, measure=measure)

@@ -22,7 +22,7 @@ class Mark:
 def marks(trace: Trace) -> list[Mark]:
     """A mark for each token of the generation. A first one that is of no round comes from the prefill and is the
     target's own."""
-    relaxed = [False] * (len(trace.tokens) - sum(round_.committed for round_ in trace.rounds))
+    relaxed = [False] * trace.before_rounds
     relaxed += [place in round_.relaxed for round_ in trace.rounds for place in range(round_.committed)]
     pairs = zip(relaxed, trace.by_token("relevance"), strict=True)
     return [Mark(relaxed=relaxed, relevance=relevance) for relaxed, relevance in pairs]
