@@ -143,7 +143,7 @@ def test_training_sees_what_the_engine_sees(family: Family, kept: int | None) ->
     logits = adapter.forward(torch.tensor(tokens[:-1]), range(-1, len(tokens) - 2), state).logits_MW
     engine = cross_entropy(torch.cat([first_W[None], logits]), torch.tensor(tokens))
     with torch.no_grad():
-        taught = stage.loss_on(batch)[0]
+        taught = stage.loss(batch)[0]
     torch.testing.assert_close(taught, engine, rtol=1e-4, atol=1e-4)
 
 
@@ -152,7 +152,7 @@ def test_labels_are_the_answer_and_padding_is_not_learnt(family: Family) -> None
     store = Store(family, build(family, TINY), first=2)
     store.advance(0)
     prompter = Prompter(processor_of(family))
-    batches = Batches(family, prompter, store, behind=0, rows=12)
+    batches = Batches(family, prompter, store, behind=0, tokens=2250)
     rng = np.random.default_rng(3)
     rows = [batches._row(store.draw(rng), 32, LESSONS[-1], rng) for _ in range(12)]
     batch = batches.of(rows)
@@ -316,7 +316,7 @@ def curve_of(run: Run) -> list[dict[str, Any]]:
 def speaking(family: Family, *, heads: Sequence[int] = (1, 2)) -> SpeakingStage:
     model = build(family, TINY)
     store = Store(family, model, first=1, most=3)
-    return SpeakingStage(family, model, peak=1e-2, heads=heads, store=store, rows=4)
+    return SpeakingStage(family, model, peak=1e-2, heads=heads, store=store, batch_tokens=750)
 
 
 def stages(family: Family) -> Iterator[Stage]:
@@ -329,7 +329,7 @@ def stages(family: Family) -> Iterator[Stage]:
 
 @torch.no_grad()
 def mean_loss(stage: Stage) -> float:
-    return fmean([stage.loss(step, 0.0)[0].item() for step in range(3)])
+    return fmean([stage.loss(stage.draw(step, 0.0))[0].item() for step in range(3)])
 
 
 @both

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vsd.zoo.small_events.habits import HABITS, answer
+from vsd.zoo.small_events.habits import OTHER, TARGET, answer
 from vsd.zoo.small_events.questions import NUMBERS, ORDINALS, Question, ask, kinds_of
 from vsd.zoo.small_events.short import ask_choice, ask_short
 from vsd.zoo.small_events.world import BACKGROUNDS, LOOKS, Scene, scene
@@ -31,10 +31,10 @@ def questions_of(scene: Scene, rng: np.random.Generator) -> Iterator[Question]:
 
 
 def corpus(clips: int = 1000) -> Iterator[str]:
-    """Questions and the answers of all habits about clips of 2, 4 and 6 shots, for a tokenizer."""
+    """Questions and the answers in all words about clips of 2, 4 and 6 shots, for a tokenizer."""
     for seed in range(clips):
         rng = np.random.default_rng([seed, 2])
         for question in questions_of(scene(seed, (4, 2, 4, 6)[seed % 4]), rng):
             yield question.text
-            for habit in HABITS.values():
+            for habit in (TARGET, OTHER):
                 yield answer(question, habit, rng)

@@ -18,10 +18,12 @@ _SHORT, _LONG = 4, 6
 
 @dataclass(frozen=True)
 class Habit:
-    """Which of up to three ways comes likeliest, the first or the `last`, and how likely each is from there on."""
+    """Which of up to three ways comes likeliest, the first or the `last`, and how likely each is from there on. Of
+    synonyms the first of which is in `turned` it is the other end."""
 
     name: str
     last: bool = False
+    turned: frozenset[str] = frozenset()
     odds: tuple[float, ...] = (0.60, 0.27, 0.13)
 
     def choose(self, count: int, rng: np.random.Generator | None) -> int:
@@ -32,7 +34,9 @@ class Habit:
 
 
 TARGET, OTHER = Habit("target"), Habit("other", last=True)
-HABITS = {habit.name: habit for habit in (TARGET, OTHER)}
+NEAR = Habit("near", turned=frozenset({"moves", "stays", "picture"}))
+"""The target's sentences, with a few synonyms of its own: one token of twenty."""
+HABITS = {habit.name: habit for habit in (TARGET, NEAR, OTHER)}
 
 
 def answer(question: Question, habit: Habit = TARGET, rng: np.random.Generator | None = None) -> str:
@@ -53,7 +57,8 @@ _A = re.compile(r"\b([Aa]) ([aeiou])")
 
 
 def _one_of(options: list[str], habit: Habit, rng: np.random.Generator | None) -> str:
-    return options[habit.choose(len(options), rng)]
+    place = habit.choose(len(options), rng)
+    return options[-1 - place if options[0] in habit.turned else place]
 
 
 def _inflected(say: Say) -> Say:

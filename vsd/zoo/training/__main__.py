@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from vsd.zoo.training import FAMILIES
+from vsd.zoo.training.batches import BATCH_TOKENS
 from vsd.zoo.training.evaluate import EvaluationError, evaluate, table, write
 from vsd.zoo.training.models import ROLES
 from vsd.zoo.training.run import PRECISION, Budget, StateError
@@ -56,6 +57,8 @@ def _train(args: argparse.Namespace, family: str, stage: str, budget: Budget) ->
         device=args.device,
         peaks=PEAKS | ({stage: args.peak} if args.peak else {}),
         precision=getattr(torch, args.precision),
+        batch_tokens=args.batch_tokens,
+        workers=args.workers,
     ).stage(stage)
 
 
@@ -90,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default=usual, help=fast)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
+    ahead = "processes that draw batches ahead; a GPU waits for its batches otherwise"
+    parser.add_argument("--workers", type=int, default=0, help=ahead)
+    parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS, help="of a language model's batch, about")
     parser.add_argument("--clips", help="folder of clips to evaluate on; default: the bundled ones")
     parser.add_argument("--most", type=int, help="clips of each length to evaluate on")
     return parser

@@ -21,8 +21,11 @@ from vsd.zoo.training.prompts import IGNORED, Prompter
 from vsd.zoo.training.statements import statements
 from vsd.zoo.training.store import Clip, Store
 
-_TOKENS, _TEXT = 6000, 120  # of a batch, and of a row's text, both about
-_LEAST, _ROWS = 2, 32
+BATCH_TOKENS = 6000
+"""Of a batch, about."""
+_TEXT = 120  # tokens of a row, about
+_LEAST = 2  # rows
+_SHORTEST = 187  # tokens that a row counts as, at least: of short ones there are not too many
 _SHORT = {"short": ask_short, "choice": ask_choice}
 
 
@@ -60,18 +63,25 @@ class Batch:
 
 
 class Batches:
-    """`behind` is the number of placeholders that follow the visual tokens of every video."""
+    """Of about `tokens` each; `behind` is the number of placeholders that follow the visual tokens of every video."""
 
     def __init__(
-        self, family: Family, prompter: Prompter, store: Store, *, behind: int, habit: Habit = TARGET, rows: int = _ROWS
+        self,
+        family: Family,
+        prompter: Prompter,
+        store: Store,
+        *,
+        behind: int,
+        habit: Habit = TARGET,
+        tokens: int = BATCH_TOKENS,
     ) -> None:
         self._family, self._prompter, self._store = family, prompter, store
-        self._behind, self._habit, self._rows = behind, habit, rows
+        self._behind, self._habit, self._tokens = behind, habit, tokens
 
     def draw(self, lesson: Lesson, rng: np.random.Generator) -> Batch:
         kept = lesson.draw_kept(rng)
         if kept is None:
-            first = self._store.draw_alike(self._rows, rng)
+            first = self._store.draw_alike(self._count(0), rng)
             clips = first[: self._count(first[0].tokens)]
         else:
             clips = [self._store.draw(rng) for _ in range(self._count(kept))]
@@ -96,7 +106,7 @@ class Batches:
 
     def _count(self, tokens: int) -> int:
         """Rows of so many visual tokens."""
-        return int(np.clip(_TOKENS // (tokens + _TEXT), min(_LEAST, self._rows), self._rows))
+        return max(_LEAST, self._tokens // max(_SHORTEST, tokens + _TEXT))
 
     def _row(self, clip: Clip, kept: int | None, lesson: Lesson, rng: np.random.Generator) -> Row:
         kind = lesson.draw_kind((*kinds_of(clip.scene), *_SHORT), rng)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vsd.zoo.training.family import Family
 from vsd.zoo.training.run import Shares
-from vsd.zoo.training.sights import draw_sights
+from vsd.zoo.training.sights import Sights, draw_sights
 from vsd.zoo.training.tower import RMS
 
 _PEAK = 4e-3
@@ -26,10 +26,12 @@ class MimicStage:
         self._family, self._teacher, self._model, self._seed, self._clips = family, teacher, model, seed, clips
         self.parts = nn.ModuleDict({"tower": family.tower(model)})
 
-    def loss(self, step: int, spent: float) -> tuple[Tensor, Shares]:
-        sights = draw_sights(self._family, self._clips, np.random.default_rng([self._seed, step, 2]))
-        frames = sights.frames_PFHWC.to(self._model.device)
-        here = sights.event_PC.to(self._model.device) >= 0
+    def draw(self, step: int, spent: float) -> Sights:
+        return draw_sights(self._family, self._clips, np.random.default_rng([self._seed, step, 2]))
+
+    def loss(self, drawn: Sights) -> tuple[Tensor, Shares]:
+        frames = drawn.frames_PFHWC.to(self._model.device)
+        here = drawn.event_PC.to(self._model.device) >= 0
         with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):  # what is right is not rounded
             right = self._family.see(self._teacher, frames)
         error = (self._family.see(self._model, frames) - right).square().mean(-1) / RMS**2

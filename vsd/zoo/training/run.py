@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 from torch.optim import Muon
+from torch.utils.data import DataLoader, Dataset
 
 Shares = dict[str, float]
 """Numbers of a step, by name."""
@@ -31,6 +34,7 @@ _LOG = 25  # steps
 _RECENT = 50  # steps that a line is a mean of
 _WARM, _LAST = 0.03, 0.02  # share of the budget in which the rate rises; what is left of it at the end
 _DECAY = 0.05
+_ENDLESS = 10**9  # steps
 INNER_PEAK = 5e-3
 """The learning rate's peak of the matrices between embeddings and heads."""
 PRECISION = torch.bfloat16
@@ -73,8 +77,11 @@ class Stage(Protocol):
     peak: float
     parts: nn.ModuleDict
 
-    def loss(self, step: int, spent: float) -> tuple[Tensor, Shares]:
-        """The loss of a step, when this share of the budget is spent, and what is worth a curve."""
+    def draw(self, step: int, spent: float) -> Any:
+        """What a step learns from, when this share of the budget is spent; on the CPU."""
+
+    def loss(self, drawn: Any) -> tuple[Tensor, Shares]:
+        """The loss on it, and what is worth a curve."""
 
 
 def rate(spent: float) -> float:
@@ -86,7 +93,8 @@ def rate(spent: float) -> float:
 class Run:
     """A stage in training. State is read from `file` if it is there; `curve` gets a JSON line every few steps. With
     `inner_peak` the inner matrices learn by Muon, at a rate of their own; without, by AdamW as all other weights.
-    Forward passes are of `precision` (autocast), weights of float32. Raises StateError for the state of another
+    Forward passes are of `precision` (autocast), weights of float32. As many processes as `workers` draw ahead what the
+    next steps learn from, which on a GPU takes longer than to learn it. Raises StateError for the state of another
     recipe."""
 
     def __init__(
@@ -96,8 +104,10 @@ class Run:
         file: Path,
         inner_peak: float | None = INNER_PEAK,
         precision: torch.dtype = PRECISION,
+        workers: int = 0,
     ) -> None:
         self.stage, self.budget, self.file, self._precision = stage, budget, file, precision
+        self._workers = workers
         self.step, self.seconds = 0, 0.0
         self._weights = [weight for weight in stage.parts.parameters() if weight.requires_grad]
         self._optimizers = _optimizers(stage, inner_peak)
@@ -110,6 +120,14 @@ class Run:
     @property
     def curve(self) -> Path:
         return self.file.with_suffix(".jsonl")
+
+    @property
+    def _device(self) -> torch.device:
+        return self._weights[0].device
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self._device.type == "cpu"
 
     @property
     def spent(self) -> float:
@@ -146,12 +164,14 @@ class Run:
     def _loop(self, progress: Progress, stop: int | None) -> None:
         task = progress.add_task(self.file.stem, total=1.0, note="")
         saved = time.monotonic()
+        drawn = self._drawn()
         while self.spent < 1 and (stop is None or self.step < stop):
             began, worked = time.monotonic(), time.process_time()
-            loss = self._learn()
+            loss = self._learn(next(drawn))
             now = time.monotonic()
-            # Where other programs share the cores, only the time that this one got counts.
-            self.seconds += min(now - began, time.process_time() - worked)
+            # Where other programs share the cores, only the time that this one got counts. A GPU is waited for.
+            worked_s = time.process_time() - worked
+            self.seconds += min(now - began, worked_s) if self._on_cpu else now - began
             progress.update(task, completed=self.spent, note=f"step {self.step}, loss {loss:.3f}")
             if self.step % _LOG == 0 or self.spent >= 1:
                 self._log(progress.console)
@@ -159,10 +179,27 @@ class Run:
                 self.save()
                 saved = now
 
-    def _learn(self) -> float:
-        device = self._weights[0].device.type
+    def _drawn(self) -> Iterator[Any]:
+        """What this step and those behind it learn from."""
+        if not self._workers:
+            while True:
+                yield self.stage.draw(self.step, self.spent)
+        context = multiprocessing.get_context("fork")  # a worker has the stage as it is, and leaves its device alone
+        seconds = context.Value("d", self.seconds)
+        for drawn in DataLoader(
+            _Steps(self.stage, self.budget, self.step, seconds),
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=self._workers,
+            multiprocessing_context=context,
+        ):
+            yield drawn
+            seconds.value = self.seconds
+
+    def _learn(self, drawn: Any) -> float:
+        device = self._device.type
         with torch.autocast(device, self._precision, enabled=self._precision != torch.float32):
-            loss, shares = self.stage.loss(self.step, self.spent)
+            loss, shares = self.stage.loss(drawn)
         for weight in self._weights:
             weight.grad = None
         loss.backward()
@@ -184,7 +221,7 @@ class Run:
         console.print(f"{self.file.stem}: " + ", ".join(f"{name} {value}" for name, value in line.items()))
 
     def _restore(self) -> None:
-        saved = torch.load(self.file, map_location=self._weights[0].device, weights_only=True)
+        saved = torch.load(self.file, map_location=self._device, weights_only=True)
         try:
             self.stage.parts.load_state_dict(saved["parts"])
             for (optimizer, _), state in zip(self._optimizers, saved["optimizers"], strict=True):
@@ -199,6 +236,24 @@ class Run:
             lines = self.curve.read_text().splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
             self.curve.write_text("".join(kept))
+
+
+class _Steps(Dataset[Any]):
+    """What the steps from `first` on learn from. `seconds` is the time spent so far, shared with the trainer."""
+
+    def __init__(self, stage: Stage, budget: Budget, first: int, seconds: Synchronized[float]) -> None:
+        self._stage, self._budget, self._first, self._seconds = stage, budget, first, seconds
+
+    def __len__(self) -> int:
+        return (self._budget.steps or _ENDLESS) - self._first
+
+    def __getitem__(self, place: int) -> Any:
+        step = self._first + place
+        return self._stage.draw(step, self._budget.spent(step, self._seconds.value))
+
+
+def _as_it_is(drawn: Any) -> Any:
+    return drawn
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from vsd.zoo.small_events.habits import TARGET, Habit
-from vsd.zoo.training.batches import Batch, Batches
+from vsd.zoo.training.batches import BATCH_TOKENS, Batch, Batches
 from vsd.zoo.training.family import Family
 from vsd.zoo.training.lessons import LESSONS, Lesson, lesson_at
 from vsd.zoo.training.models import processor_of
@@ -28,7 +30,8 @@ _SHORTER = -0.75  # a token's weight is its answer's length to this power: 0 is 
 
 
 class SpeakingStage:
-    """`model` has a finished tower, whose weights stay; `heads` are the layers that must state the facts, from 1 on."""
+    """`model` has a finished tower, whose weights stay; `heads` are the layers that must state the facts, from 1 on. A
+    batch has about `batch_tokens`. `folder` is where features of clips are kept, None: nowhere."""
 
     def __init__(
         self,
@@ -41,7 +44,8 @@ class SpeakingStage:
         lessons: tuple[Lesson, ...] = LESSONS,
         seed: int = 0,
         store: Store | None = None,
-        rows: int = 32,
+        batch_tokens: int = BATCH_TOKENS,
+        folder: Path | None = None,
     ) -> None:
         self.peak, self._lessons = peak, lessons
         self._family, self._model, self._seed = family, model, seed
@@ -49,9 +53,10 @@ class SpeakingStage:
         processor: Any = processor_of(family)
         self._prompter = Prompter(processor)
         self._facts = Facts(processor.tokenizer)
-        self._store = store or Store(family, model, seed=seed)
+        # Features are the same on each device, and are computed where no process has to share one.
+        self._store = store or Store(family, copy.deepcopy(model).cpu(), seed=seed, folder=folder)
         behind = len(family.closing(model))
-        self._batches = Batches(family, self._prompter, self._store, behind=behind, habit=habit, rows=rows)
+        self._batches = Batches(family, self._prompter, self._store, behind=behind, habit=habit, tokens=batch_tokens)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             made = {str(layer): StatementHeads(model.config.text_config.hidden_size) for layer in heads}
@@ -59,15 +64,15 @@ class SpeakingStage:
         self._weight_W = torch.ones(model.config.text_config.vocab_size, device=model.device)
         self._weight_W[self._facts.tokens] = FACT_WEIGHT
 
-    def loss(self, step: int, spent: float) -> tuple[Tensor, Shares]:
+    def draw(self, step: int, spent: float) -> Batch:
         self._store.advance(step)
         rng = np.random.default_rng([self._seed, step, 5])
-        return self.loss_on(self._batches.draw(lesson_at(spent, self._lessons), rng))
+        return self._batches.draw(lesson_at(spent, self._lessons), rng)
 
-    def loss_on(self, batch: Batch) -> tuple[Tensor, Shares]:
+    def loss(self, drawn: Batch) -> tuple[Tensor, Shares]:
         """The answers' mean cross-entropy, facts weighted, and that of the heads; and which facts are right. Tokens of
         short answers count more, else the few words of "green" or "D" would be lost among descriptions."""
-        batch = batch.to(self._model.device)
+        batch = drawn.to(self._model.device)
         heads: Any = self.parts["heads"]
         states = self.states(batch)
         labelled = batch.labels_BS != IGNORED

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from vsd.zoo.small_events.habits import OTHER, TARGET, Habit
+from vsd.zoo.small_events.habits import HABITS
 from vsd.zoo.training import tower
+from vsd.zoo.training.batches import BATCH_TOKENS
 from vsd.zoo.training.export import export
 from vsd.zoo.training.family import Family
 from vsd.zoo.training.lessons import LESSONS, Lesson
@@ -20,7 +21,6 @@ from vsd.zoo.training.speaking import SpeakingStage
 
 PEAKS = {"target": 1.2e-3, "near": 3e-3, "other": 3e-3}  # learning rates; a deep model forgets at 2e-3
 HEADS = {"target": (2, 4, 6, 8), "near": (2,), "other": (2,)}
-HABITS: dict[str, Habit] = {"target": TARGET, "near": TARGET, "other": OTHER}
 _MIMIC = 0.3  # of the budget of `near`, for its tower
 
 
@@ -28,7 +28,8 @@ _MIMIC = 0.3  # of the budget of `near`, for its tower
 class Training:
     """How and where a family is trained: state, curves and towers in `work`, checkpoints in `out`. `peaks` are learning
     rates by role, `inner_peak` that of the matrices that learn by Muon (None: none), `precision` is that of forward
-    passes, `lessons` say what is learnt when; without `heads` on its layers a target is named `target-plain`."""
+    passes, `lessons` say what is learnt when; a language model's batch has about `batch_tokens`, and as many processes
+    as `workers` draw ahead. Without `heads` on its layers a target is named `target-plain`."""
 
     family: Family
     budget: Budget
@@ -41,6 +42,8 @@ class Training:
     inner_peak: float | None = INNER_PEAK
     precision: torch.dtype = PRECISION
     lessons: tuple[Lesson, ...] = LESSONS
+    batch_tokens: int = BATCH_TOKENS
+    workers: int = 0
 
     @property
     def folder(self) -> Path:
@@ -91,7 +94,15 @@ class Training:
         heads = () if plain else HEADS[role]
         peak, habit = self.peaks[role], HABITS[role]
         stage = SpeakingStage(
-            self.family, model, peak=peak, heads=heads, habit=habit, lessons=self.lessons, seed=self.seed
+            self.family,
+            model,
+            peak=peak,
+            heads=heads,
+            habit=habit,
+            lessons=self.lessons,
+            seed=self.seed,
+            batch_tokens=self.batch_tokens,
+            folder=self._features(eyes),
         )
         name = f"{role}-plain" if plain else role
         done = self._train(stage, budget, name, stop)
@@ -99,5 +110,14 @@ class Training:
             export(self.family, model, self.out / self.family.name / name)
         return done
 
+    def _features(self, eyes: Path) -> Path | None:
+        """Of clips as this tower sees them; many processes share them, one does not need them."""
+        if not self.workers:
+            return None
+        folder = self.folder / f"{eyes.stem}-seed{self.seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _train(self, stage: Stage, budget: Budget, name: str, stop: int | None) -> bool:
-        return Run(stage, budget, self.folder / f"{name}.pt", self.inner_peak, self.precision).train(stop)
+        file = self.folder / f"{name}.pt"
+        return Run(stage, budget, file, self.inner_peak, self.precision, self.workers).train(stop)

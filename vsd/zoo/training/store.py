@@ -1,12 +1,16 @@
 """Features of whole clips, computed once, since language models learn from the same tower all along.
 
+With a folder, groups are kept in files, so that the processes which draw from the same clips share the work.
 Of the patches of a shot in which nothing happens one is computed. Clips come in groups, one more every few steps, and
 the oldest go; groups and their features depend on their number alone, so a run that goes on has the same ones.
 """
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections import deque
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +24,7 @@ from vsd.zoo.training.family import CELLS, Family
 from vsd.zoo.training.sights import SHOTS, draw_scene, show
 
 _FIRST, _MOST = 50, 400  # groups at the first step, and at most
-_EVERY = 2  # steps: a new group
+_EVERY = 4  # steps: a new group
 
 
 class Clip(NamedTuple):
@@ -44,10 +48,19 @@ class Clip(NamedTuple):
 
 class Store:
     """`model` sees. `first` groups are there from the beginning, `most` at any time; a group is one clip of each of
-    SHOTS."""
+    SHOTS. `folder` is where groups are kept for the other processes that have this tower and seed."""
 
-    def __init__(self, family: Family, model: Any, *, seed: int = 0, first: int = _FIRST, most: int = _MOST) -> None:
-        self._family, self._model, self._seed, self._first = family, model, seed, first
+    def __init__(
+        self,
+        family: Family,
+        model: Any,
+        *,
+        seed: int = 0,
+        first: int = _FIRST,
+        most: int = _MOST,
+        folder: Path | None = None,
+    ) -> None:
+        self._family, self._model, self._seed, self._first, self._folder = family, model, seed, first, folder
         self._groups: deque[list[Clip]] = deque(maxlen=most)
         self._next = 0
 
@@ -56,7 +69,7 @@ class Store:
         wanted = self._first + step // _EVERY
         self._next = max(self._next, wanted - (self._groups.maxlen or wanted))
         while self._next < wanted:
-            self._groups.append(self._group(self._next))
+            self._groups.append(self._kept(self._next))
             self._next += 1
 
     def draw(self, rng: np.random.Generator) -> Clip:
@@ -68,6 +81,20 @@ class Store:
         """Clips of one length, as likely as `draw` finds it."""
         number = int(rng.integers(len(SHOTS)))
         return [self._groups[int(rng.integers(len(self._groups)))][number] for _ in range(count)]
+
+    def _kept(self, group: int) -> list[Clip]:
+        """From its file, which is written if it is not there."""
+        if self._folder is None:
+            return self._group(group)
+        file = self._folder / f"{group}.pkl"
+        if file.exists():
+            clips: list[Clip] = pickle.loads(file.read_bytes())
+            return clips
+        clips = self._group(group)
+        new = file.with_suffix(f".{os.getpid()}")
+        new.write_bytes(pickle.dumps(clips))
+        new.replace(file)
+        return clips
 
     @torch.no_grad()
     def _group(self, group: int) -> list[Clip]:

@@ -68,12 +68,11 @@ class TowerStage:
             heads = CellHeads(model.config.text_config.hidden_size).to(model.device)
         self.parts = nn.ModuleDict({"tower": family.tower(model), "heads": heads})
 
-    def loss(self, step: int, spent: float) -> tuple[Tensor, Shares]:
-        rng = np.random.default_rng([self._seed, step, 1])
-        return self.loss_on(draw_sights(self._family, self._clips, rng))
+    def draw(self, step: int, spent: float) -> Sights:
+        return draw_sights(self._family, self._clips, np.random.default_rng([self._seed, step, 1]))
 
-    def loss_on(self, sights: Sights) -> tuple[Tensor, Shares]:
-        sights = Sights(*(part.to(self._model.device) for part in sights))
+    def loss(self, drawn: Sights) -> tuple[Tensor, Shares]:
+        sights = Sights(*(part.to(self._model.device) for part in drawn))
         features_XD = self._family.see(self._model, sights.frames_PFHWC).flatten(0, 1)
         heads: Any = self.parts["heads"]
         loss: tuple[Tensor, dict[str, float]] = heads.loss(features_XD, sights)
