@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from time import perf_counter
 
 import torch
 
 from experiments.common import Clips, arguments, pairs, read_prompt, setting, shown, side_by_side, table
-from vsd.draft import DraftSession
+from vsd.draft import DraftRunner, DraftSession
 from vsd.engine import Engine
 from vsd.executors import Executor, Inline
 from vsd.metrics import summarise
@@ -160,7 +161,8 @@ class Steps:
 
     def _draft(self, engine: Engine, video: Video, question: str, prompt: Prompt, evidence: Evidence) -> DraftSession:
         """The draft's side of a sample, whose prompt is read."""
-        session = engine._draft_session(video, question, prompt, engine.target.clock(), engine.vision_shared)
+        see = partial(DraftRunner.encode, video=video, question=question)
+        session = engine._draft_session(see, prompt, engine.target.clock())
         assert session is not None
         session.ready(evidence)
         return session

@@ -25,6 +25,8 @@ from vsd.utils.clock import Clock
 from vsd.utils.random_source import RandomSource, SeededRandom
 
 if TYPE_CHECKING:
+    from transformers import BatchFeature
+
     from vsd.executors.base import DraftClient, Pending, Request
     from vsd.pruners.base import Pruner
 
@@ -74,9 +76,15 @@ class DraftRunner:
         """The model's (see `VideoLM.vision_key`)."""
         return self.model.vision_key if self.model is not None else None
 
-    def encode(self, video: Video, question: str) -> float:
-        """Begin a sample: see the video and read the question. Returns seconds."""
-        return self._begin(lambda model: model.encode(video, question))
+    def pixels_key(self) -> str | None:
+        """The model's (see `VideoLM.pixels_key`)."""
+        return self.model.pixels_key if self.model is not None else None
+
+    def encode(self, video: Video, question: str, pixels: BatchFeature | None = None) -> float:
+        """Begin a sample: see the video and read the question. `pixels` is what the target's processor has made of
+        both, where the draft's would make the same. Returns seconds."""
+        known: dict[str, Any] = {} if pixels is None else {"pixels": pixels}  # simulated models have no processor
+        return self._begin(lambda model: model.encode(video, question, **known))
 
     def adopt(self, prompt: Prompt) -> float:
         """Begin a sample with the vision features of the target's prompt, where both models' would be the same. Returns
@@ -175,7 +183,8 @@ class DraftSession:
         see: Request[float],
         prompt: Prompt,
     ) -> None:
-        self._client, self._pruner, self._clock, self._see, self._prompt = client, pruner, clock, see, prompt
+        self._client, self._pruner, self._clock, self._prompt = client, pruner, clock, prompt
+        self._see: Request[float] | None = see
         self._encoding: Pending[float] | None = None
         self._prefilling: Pending[tuple[int, float]] | None = None
         self.kept = 0
@@ -187,7 +196,10 @@ class DraftSession:
 
     def encode(self) -> Pending[float]:
         """Begin to see the video, unless that has begun."""
-        self._encoding = self._encoding or self._client.start(self._see)
+        if self._encoding is None:
+            see, self._see = self._see, None  # it holds the pixels
+            assert see is not None
+            self._encoding = self._client.start(see)
         return self._encoding
 
     def prefill(self, evidence: Evidence) -> Pending[tuple[int, float]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
@@ -14,6 +14,7 @@ from vsd.drafters import Chain, Drafter
 from vsd.evidence import Collector, Reading, in_decoding
 from vsd.evidence.relevance import Relevance
 from vsd.executors import Executor, Sides
+from vsd.executors.base import Request
 from vsd.executors.broadcast import BroadcastClient
 from vsd.generation import Generation
 from vsd.metrics.audit import Audit, audit
@@ -25,7 +26,7 @@ from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.parallelism.base import check_drafter
 from vsd.pruners.base import Pruner
 from vsd.session import Session
-from vsd.types import Positions, Prompt, Round, Trace, Video
+from vsd.types import Positions, Prompt, Round, Shared, Trace, Video
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
 from vsd.utils.random_source import SeededRandom
@@ -61,9 +62,8 @@ class Engine:
         `draft` may be the target itself (self-speculation on the pruned prompt), or a checkpoint that is loaded where
         it will run. `pruner` drops visual tokens from the draft's prompt only; `positions` says whether its tokens keep
         their positions ("original") or are re-indexed after pruning ("compact"). `relevance` says how visual relevance
-        is measured, for methods that need it and for the record. With `share_vision` a draft that would compute the
-        very vision features of the target takes those (`vision_shared`). Raises ValueError for a value out of range
-        and for a missing draft.
+        is measured, for methods that need it and for the record. With `share_vision` a draft takes from the target
+        what it would compute itself (`shared`). Raises ValueError for a value out of range and for a missing draft.
         """
         require_whole("gamma", gamma, least=1)
         require_whole("max_new_tokens", max_new_tokens, least=1)
@@ -114,13 +114,15 @@ class Engine:
     def _run(self, video: Video, question: str, seed: int) -> Trace:
         if self.client is not None:
             self.client.ready()  # what is done once a run, or for a lost worker, comes before the clock
-        shared, clock = self.vision_shared, self.target.clock()
-
+        shared, clock = self.shared, self.target.clock()
         with clock.span("encode"):
-            prompt = self.target.encode(video, question, **self._encode_options)
+            pixels = self._pixels(video, question)
+            prompt = self.target.encode(video, question, **pixels, **self._encode_options)
         check_context(self.target, prompt, self.max_new_tokens)
         session = self._session(prompt, clock, seed)
-        draft = self._draft_session(video, question, prompt, clock, shared)
+        see = self._see(video, question, prompt, pixels)
+        draft = self._draft_session(see, prompt, clock)
+        del pixels, see  # they take memory until the draft has seen the video, and no longer
 
         self.parallelism.prefill(session, draft)
         with clock.span("decode"):
@@ -142,8 +144,18 @@ class Engine:
             finish=generation.finish,
             devices=self._devices(simulated=clock.simulated),
             simulated=clock.simulated,
-            vision_shared=shared if kept else None,
+            shared=shared if kept else None,
         )
+
+    def _pixels(self, video: Video, question: str) -> dict[str, Any]:
+        """What the target's processor makes of them, as an option of both sides' `encode`, if the draft takes it."""
+        return {"pixels": self.target.process(video, question)} if self.shared == "pixels" else {}
+
+    def _see(self, video: Video, question: str, prompt: Prompt, pixels: Mapping[str, Any]) -> Request[float]:
+        """How the draft begins a sample."""
+        if self.shared == "features":
+            return partial(DraftRunner.adopt, prompt=prompt)
+        return partial(DraftRunner.encode, video=video, question=question, **pixels)
 
     def _session(self, prompt: Prompt, clock: Clock, seed: int) -> Session:
         """The target's side of a sample."""
@@ -163,17 +175,10 @@ class Engine:
             handed=self._handed,
         )
 
-    def _draft_session(
-        self, video: Video, question: str, prompt: Prompt, clock: Clock, shared: bool
-    ) -> DraftSession | None:
+    def _draft_session(self, see: Request[float], prompt: Prompt, clock: Clock) -> DraftSession | None:
         """The draft's side of a sample; None if nobody drafts."""
         if self.client is None:
             return None
-        see = (
-            partial(DraftRunner.adopt, prompt=prompt)
-            if shared
-            else partial(DraftRunner.encode, video=video, question=question)
-        )
         return DraftSession(self.client, self.pruner, clock, see=see, prompt=prompt)
 
     @cached_property
@@ -191,17 +196,26 @@ class Engine:
         return self.drafter.needs if self.drafter is not None else frozenset()
 
     @property
-    def _encode_options(self) -> dict[str, bool]:
+    def _encode_options(self) -> dict[str, Any]:
         return {"vision_attention": True} if "vision_attention" in self._needs[0] else {}
 
     @cached_property
-    def vision_shared(self) -> bool:
-        """Whether the draft takes the target's vision features: if it may, and its own would be the same. Asked for
-        first, this reads all weights of both vision towers."""
+    def shared(self) -> Shared:
+        """What the draft takes from the target, if it may, since its own would be the same: the vision features, or
+        else the pixels, unless these would have to cross to another process. Asked for first, this reads all weights of
+        both vision towers."""
         if self.draft is None or self.client is None or not self.share_vision:
-            return False
-        ours, theirs = self.target.vision_key, self.client.ask(partial(DraftRunner.vision_key))
-        return distributed.from_rank0(lambda: ours == theirs)
+            return "nothing"
+        if self._same(self.target.vision_key, DraftRunner.vision_key):
+            return "features"
+        alike = not self.executor.remote and self._same(self.target.pixels_key, DraftRunner.pixels_key)
+        return "pixels" if alike else "nothing"
+
+    def _same(self, ours: str, theirs: Callable[[DraftRunner], str | None]) -> bool:
+        """Whether the draft's key is the target's."""
+        assert self.client is not None
+        asked = self.client.ask(partial(theirs))
+        return distributed.from_rank0(lambda: ours == asked)
 
     def capacity(self, prompt: int) -> int:
         """Rows of the target's cache: the prompt's tokens, the generated ones, and the largest draft behind the

@@ -323,6 +323,10 @@ class Round:
     wall_s: float = 0.0
 
 
+Shared = Literal["features", "pixels", "nothing"]
+"""What a draft takes from the target: its vision features, what its processor made of the video, or neither."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trace:
     """Everything recorded while one sample was decoded. `seconds` maps a span's name to its length.
@@ -332,8 +336,8 @@ class Trace:
     decoded to frames). Those of draft and pruning lie within prefill where the schedule overlaps them. `finish` is
     "eos" or "length"; `target_forwards` counts decode-time forwards of the target; `devices` is how many devices the
     run held, a CPU once for each side that worked on it at the same time; `simulated` says that no second was measured
-    (see `vsd.simulator`); `vision_shared` whether the draft took the target's vision features instead of computing the
-    same (None: no draft model read the video).
+    (see `vsd.simulator`); `shared` what the draft took from the target instead of computing the same (None: no draft
+    model read the video).
     """
 
     tokens: tuple[int, ...]
@@ -346,7 +350,7 @@ class Trace:
     finish: Finish
     devices: int = 1
     simulated: bool = False
-    vision_shared: bool | None = None
+    shared: Shared | None = None
 
     @property
     def before_rounds(self) -> int:

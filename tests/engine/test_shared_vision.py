@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_the_same_generation_by_the_same_drafts(
     schedule, executor = SCHEDULES[name]
     shared = generation(pair, draft, video, parallelism=schedule, executor=executor)
     apart = generation(pair, kin, video, parallelism=schedule, executor=Inline(), share_vision=False)
-    assert (shared.vision_shared, apart.vision_shared) == (True, False)
+    assert (shared.shared, apart.shared) == ("features", "nothing")
     assert shared.tokens == apart.tokens == generation(pair, pair.draft, video).tokens
     assert drafts(shared) == drafts(apart)
     assert any(accepted for _, _, accepted, _ in drafts(shared))
@@ -85,7 +86,7 @@ def test_the_drafts_tower_does_not_run(pair: Pair, folder: Path, video: Video, m
 def test_a_model_that_drafts_for_itself(pair: Pair, video: Video) -> None:
     shared = generation(pair, pair.target, video)
     apart = generation(pair, pair.target, video, share_vision=False)
-    assert (shared.vision_shared, apart.vision_shared) == (True, False)
+    assert (shared.shared, apart.shared) == ("features", "nothing")
     assert shared.tokens == apart.tokens
     assert drafts(shared) == drafts(apart)
 
@@ -93,12 +94,12 @@ def test_a_model_that_drafts_for_itself(pair: Pair, video: Video) -> None:
 def test_a_tower_that_differs_in_one_bit_is_not_shared(pair: Pair, video: Video, tmp_path: Path) -> None:
     other = save_kin(pair.target_path, pair.draft_path, tmp_path / "kin", one_step)
     trace = generation(pair, load(str(other), dtype="float64", field="draft"), video)
-    assert trace.vision_shared is False
+    assert trace.shared == "pixels"
 
 
 def test_nobody_reads_the_video_beside_the_target(pair: Pair, video: Video) -> None:
     alone = Engine(target=pair.target, draft=pair.draft, max_new_tokens=4).baseline().run(video, QUESTION)
-    assert alone.vision_shared is None
+    assert alone.shared is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -111,3 +112,34 @@ def test_a_prompt_crosses_to_another_process(pair: Pair, video: Video, dtype: to
         torch.equal(getattr(arrived, name), each) if isinstance(each, torch.Tensor) else getattr(arrived, name) == each
         for name, each in values.items()
     )
+
+
+def test_pixels_are_made_once_where_only_the_towers_differ(
+    pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for model in (pair.target, pair.draft):
+        process = model._inputs
+        monkeypatch.setattr(model, "_inputs", lambda *args, process=process: made.append(1) or process(*args))
+    shared = generation(pair, pair.draft, video)
+    assert (shared.shared, len(made)) == ("pixels", 1)
+    apart = generation(pair, pair.draft, video, share_vision=False)
+    assert (apart.shared, len(made)) == ("nothing", 3)
+    assert shared.tokens == apart.tokens
+    assert drafts(shared) == drafts(apart)
+
+
+@pytest.mark.parametrize("part", ["video_processor", "chat_template", "tokenizer"])
+def test_pixels_of_another_processor_are_not_taken(pair: Pair, part: str) -> None:
+    draft = copy.copy(pair.draft)
+    draft.__dict__.pop("pixels_key", None)
+    assert draft.pixels_key == pair.target.pixels_key
+    draft.__dict__.pop("pixels_key")
+    draft.processor = copy.deepcopy(draft.processor)
+    if part == "video_processor":
+        draft.processor.video_processor.image_mean = [0.5, 0.5, 0.5]
+    elif part == "chat_template":
+        draft.processor.chat_template += " "
+    else:
+        draft.processor.tokenizer.add_tokens(["unheard"])
+    assert draft.pixels_key != pair.target.pixels_key

@@ -40,7 +40,7 @@ def trace(rounds: Sequence[Round], seconds: dict[str, float], *, tokens: int, fo
         kept=kept,
         prompt=30,
         finish="length",
-        vision_shared=kept == 4,
+        shared="features" if kept == 4 else "pixels",
     )
 
 
@@ -98,6 +98,7 @@ EXPECTED = {
     "speed/ttft": 4.0 / 5.0,
     "speed/cost_ratio": 10.0,
     "encode/vision_shared": 0.5,
+    "encode/pixels_shared": 0.5,
     "prune/visual": 20.0,
     "prune/kept": 3.0,
     "time/decode": 2.55,

@@ -110,7 +110,7 @@ def test_the_tokens_are_the_targets_own_and_the_worker_stays(engine: Engine, vid
     second = engine.run(video, QUESTION)
     assert first.tokens == second.tokens == expected.tokens
     assert pid(engine) == worker
-    assert first.vision_shared is False  # it has said what its tower is
+    assert first.shared == "nothing"  # it has said what its tower is
     assert {"draft_encode", "draft_prefill"} <= set(first.seconds)
     assert first.kept == first.visual // 2
 

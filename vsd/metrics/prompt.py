@@ -11,6 +11,13 @@ def vision_shared(s: Sums) -> Value:
     return ratio(s["vision_shared"], s["vision_drafts"])
 
 
+@metric("encode/pixels_shared", "target's pixels for draft", "share", "neither")
+def pixels_shared(s: Sums) -> Value:
+    """Share of the samples in which the draft took what the target's processor had made of the video, since its own
+    would have made the same, and ran its own vision tower on it."""
+    return ratio(s["pixels_shared"], s["vision_drafts"])
+
+
 @metric("prune/visual", "visual tokens, target", "count", "neither")
 def visual(s: Sums) -> Value:
     """Visual tokens per prompt of the target."""

@@ -88,7 +88,8 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
     sums["run"] = _finished_runs(rounds)
     sums |= {"drafted": sum(r.drafted for r in rounds), "draft_s": sum(r.draft_s for r in rounds)}
     sums["device/decode"] = trace.devices * trace.seconds["decode"]
-    sums |= {"vision_drafts": trace.vision_shared is not None, "vision_shared": bool(trace.vision_shared)}
+    sums |= {"vision_drafts": trace.shared is not None, "vision_shared": trace.shared == "features"}
+    sums["pixels_shared"] = trace.shared == "pixels"
     ahead = [r for r in trace.rounds if r.ahead and r.wall_s]  # not the one that the prefill's logits tested
     sums |= {"proposed": sum(r.proposed for r in trace.rounds), "wasted": sum(r.wasted for r in trace.rounds)}
     sums |= {"steps": sums["proposed"] if ahead else sums["drafted"]}

@@ -30,7 +30,7 @@ from vsd.models.placement import devices_of
 from vsd.models.prefill import Prefill
 from vsd.models.questions import check_question
 from vsd.models.scaling import Viewer
-from vsd.models.vision_key import vision_key
+from vsd.models.vision_key import pixels_key, vision_key
 from vsd.types import Grid, Output, Prompt, SampleError, Video
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
@@ -170,16 +170,23 @@ class VideoLM(ABC):
         """A clock of this model's time, begun now."""
         return Clock(*self.devices)
 
+    def process(self, video: Video, question: str) -> BatchFeature:
+        """The first half of `encode`: what the processor makes of them, pixels and token ids. Raises as that does."""
+        return self._together(lambda: self._read(video, question))
+
     @torch.inference_mode()
-    def encode(self, video: Video, question: str, *, vision_attention: bool = False) -> Prompt:
-        """Apply the chat template, run the vision tower, and put its features in place. With `vision_attention` the
-        prompt says how much the tower attends to each visual token.
+    def encode(
+        self, video: Video, question: str, *, pixels: BatchFeature | None = None, vision_attention: bool = False
+    ) -> Prompt:
+        """Apply the chat template, run the vision tower, and put its features in place. `pixels` is what this model's
+        `process`, or that of a model of the same `pixels_key`, has made of them already (None: nothing). With
+        `vision_attention` the prompt says how much the tower attends to each visual token.
 
         All frames of `video` are used; nothing is sampled here. Raises SampleError for whatever is raised on the way,
         since it is of this video or question: only a device without room is not. Where processes share the model, all
         of them raise if one does.
         """
-        inputs = self._together(lambda: self._read(video, question))
+        inputs = self.process(video, question) if pixels is None else BatchFeature(dict(pixels)).to(self.device)
         features_XD, attention_V, positions_PT = self._together(lambda: self._see(inputs, vision_attention))
         ids_T, grid = inputs["input_ids"][0], self.grid(inputs)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
@@ -201,6 +208,11 @@ class VideoLM(ABC):
         """Equal for two models exactly if `adopt` gives what the other's `encode` would (see `vsd.models.vision_key`).
         Where processes share the model, all of them ask for it."""
         return vision_key(self.model, self.processor, [self.model_type, self.rope, dict(self._frame_options)])
+
+    @cached_property
+    def pixels_key(self) -> str:
+        """Equal for two models exactly if `process` gives the same (see `vsd.models.vision_key`)."""
+        return pixels_key(self.processor, [self.model_type, dict(self._frame_options)])
 
     @torch.inference_mode()
     def adopt(self, prompt: Prompt) -> Prompt:

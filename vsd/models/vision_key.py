@@ -1,4 +1,5 @@
-"""Whether two models see a video alike, so that its features need to be computed once for both."""
+"""Whether two models see a video alike, so that its features, or what their processors make of it, need to be computed
+once for both."""
 
 from __future__ import annotations
 
@@ -35,6 +36,20 @@ def vision_key(model: Any, processor: Any, options: Any) -> str:
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         digest.update(_bytes(weight))
     return digest.hexdigest()
+
+
+def pixels_key(processor: Any, options: Any) -> str:
+    """A hash of all that the processor's output follows from, of a video and a question: its settings, its tokenizer,
+    the chat template, and `options`, the adapter's own. That of a tokenizer written in Python is like no other."""
+    tokenizer = getattr(processor.tokenizer, "backend_tokenizer", None)
+    settings = [
+        options,
+        type(processor).__qualname__,
+        processor.to_dict(),
+        processor.chat_template,
+        os.urandom(16).hex() if tokenizer is None else tokenizer.to_str(),
+    ]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _weights(model: Any) -> Iterator[tuple[str, Tensor]]:

@@ -73,8 +73,8 @@ class TimedPrefill:
 
 
 class TimedDraft(_Model):
-    def encode(self, video: Video, question: str) -> Prompt:
-        prompt: Prompt = self._inner.encode(video, question)
+    def encode(self, video: Video, question: str, **options: Any) -> Prompt:
+        prompt: Prompt = self._inner.encode(video, question, **options)
         self._time.spend(self._times.draft_encode_s(prompt.grid.tokens))
         return prompt
 

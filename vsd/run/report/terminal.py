@@ -49,6 +49,7 @@ ROWS = (
     "quality/bleu",
     "quality/retention",
     "encode/vision_shared",
+    "encode/pixels_shared",
     "prune/visual",
     "prune/kept",
     "memory/peak_mb",
