@@ -303,6 +303,21 @@ def test_the_rate_rises_and_falls() -> None:
     assert rate(1.0) == pytest.approx(0.02)
 
 
+@both
+def test_groups_of_clips_are_shared_through_files(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(family, TINY)
+    first, second = (Store(family, model, first=1, folder=tmp_path) for _ in range(2))
+    first.advance(0)
+    monkeypatch.setattr(second, "_group", None)  # it is not computed again
+    second.advance(0)
+    ours, theirs = (store.draw(np.random.default_rng(1)) for store in (first, second))
+    assert ours.scene == theirs.scene
+    assert ours.features_PCD.equal(theirs.features_PCD)
+    assert [file.name for file in tmp_path.iterdir()] == ["0.pkl"]
+
+
 @pytest.mark.parametrize("budget", [{}, {"steps": 3, "minutes": 1.0}, {"steps": -1}, {"minutes": -2.0}])
 def test_a_budget_is_in_steps_or_minutes(budget: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="budget: must be"):
@@ -344,6 +359,21 @@ def test_every_stage_learns(family: Family, tmp_path: Path) -> None:
         assert curve_of(run)[-1]["step"] == 24
         now = dict(stage.parts.named_parameters())
         assert all(now[name].equal(weight) for name, weight in rest.items())
+
+
+@both
+def test_what_is_drawn_ahead_is_what_would_be_drawn(family: Family, tmp_path: Path) -> None:
+    one, ahead = speaking(family), speaking(family)
+    assert Run(one, Budget(steps=5), tmp_path / "one.pt").train()
+    assert Run(ahead, Budget(steps=5), tmp_path / "ahead.pt", workers=2).train()
+    for (name, weight), other in zip(one.parts.state_dict().items(), ahead.parts.state_dict().values(), strict=True):
+        assert weight.equal(other), name
+
+
+def test_a_budget_in_minutes_can_be_drawn_ahead(tmp_path: Path) -> None:
+    run = Run(speaking(FAMILIES["qwen2_5_vl"]), Budget(minutes=0.02), tmp_path / "minutes.pt", workers=2)
+    assert run.train()
+    assert run.seconds >= 1.2
 
 
 @both

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -19,8 +20,20 @@ from vsd.zoo.training.models import ROLES
 from vsd.zoo.training.run import PRECISION, Budget, StateError
 from vsd.zoo.training.stages import PEAKS, Training
 
-MINUTES = {"tower": 18.0, "target": 80.0, "near": 10.0, "other": 12.0}
-"""Of one core, for each family."""
+
+class Means(NamedTuple):
+    """What a device is given: `minutes` of each stage, for each family; processes that draw ahead; tokens a batch."""
+
+    minutes: dict[str, float]
+    workers: int
+    batch_tokens: int
+
+
+MEANS = {
+    "cpu": Means({"tower": 18.0, "target": 80.0, "near": 10.0, "other": 12.0}, 0, BATCH_TOKENS),
+    "cuda": Means({"tower": 4.0, "target": 7.0, "near": 5.0, "other": 5.0}, 7, 4 * BATCH_TOKENS),
+}
+"""One core; or a GPU, which is waiting for the cores that draw most of the time."""
 STAGES = ("tower", *ROLES, "evaluate")
 
 
@@ -30,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     stages = args.stage or STAGES
     try:
-        budgets = {stage: _budget(args, stage) for stage in stages if stage in MINUTES}
+        budgets = {stage: _budget(args, stage) for stage in stages if stage != "evaluate"}
     except ValueError as error:
         parser.error(str(error))
     for family in args.family or FAMILIES:
@@ -43,7 +56,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def _budget(args: argparse.Namespace, stage: str) -> Budget:
     given = args.minutes is not None or args.steps is not None
-    return Budget(steps=args.steps, minutes=args.minutes if given else MINUTES[stage])
+    return Budget(steps=args.steps, minutes=args.minutes if given else _means(args).minutes[stage])
+
+
+def _means(args: argparse.Namespace) -> Means:
+    return MEANS["cpu" if args.device == "cpu" else "cuda"]
 
 
 def _train(args: argparse.Namespace, family: str, stage: str, budget: Budget) -> None:
@@ -57,8 +74,8 @@ def _train(args: argparse.Namespace, family: str, stage: str, budget: Budget) ->
         device=args.device,
         peaks=PEAKS | ({stage: args.peak} if args.peak else {}),
         precision=getattr(torch, args.precision),
-        batch_tokens=args.batch_tokens,
-        workers=args.workers,
+        batch_tokens=args.batch_tokens or _means(args).batch_tokens,
+        workers=_means(args).workers if args.workers is None else args.workers,
     ).stage(stage)
 
 
@@ -74,13 +91,18 @@ def _weights(args: argparse.Namespace) -> Path:
     return folder
 
 
+def _by(name: str) -> str:
+    """Of each device."""
+    return "; ".join(f"{device} {getattr(means, name)}" for device, means in MEANS.items())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m vsd.zoo.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in their order")
-    parser.add_argument("--minutes", type=float, help=f"of training a stage; default: {MINUTES}")
+    parser.add_argument("--minutes", type=float, help=f"of training a stage; default: {_by('minutes')}")
     parser.add_argument("--steps", type=int, help="instead of minutes: the same weights each time")
     parser.add_argument("--work", type=Path, default=Path("runs/zoo"), help="where state and curves are kept")
     parser.add_argument("--out", type=Path, help="where checkpoints are written; default: weights in --work")
@@ -94,8 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
     ahead = "processes that draw batches ahead; a GPU waits for its batches otherwise"
-    parser.add_argument("--workers", type=int, default=0, help=ahead)
-    parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS, help="of a language model's batch, about")
+    parser.add_argument("--workers", type=int, help=f"{ahead}; default: {_by('workers')}")
+    tokens = "of a language model's batch, about"
+    parser.add_argument("--batch-tokens", type=int, help=f"{tokens}; default: {_by('batch_tokens')}")
     parser.add_argument("--clips", help="folder of clips to evaluate on; default: the bundled ones")
     parser.add_argument("--most", type=int, help="clips of each length to evaluate on")
     return parser
