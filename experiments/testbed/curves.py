@@ -38,9 +38,9 @@ def draw(work: Path, families: Sequence[str], path: Path) -> None:
     for (tower, spoken), family in zip(axes, families, strict=True):
         for name in SEEN:
             tower.plot(*line(curve(work / family, "tower"), name), lw=1, label=name)
-        tower.set(title=f"{family}: what the tower sees", xlabel="minutes of a core", ylabel="share right")
+        tower.set(title=f"{family}: what the tower sees", xlabel="minutes of training", ylabel="share right")
         _speakers(spoken, work / family, plt.get_cmap("tab10").colors)
-        spoken.set(title=f"{family}: facts right", xlabel="minutes of a core")
+        spoken.set(title=f"{family}: facts right", xlabel="minutes of training")
     axes[0][0].legend(fontsize=7, ncols=2)
     if axes[0][1].get_legend_handles_labels()[0]:
         axes[0][1].legend(fontsize=7)
