@@ -63,8 +63,8 @@ def mean(report: Report, model: str, name: str) -> float:
 
 def test_targets_say_what_they_see_at_each_length(report: Report) -> None:
     assert set(report) == {"32", "64", "96"}
-    assert all(models["target"]["facts"] >= 0.8 for models in report.values())
-    assert mean(report, "target", "facts") >= 0.9
+    assert all(models["target"]["facts"] >= 0.9 for models in report.values())
+    assert mean(report, "target", "facts") >= 0.95
 
 
 def test_without_a_video_facts_are_right_by_chance_at_most(report: Report) -> None:
@@ -74,15 +74,15 @@ def test_without_a_video_facts_are_right_by_chance_at_most(report: Report) -> No
 
 @pytest.mark.parametrize("draft", DRAFTS)
 def test_drafts_foresee_most_of_their_targets_tokens_and_not_all(report: Report, draft: str) -> None:
-    assert mean(report, draft, "facts") >= mean(report, "chance", "facts") + 0.1
-    assert 0.65 <= mean(report, draft, "foreseen") <= 0.98
+    assert mean(report, draft, "facts") >= 0.8
+    assert 0.7 <= mean(report, draft, "foreseen") <= 0.97
 
 
 def test_other_drafts_differ_in_wording_too(report: Report) -> None:
     drafts = [models["other"] for models in report.values()]
     misses = sum(draft["misses"] for draft in drafts)
     assert misses > 12
-    assert sum(draft["wording"] * draft["misses"] for draft in drafts) >= 0.25 * misses
+    assert sum(draft["wording"] * draft["misses"] for draft in drafts) >= 0.4 * misses
 
 
 @both
