@@ -1,7 +1,8 @@
 """The draft's side of one generation: it sees the video, is told what to keep of the prompt, reads that, and proposes.
 
 `DraftRunner` computes, wherever an executor lets it. `DraftSession` is what the engine and its schedule hold of it for
-one sample; all that crosses between the two are token ids, rounds and small tensors, and once a sample the video.
+one sample; all that crosses between the two are token ids, rounds and small tensors, and once a sample the video,
+or what the target has made of it.
 """
 
 from __future__ import annotations

@@ -202,13 +202,14 @@ class Engine:
     @cached_property
     def shared(self) -> Shared:
         """What the draft takes from the target, if it may, since its own would be the same: the vision features, or
-        else the pixels, unless these would have to cross to another process. Asked for first, this reads all weights of
-        both vision towers."""
+        else the pixels, unless these would have to cross to another process or times are simulated. Asked for first,
+        this reads all weights of both vision towers."""
         if self.draft is None or self.client is None or not self.share_vision:
             return "nothing"
         if self._same(self.target.vision_key, DraftRunner.vision_key):
             return "features"
-        alike = not self.executor.remote and self._same(self.target.pixels_key, DraftRunner.pixels_key)
+        apart = self.executor.remote or self.executor.simulated
+        alike = not apart and self._same(self.target.pixels_key, DraftRunner.pixels_key)
         return "pixels" if alike else "nothing"
 
     def _same(self, ours: str, theirs: Callable[[DraftRunner], str | None]) -> bool:

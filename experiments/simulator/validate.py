@@ -46,6 +46,7 @@ def measure(target: VideoLM, draft: Checkpoint, clips: Clips, ratio: float) -> l
             parallelism=schedule,
             executor=Process(threads=1) if schedule.overlaps else Inline(),
             gamma=gamma,
+            share_vision=False,  # a draft in a process of its own cannot take pixels, so none does
         )
         for _, schedule, gamma in WAYS
     ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,19 +116,52 @@ def test_a_prompt_crosses_to_another_process(pair: Pair, video: Video, dtype: to
     )
 
 
+@pytest.mark.parametrize("name", ["sequential", "early", "thread"])
 def test_pixels_are_made_once_where_only_the_towers_differ(
-    pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, video: Video, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
+    schedule, executor = SCHEDULES[name]
+    made: list[VideoLM] = []
     for model in (pair.target, pair.draft):
-        process = model._inputs
-        monkeypatch.setattr(model, "_inputs", lambda *args, process=process: made.append(1) or process(*args))
-    shared = generation(pair, pair.draft, video)
+
+        def counted(*args: Any, model: VideoLM = model, process: Any = model._inputs) -> Any:
+            made.append(model)
+            return process(*args)
+
+        monkeypatch.setattr(model, "_inputs", counted)
+    shared = generation(pair, pair.draft, video, parallelism=schedule, executor=executor)
     assert (shared.shared, len(made)) == ("pixels", 1)
-    apart = generation(pair, pair.draft, video, share_vision=False)
+    apart = generation(pair, pair.draft, video, parallelism=schedule, executor=executor, share_vision=False)
     assert (apart.shared, len(made)) == ("nothing", 3)
     assert shared.tokens == apart.tokens
-    assert drafts(shared) == drafts(apart)
+    if name != "thread":  # whose drafts are as long as there is time
+        assert drafts(shared) == drafts(apart)
+
+
+@pytest.mark.parametrize("name", ["sequential", "thread"])
+def test_pixels_are_let_go_once_the_draft_has_seen_them(
+    pair: Pair, video: Video, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, executor = SCHEDULES[name]
+    process, forward = pair.target._inputs, pair.target.forward
+    made: list[weakref.ref[Any]] = []
+    held = []
+
+    def watched(*args: Any) -> Any:
+        inputs = process(*args)
+        made.append(weakref.ref(inputs))
+        return inputs
+
+    def verify(*args: Any, **options: Any) -> Any:
+        gc.collect()
+        held.append(made[0]() is not None)
+        return forward(*args, **options)
+
+    monkeypatch.setattr(pair.target, "_inputs", watched)
+    monkeypatch.setattr(pair.target, "forward", verify)
+    assert generation(pair, pair.draft, video, parallelism=schedule, executor=executor).shared == "pixels"
+    assert held
+    assert not any(held)
 
 
 @pytest.mark.parametrize("part", ["video_processor", "chat_template", "tokenizer"])
@@ -143,3 +178,18 @@ def test_pixels_of_another_processor_are_not_taken(pair: Pair, part: str) -> Non
     else:
         draft.processor.tokenizer.add_tokens(["unheard"])
     assert draft.pixels_key != pair.target.pixels_key
+
+
+def test_pixels_of_another_bound_are_not_taken(pair: Pair, folder: Path, kin: VideoLM) -> None:
+    if pair.family != "qwen2_5_vl":
+        pytest.skip("its frames have one size")
+    bound = load(str(folder), dtype="float64", field="draft", max_pixels=40_000)
+    assert bound.pixels_key != kin.pixels_key == pair.target.pixels_key
+
+
+def test_a_call_of_the_tokenizer_does_not_change_what_it_makes(pair: Pair) -> None:
+    draft = copy.copy(pair.draft)
+    draft.__dict__.pop("pixels_key", None)
+    draft.processor = copy.deepcopy(draft.processor)
+    draft.processor.tokenizer(["a", "longer one"], padding=True)
+    assert draft.pixels_key == pair.target.pixels_key

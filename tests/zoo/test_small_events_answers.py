@@ -9,7 +9,7 @@ import pytest
 
 from vsd.zoo import small_events
 from vsd.zoo.small_events import asking, phrases, questions, reading, short, world
-from vsd.zoo.small_events.habits import HABITS, OTHER, TARGET, Habit, answer
+from vsd.zoo.small_events.habits import HABITS, NEAR, OTHER, TARGET, Habit, answer
 from vsd.zoo.small_events.questions import DESCRIPTIONS, Question
 
 Tokens = Callable[[str], list[str]]
@@ -290,6 +290,17 @@ def test_the_odds_of_the_ways(habit: Habit, turned: bool) -> None:
         drawn = np.bincount([habit.choose(count, rng) for _ in range(4000)], minlength=count) / 4000
         np.testing.assert_allclose(drawn, odds[::-1] if turned else odds, atol=0.03)
         assert habit.choose(count, None) == (count - 1 if turned else 0)
+
+
+def test_near_differs_from_the_target_in_three_synonyms() -> None:
+    questions_ = [question for kind in questions.DESCRIPTIONS for question in asked(kind, 30)]
+    pairs = [(answer(each, TARGET), answer(each, NEAR)) for each in questions_]
+    back = {"frame": "picture", "slowly moves": "moves", "simply stays": "stays"}
+    assert any(ours != theirs for ours, theirs in pairs)
+    for ours, theirs in pairs:
+        for word, first in back.items():
+            theirs = theirs.replace(word, first)
+        assert theirs == ours
 
 
 def test_counts_and_ordinals() -> None:

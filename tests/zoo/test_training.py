@@ -1,13 +1,14 @@
 """The recipe: models learn from what they will see when they are asked, and a stopped run loses nothing."""
 
 import json
+import multiprocessing
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ from vsd.zoo.training.lessons import AT_ONCE, LESSONS, lesson_at
 from vsd.zoo.training.mimic import MimicStage
 from vsd.zoo.training.models import ROLES, SIZES, build, processor_of, stored_bytes
 from vsd.zoo.training.prompts import IGNORED, Prompter
-from vsd.zoo.training.run import Budget, Run, Stage, StateError, rate
+from vsd.zoo.training.run import Budget, Run, Stage, StateError, _Steps, rate
 from vsd.zoo.training.sights import draw_sights
 from vsd.zoo.training.speaking import SpeakingStage
 from vsd.zoo.training.stages import Training
@@ -370,10 +371,55 @@ def test_what_is_drawn_ahead_is_what_would_be_drawn(family: Family, tmp_path: Pa
         assert weight.equal(other), name
 
 
+def test_workers_know_how_much_of_the_time_is_spent(tmp_path: Path) -> None:
+    class Told:
+        """Draws what it is told."""
+
+        def draw(self, step: int, spent: float) -> tuple[int, float]:
+            return step, spent
+
+    seconds = multiprocessing.Value("d", 0.0)
+    steps = _Steps(cast("Stage", Told()), Budget(minutes=1), 7, seconds)
+    assert steps[0] == (7, 0.0)
+    seconds.value = 30.0
+    assert steps[2] == (9, 0.5)
+    assert _Steps(cast("Stage", Told()), Budget(steps=20), 5, seconds)[5] == (10, 0.5)
+    assert len(_Steps(cast("Stage", Told()), Budget(steps=20), 5, seconds)) == 15
+
+
 def test_a_budget_in_minutes_can_be_drawn_ahead(tmp_path: Path) -> None:
     run = Run(speaking(FAMILIES["qwen2_5_vl"]), Budget(minutes=0.02), tmp_path / "minutes.pt", workers=2)
     assert run.train()
     assert run.seconds >= 1.2
+
+
+def test_a_run_that_was_stopped_goes_on_with_workers(tmp_path: Path) -> None:
+    family, file = FAMILIES["qwen2_5_vl"], tmp_path / "stopped.pt"
+    whole = Run(speaking(family), Budget(steps=5), tmp_path / "whole.pt")
+    whole.train()
+    Run(speaking(family), Budget(steps=5), file).train(stop=3)
+    rest = Run(speaking(family), Budget(steps=5), file, workers=2)
+    assert rest.train()
+    for (name, one), other in zip(
+        whole.stage.parts.state_dict().items(), rest.stage.parts.state_dict().values(), strict=True
+    ):
+        assert one.equal(other), name
+
+
+def test_clips_are_kept_for_one_tower(tmp_path: Path) -> None:
+    work: dict[str, Any] = {
+        "family": FAMILIES["qwen2_5_vl"],
+        "budget": Budget(steps=1),
+        "work": tmp_path,
+        "out": tmp_path,
+    }
+    eyes = tmp_path / "tower-done.pt"
+    eyes.write_bytes(b"one")
+    first = Training(**work, workers=1)._features(eyes)
+    eyes.write_bytes(b"another")
+    second = Training(**work, workers=1)._features(eyes)
+    assert first != second
+    assert Training(**work)._features(eyes) is None
 
 
 @both

@@ -171,7 +171,8 @@ class VideoLM(ABC):
         return Clock(*self.devices)
 
     def process(self, video: Video, question: str) -> BatchFeature:
-        """The first half of `encode`: what the processor makes of them, pixels and token ids. Raises as that does."""
+        """The first half of `encode`: what the processor makes of them, pixels and token ids, in host memory. Raises as
+        that does."""
         return self._together(lambda: self._read(video, question))
 
     @torch.inference_mode()
@@ -186,7 +187,8 @@ class VideoLM(ABC):
         since it is of this video or question: only a device without room is not. Where processes share the model, all
         of them raise if one does.
         """
-        inputs = self.process(video, question) if pixels is None else BatchFeature(dict(pixels)).to(self.device)
+        made = self.process(video, question) if pixels is None else pixels
+        inputs = BatchFeature(dict(made)).to(self.device)
         features_XD, attention_V, positions_PT = self._together(lambda: self._see(inputs, vision_attention))
         ids_T, grid = inputs["input_ids"][0], self.grid(inputs)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
@@ -211,7 +213,7 @@ class VideoLM(ABC):
 
     @cached_property
     def pixels_key(self) -> str:
-        """Equal for two models exactly if `process` gives the same (see `vsd.models.vision_key`)."""
+        """Equal for two models only if `process` gives the same (see `vsd.models.vision_key`)."""
         return pixels_key(self.processor, [self.model_type, dict(self._frame_options)])
 
     @torch.inference_mode()
@@ -416,7 +418,7 @@ class VideoLM(ABC):
             **self._frame_options,
             **({"do_resize": False} if video.fitted else {}),
         )
-        return inputs.to(self.device)
+        return inputs
 
 
 @contextmanager

@@ -47,9 +47,14 @@ def pixels_key(processor: Any, options: Any) -> str:
         type(processor).__qualname__,
         processor.to_dict(),
         processor.chat_template,
-        os.urandom(16).hex() if tokenizer is None else tokenizer.to_str(),
+        os.urandom(16).hex() if tokenizer is None else _of_all_calls(tokenizer),
     ]
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _of_all_calls(tokenizer: Any) -> Any:
+    """What the tokenizer is, without what its last call has left in it."""
+    return {**json.loads(tokenizer.to_str()), "padding": None, "truncation": None}
 
 
 def _weights(model: Any) -> Iterator[tuple[str, Tensor]]:

@@ -18,8 +18,8 @@ _SHORT, _LONG = 4, 6
 
 @dataclass(frozen=True)
 class Habit:
-    """Which of up to three ways comes likeliest, the first or the `last`, and how likely each is from there on. Of
-    synonyms the first of which is in `turned` it is the other end."""
+    """Which of up to three ways comes likeliest, the first or the `last`, and how likely each is from there on. Lists
+    of synonyms that begin with a word in `turned` are read from their other end."""
 
     name: str
     last: bool = False
@@ -35,7 +35,7 @@ class Habit:
 
 TARGET, OTHER = Habit("target"), Habit("other", last=True)
 NEAR = Habit("near", turned=frozenset({"moves", "stays", "picture"}))
-"""The target's sentences, with a few synonyms of its own: one token of twenty."""
+"""The target's sentences, with a few synonyms of its own: about one token of thirty."""
 HABITS = {habit.name: habit for habit in (TARGET, NEAR, OTHER)}
 
 

@@ -8,6 +8,7 @@ where its state was last kept (each minute, and when it is interrupted); the sam
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,11 +30,12 @@ class Means(NamedTuple):
     batch_tokens: int
 
 
+_WORKERS = max(1, min(7, (os.cpu_count() or 1) - 1))
 MEANS = {
     "cpu": Means({"tower": 18.0, "target": 80.0, "near": 10.0, "other": 12.0}, 0, BATCH_TOKENS),
-    "cuda": Means({"tower": 4.0, "target": 7.0, "near": 5.0, "other": 5.0}, 7, 4 * BATCH_TOKENS),
+    "cuda": Means({"tower": 4.0, "target": 7.0, "near": 5.0, "other": 5.0}, _WORKERS, 4 * BATCH_TOKENS),
 }
-"""One core; or a GPU, which is waiting for the cores that draw most of the time."""
+"""One core; or a GPU, which waits most of the time for the cores that draw its batches."""
 STAGES = ("tower", *ROLES, "evaluate")
 
 
@@ -103,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--family", choices=FAMILIES, action="append", help="default: both")
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in their order")
     parser.add_argument("--minutes", type=float, help=f"of training a stage; default: {_by('minutes')}")
-    parser.add_argument("--steps", type=int, help="instead of minutes: the same weights each time")
+    parser.add_argument("--steps", type=int, help="instead of minutes: on a CPU the same weights each time")
     parser.add_argument("--work", type=Path, default=Path("runs/zoo"), help="where state and curves are kept")
     parser.add_argument("--out", type=Path, help="where checkpoints are written; default: weights in --work")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")

@@ -1,8 +1,8 @@
 """A training run: the loop of every stage, its schedule and its state, which is kept in one file.
 
 Whatever is random in a step is drawn from the step's own number, so a run that was stopped goes on with the batches
-that it would have seen. With a budget in steps it ends with the same weights bit by bit; with one in minutes the
-schedule goes by the time spent in training.
+that it would have seen. With a budget in steps it ends, on a CPU, with the same weights bit by bit; with one in minutes
+the schedule goes by the time spent in training.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ class Run:
             TimeElapsedColumn(),
         )
         try:
-            with Progress(*columns, console=_CONSOLE, transient=True) as progress:
+            # A thread that draws the bar may hold a lock at the moment in which workers are forked.
+            refresh = not self._workers
+            with Progress(*columns, console=_CONSOLE, transient=True, auto_refresh=refresh) as progress:
                 self._loop(progress, stop)
         finally:
             self.save()
@@ -169,12 +171,15 @@ class Run:
             began, worked = time.monotonic(), time.process_time()
             loss = self._learn(next(drawn))
             now = time.monotonic()
-            # Where other programs share the cores, only the time that this one got counts. A GPU is waited for.
+            # Where other programs share the cores, only the time that this one got counts. A GPU and workers are waited
+            # for.
             worked_s = time.process_time() - worked
-            self.seconds += min(now - began, worked_s) if self._on_cpu else now - began
+            alone = self._on_cpu and not self._workers
+            self.seconds += min(now - began, worked_s) if alone else now - began
             progress.update(task, completed=self.spent, note=f"step {self.step}, loss {loss:.3f}")
             if self.step % _LOG == 0 or self.spent >= 1:
                 self._log(progress.console)
+                progress.refresh()
             if now - saved > _SAVE_S:
                 self.save()
                 saved = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,11 @@ class Training:
         return done
 
     def _features(self, eyes: Path) -> Path | None:
-        """Of clips as this tower sees them; many processes share them, one does not need them."""
+        """Where features of clips are kept as this very tower sees them: many processes share them, one has no need."""
         if not self.workers:
             return None
-        folder = self.folder / f"{eyes.stem}-seed{self.seed}"
+        tower_hash = hashlib.sha256(eyes.read_bytes()).hexdigest()[:12]
+        folder = self.folder / f"clips-{tower_hash}-seed{self.seed}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from vsd.zoo.small_events.drawing import cell_labels
 from vsd.zoo.small_events.world import SHOT, Scene
@@ -67,6 +68,7 @@ class Store:
     def advance(self, step: int) -> None:
         """Makes it what it is at this step."""
         wanted = self._first + step // _EVERY
+        self._write_ahead(wanted)
         self._next = max(self._next, wanted - (self._groups.maxlen or wanted))
         while self._next < wanted:
             self._groups.append(self._kept(self._next))
@@ -82,19 +84,33 @@ class Store:
         number = int(rng.integers(len(SHOTS)))
         return [self._groups[int(rng.integers(len(self._groups)))][number] for _ in range(count)]
 
+    def _write_ahead(self, wanted: int) -> None:
+        """Each worker of a trainer writes its own groups, before all of them come to these."""
+        worker = get_worker_info()
+        if worker is None or self._folder is None:
+            return
+        for group in range(self._next, wanted + worker.num_workers):
+            if group % worker.num_workers == worker.id and not self._file(group).exists():
+                self._write(group)
+
     def _kept(self, group: int) -> list[Clip]:
         """From its file, which is written if it is not there."""
         if self._folder is None:
             return self._group(group)
-        file = self._folder / f"{group}.pkl"
-        if file.exists():
-            clips: list[Clip] = pickle.loads(file.read_bytes())
-            return clips
-        clips = self._group(group)
-        new = file.with_suffix(f".{os.getpid()}")
-        new.write_bytes(pickle.dumps(clips))
-        new.replace(file)
+        if not self._file(group).exists():
+            self._write(group)
+        clips: list[Clip] = pickle.loads(self._file(group).read_bytes())
         return clips
+
+    def _file(self, group: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{group}.pkl"
+
+    def _write(self, group: int) -> None:
+        """Two that write the same group at once write the same."""
+        new = self._file(group).with_suffix(f".{os.getpid()}")
+        new.write_bytes(pickle.dumps(self._group(group)))
+        new.replace(self._file(group))
 
     @torch.no_grad()
     def _group(self, group: int) -> list[Clip]:
