@@ -68,7 +68,7 @@ def test_targets_say_what_they_see_at_each_length(report: Report) -> None:
 
 
 def test_without_a_video_facts_are_right_by_chance_at_most(report: Report) -> None:
-    """Below it where noise is described as one and the same scene."""
+    """Below it where the answer falls apart."""
     assert mean(report, "noise", "facts") < mean(report, "chance", "facts") + 0.1
 
 
