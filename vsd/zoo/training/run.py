@@ -126,10 +126,6 @@ class Run:
         return self._weights[0].device
 
     @property
-    def _on_cpu(self) -> bool:
-        return self._device.type == "cpu"
-
-    @property
     def spent(self) -> float:
         return self.budget.spent(self.step, self.seconds)
 
@@ -174,7 +170,7 @@ class Run:
             # Where other programs share the cores, only the time that this one got counts. A GPU and workers are waited
             # for.
             worked_s = time.process_time() - worked
-            alone = self._on_cpu and not self._workers
+            alone = self._device.type == "cpu" and not self._workers
             self.seconds += min(now - began, worked_s) if alone else now - began
             progress.update(task, completed=self.spent, note=f"step {self.step}, loss {loss:.3f}")
             if self.step % _LOG == 0 or self.spent >= 1:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +29,7 @@ _SHORTER = -0.75  # a token's weight is its answer's length to this power: 0 is 
 
 class SpeakingStage:
     """`model` has a finished tower, whose weights stay; `heads` are the layers that must state the facts, from 1 on. A
-    batch has about `batch_tokens`. `folder` is where features of clips are kept, None: nowhere."""
+    batch is of clips from `store` and has about `batch_tokens`."""
 
     def __init__(
         self,
@@ -43,9 +41,8 @@ class SpeakingStage:
         habit: Habit = TARGET,
         lessons: tuple[Lesson, ...] = LESSONS,
         seed: int = 0,
-        store: Store | None = None,
+        store: Store,
         batch_tokens: int = BATCH_TOKENS,
-        folder: Path | None = None,
     ) -> None:
         self.peak, self._lessons = peak, lessons
         self._family, self._model, self._seed = family, model, seed
@@ -53,8 +50,7 @@ class SpeakingStage:
         processor: Any = processor_of(family)
         self._prompter = Prompter(processor)
         self._facts = Facts(processor.tokenizer)
-        # Features are the same on each device, and are computed where no process has to share one.
-        self._store = store or Store(family, copy.deepcopy(model).cpu(), seed=seed, folder=folder)
+        self._store = store
         behind = len(family.closing(model))
         self._batches = Batches(family, self._prompter, self._store, behind=behind, habit=habit, tokens=batch_tokens)
         with torch.random.fork_rng(devices=[]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from vsd.zoo.training.mimic import MimicStage
 from vsd.zoo.training.models import SIZES, build
 from vsd.zoo.training.run import INNER_PEAK, PRECISION, Budget, Run, Stage
 from vsd.zoo.training.speaking import SpeakingStage
+from vsd.zoo.training.store import Store
 
 PEAKS = {"target": 1.2e-3, "near": 3e-3, "other": 3e-3}  # learning rates; a deep model forgets at 2e-3
 HEADS = {"target": (2, 4, 6, 8), "near": (2,), "other": (2,)}
@@ -102,8 +104,9 @@ class Training:
             habit=habit,
             lessons=self.lessons,
             seed=self.seed,
+            # Features are the same on each device, and are computed where no process has to share one.
+            store=Store(self.family, copy.deepcopy(model).cpu(), seed=self.seed, folder=self._features(eyes)),
             batch_tokens=self.batch_tokens,
-            folder=self._features(eyes),
         )
         name = f"{role}-plain" if plain else role
         done = self._train(stage, budget, name, stop)

@@ -68,8 +68,8 @@ class Store:
     def advance(self, step: int) -> None:
         """Makes it what it is at this step."""
         wanted = self._first + step // _EVERY
-        self._write_ahead(wanted)
         self._next = max(self._next, wanted - (self._groups.maxlen or wanted))
+        self._write_ahead(wanted)
         while self._next < wanted:
             self._groups.append(self._kept(self._next))
             self._next += 1
