@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -335,6 +336,11 @@ def speaking(family: Family, *, heads: Sequence[int] = (1, 2)) -> SpeakingStage:
     return SpeakingStage(family, model, peak=1e-2, heads=heads, store=store, batch_tokens=750)
 
 
+def assert_same_weights(one: Stage, other: Stage) -> None:
+    for (name, ours), theirs in zip(one.parts.state_dict().items(), other.parts.state_dict().values(), strict=True):
+        assert ours.equal(theirs), name
+
+
 def stages(family: Family) -> Iterator[Stage]:
     yield tower.TowerStage(family, build(family, TINY), clips=3)
     teacher = build(family, TINY, seed=1)
@@ -367,8 +373,7 @@ def test_what_is_drawn_ahead_is_what_would_be_drawn(family: Family, tmp_path: Pa
     one, ahead = speaking(family), speaking(family)
     assert Run(one, Budget(steps=5), tmp_path / "one.pt").train()
     assert Run(ahead, Budget(steps=5), tmp_path / "ahead.pt", workers=2).train()
-    for (name, weight), other in zip(one.parts.state_dict().items(), ahead.parts.state_dict().values(), strict=True):
-        assert weight.equal(other), name
+    assert_same_weights(one, ahead)
 
 
 def test_workers_know_how_much_of_the_time_is_spent(tmp_path: Path) -> None:
@@ -400,10 +405,16 @@ def test_a_run_that_was_stopped_goes_on_with_workers(tmp_path: Path) -> None:
     Run(speaking(family), Budget(steps=5), file).train(stop=3)
     rest = Run(speaking(family), Budget(steps=5), file, workers=2)
     assert rest.train()
-    for (name, one), other in zip(
-        whole.stage.parts.state_dict().items(), rest.stage.parts.state_dict().values(), strict=True
-    ):
-        assert one.equal(other), name
+    assert_same_weights(whole.stage, rest.stage)
+
+
+def test_a_worker_that_comes_late_writes_no_groups_that_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = FAMILIES["qwen2_5_vl"]
+    monkeypatch.setattr("vsd.zoo.training.store.get_worker_info", lambda: SimpleNamespace(id=0, num_workers=1))
+    Store(family, build(family, TINY), first=1, most=2, folder=tmp_path).advance(24)  # 7 groups later, of which 2 stay
+    assert {file.name for file in tmp_path.iterdir()} == {"5.pkl", "6.pkl", "7.pkl"}  # the last is ahead
 
 
 def test_clips_are_kept_for_one_tower(tmp_path: Path) -> None:
@@ -430,10 +441,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(family: Family, tmp_p
     rest = Run(speaking(family), Budget(steps=6), tmp_path / "stopped.pt")
     assert rest.step == 4
     assert rest.train()
-    for (name, one), other in zip(
-        whole.stage.parts.state_dict().items(), rest.stage.parts.state_dict().values(), strict=True
-    ):
-        assert one.equal(other), name
+    assert_same_weights(whole.stage, rest.stage)
 
 
 def test_lines_of_lost_steps_are_dropped(tmp_path: Path) -> None:
