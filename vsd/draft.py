@@ -7,6 +7,7 @@ or what the target has made of it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -65,7 +66,7 @@ class DraftRunner:
         self._max_new_tokens, self._positions = max_new_tokens, positions
         self._with_confidence = with_confidence
         self._spare = max_new_tokens + drafter.nodes(gamma) + 1  # cache rows behind the prompt
-        self._memory = drafter.memory()
+        self._memory = self._known = drafter.memory()
         self._random: RandomSource = SeededRandom(0)
         self._prompt: Prompt | None = None
         self._state: State | None = None
@@ -81,6 +82,10 @@ class DraftRunner:
         """The model's (see `VideoLM.pixels_key`)."""
         return self.model.pixels_key if self.model is not None else None
 
+    def compiled(self) -> int:
+        """How many passes of the model were compiled so far."""
+        return self.model.steps.compiled if self.model is not None and self.model.steps is not None else 0
+
     def encode(self, video: Video, question: str, pixels: BatchFeature | None = None) -> float:
         """Begin a sample: see the video and read the question. `pixels` is what the target's processor has made of
         both, where the draft's would make the same. Returns seconds."""
@@ -95,6 +100,7 @@ class DraftRunner:
     def _begin(self, encode: Callable[[VideoLM], Prompt]) -> float:
         clock = self._clock()
         self.forget()
+        self._known = copy.deepcopy(self._memory)
         if self.model is not None:
             self._prompt = encode(self.model)
         return clock.now() - clock.start
@@ -160,6 +166,10 @@ class DraftRunner:
         """Take in rounds that ended since the last call."""
         self._rounds += rounds
         self.drafter.learn(rounds, self._memory)
+
+    def unlearn(self) -> None:
+        """Forget what the drafter has learnt of the sample that was begun last."""
+        self._memory = self._known
 
     def forget(self) -> None:
         """Drop what is held of the sample: its prompt, its cache, its evidence."""

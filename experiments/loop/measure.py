@@ -1,13 +1,14 @@
 """What does the decoding loop itself cost? ``OMP_NUM_THREADS=1 python -m experiments.loop.measure``
 
 Of the decode time of the bundled pairs, the share that is spent outside the models: outside the embedding, the
-layers and the head of target and draft, which transformers computes.
+layers and the head of target and draft, which transformers' modules or what was compiled of them compute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from time import perf_counter
 from typing import Any
 
@@ -17,12 +18,14 @@ from experiments.common import Clips, arguments, pairs, setting, table
 from vsd.draft import DraftSession
 from vsd.engine import Engine
 from vsd.models import VideoLM
+from vsd.models.steps import COMPILES, Compile
 from vsd.parallelism import Autoregressive, Parallelism, Sequential
 from vsd.pruners.hippo import Hippo
 from vsd.session import Session
 
-FORWARD = ("_text_model", "logits")
+FORWARD = ("run", "logits")
 """What of a model is computed by transformers, besides the embedding."""
+RUNS: tuple[Compile, ...] = ("none", "inductor")
 
 
 class Stopwatch:
@@ -38,10 +41,13 @@ class Stopwatch:
 
     def watch(self, model: VideoLM) -> None:
         """Count this model's forwards from now on."""
+        if model.steps is not None:
+            make = model.steps._make
+            model.steps._make = lambda *form: self._timed(make(*form))  # type: ignore[method-assign]
+            return
         for name in FORWARD:
             setattr(model, name, self._timed(getattr(model, name)))
-        embed = model.text.embed_tokens
-        embed.forward = self._timed(embed.forward)
+        model.embed.forward = self._timed(model.embed.forward)
 
     def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -94,25 +100,27 @@ def outside(engine: Engine, stopwatch: Stopwatch, clips: Clips) -> tuple[float, 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--gamma", type=int, default=5)
+    parser.add_argument("--compile", choices=COMPILES, action="append", help="default: none and inductor")
     parser.set_defaults(limit=32)
     args = parser.parse_args()
     torch.set_num_threads(1)
     clips = Clips.of(args)
     print(setting(), clips, f"Drafts {args.draft}, HIPPO's pruning at {args.ratio}, gamma {args.gamma}.\n")
     found = []
-    for family, target, draft in pairs(args):
-        for schedule in (Autoregressive(), Sequential()):
-            stopwatch = Stopwatch()
-            watched = Watched(schedule=schedule, stopwatch=stopwatch)
-            pruner = Hippo(ratio=args.ratio)
-            engine = Engine(
-                target=target.twin(), draft=draft.load(), pruner=pruner, parallelism=watched, gamma=args.gamma
-            )
-            share, rounds = outside(engine, stopwatch, clips)
-            found.append(
-                [family, type(schedule).__name__, rounds, f"{1000 * stopwatch.decode_s / rounds:.2f}", f"{share:.1%}"]
-            )
-    print(table(["family", "schedule", "rounds", "ms a round", "outside the models"], found))
+    schedules = (Autoregressive(), Sequential())
+    for (family, target, draft), compile, schedule in product(pairs(args), args.compile or RUNS, schedules):
+        stopwatch = Stopwatch()
+        engine = Engine(
+            target=target.twin().compiled_by(compile),
+            draft=draft.load().compiled_by(compile),
+            pruner=Hippo(ratio=args.ratio),
+            parallelism=Watched(schedule=schedule, stopwatch=stopwatch),
+            gamma=args.gamma,
+        )
+        share, rounds = outside(engine, stopwatch, clips)
+        milliseconds = f"{1000 * stopwatch.decode_s / rounds:.2f}"
+        found.append([family, type(schedule).__name__, compile, rounds, milliseconds, f"{share:.1%}"])
+    print(table(["family", "schedule", "compile", "rounds", "ms a round", "outside the models"], found))
 
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ def test_a_broken_rule_is_not_explained(dtype: Dtype, pair: Pair, video: Video) 
 def test_broken_positions_are_not_explained(
     dtype: Dtype, pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = State._chain_positions
-    monkeypatch.setattr(State, "_chain_positions", lambda self, *where: plain(self, *where) + 9 * (where[1] > 1))
+    plain = State.positions
+    monkeypatch.setattr(State, "positions", lambda self, nodes: plain(self, nodes) + 9 * (len(nodes.tree) > 1))
     record = record_of(pair, video, dtype)
     assert record.mismatched
     assert not record.audit.explained

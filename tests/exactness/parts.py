@@ -42,6 +42,7 @@ AXES = {
     "pruner": options("pruner"),
     "verifier": list(STRICT),
     "positions": ["original", "compact"],
+    "compile": ["none", "eager"],
     "family": sorted(FAMILIES),
 }
 
@@ -53,6 +54,7 @@ SIMPLE = {
     "pruner": "uniform",
     "verifier": "greedy",
     "positions": "original",
+    "compile": "none",
     "family": "llava_onevision",
 }
 

@@ -27,6 +27,7 @@ from vsd.engine import Engine
 from vsd.executors import process
 from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint
+from vsd.models.steps import Compile
 from vsd.pruners.uniform import Uniform
 from vsd.types import Positions, Trace, Video
 from vsd.verifiers import Verifier
@@ -108,11 +109,14 @@ def check(
 
     def checked(row: Mapping[str, str]) -> None:
         pair, executor = pairs(row["family"]), method("executor", row["executor"], *DIALS.get(row["executor"], []))
-        key = f"{row['family']}, {row['drafter']}, {row['positions']}"
+        compile = cast(Compile, row["compile"])
+        key = f"{row['family']}, {row['drafter']}, {row['positions']}, {compile}"
         monkeypatch.setattr(process, "ProcessClient", processes.of(key))
         engine = Engine(
-            target=pair.target,
-            draft=Checkpoint(path=str(pair.draft_path), dtype="float64") if executor.remote else pair.draft,
+            target=pair.target.compiled_by(compile),
+            draft=Checkpoint(path=str(pair.draft_path), dtype="float64", compile=compile)
+            if executor.remote
+            else pair.draft.compiled_by(compile),
             pruner=method("pruner", row["pruner"], "ratio=0.5"),
             drafter=method("drafter", row["drafter"]),
             verifier=method("verifier", row["verifier"], *STRICT[row["verifier"]]),
@@ -142,7 +146,7 @@ def test_token_identical(check: Callable[[Mapping[str, str]], None], row: dict[s
 @pytest.mark.parametrize("pruner", AXES["pruner"])
 @pytest.mark.parametrize("family", AXES["family"])
 def test_token_identical_as_a_whole(check: Callable[[Mapping[str, str]], None], family: str, pruner: str) -> None:
-    same = {"family": family, "pruner": pruner, "positions": "original"}
+    same = {"family": family, "pruner": pruner, "positions": "original", "compile": "none"}
     for row in whole("drafter", "verifier", parallelism="sequential", executor="inline", **same):
         check(row)
     for row in whole("parallelism", "executor", "verifier", drafter="chain", **same):

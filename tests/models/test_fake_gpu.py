@@ -102,7 +102,7 @@ def test_a_prompt_in_pieces(on_gpu: VideoLM) -> None:
     for start, end in ((0, SUFFIX), (SUFFIX, SUFFIX + 64), (SUFFIX + 64, PROMPT)):
         mask = state.extend(end - start)
         assert mask is None or mask.device.type == "cuda"
-        hidden_MD = on_gpu.run(prompt.embeds_TD[start:end], prompt.positions_PT[:, None, start:end], mask, state)
+        hidden_MD = on_gpu.run(prompt.embeds_TD[start:end], prompt.positions_PT[:, None, start:end], mask, state.cache)
         assert_on_gpu(hidden_MD)
 
 

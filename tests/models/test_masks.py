@@ -55,7 +55,7 @@ def test_masks_of_64_prompt_lengths_and_all_capacities(dtype: str) -> None:
                 assert_readable(piece)
                 assert piece.shape == (1, 1, groups * (prompt - cut), prompt)
             for tree, keep in STEPS:
-                _, mask = state.attach(tree)
+                mask = state.mask(state.attach(tree))
                 if mask is not None:
                     assert_readable(mask)
                     assert_shows(mask, tree, state.length, groups)
@@ -74,7 +74,7 @@ def test_a_tree_that_grows_has_masks_of_its_last_nodes() -> None:
     state = a_state(20, 60, torch.float32, groups=1)
     state.extend(20)
     for start, end in ((0, 1), (1, 4), (4, 6), (6, 7)):
-        _, mask = state.attach(TREE[start:end])
+        mask = state.mask(state.attach(TREE[start:end]))
         if mask is not None:
             assert_readable(mask)
             assert torch.equal(mask[0, 0, :, 20:] == 0, ancestors(TREE[:end])[start:])

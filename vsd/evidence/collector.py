@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from torch import Tensor
 
@@ -16,43 +13,64 @@ from vsd.types import Evidence
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Shows probes what a model of `depth` layers reads: a piece of the prompt that begins at token `start`, or a later
-    pass (None); with its `attention` or without."""
+    """Shows probes what a model of `depth` layers reads of a piece of the prompt that begins at token `start`: the
+    states behind `layers`, and with `attention` what they look at of it."""
 
     probes: tuple[Probe, ...]
-    depth: int
-    start: int | None = None
+    start: int
     attention: bool = True
 
+    @property
+    def layers(self) -> frozenset[int]:
+        """Those whose states are looked at; the embeddings stand in the prompt."""
+        return frozenset[int]().union(*(probe.layers for probe in self.probes)) - {0}
+
     def see_states(self, layer: int, states_MD: Tensor) -> None:
-        """The states behind a layer (0: the embeddings)."""
+        """The states behind a layer."""
         for probe in self.probes:
-            if layer not in probe.layers:
-                continue
-            if self.start is None:
-                probe.pass_states(layer, states_MD)
-            else:
+            if layer in probe.layers:
                 probe.prompt_states(layer, states_MD, self.start)
 
     def see_attention(self, layer: int, attended: Attended) -> None:
         """The attention of a layer, counted from 1."""
         for probe in self.probes:
             if layer in probe.attention:
-                (probe.pass_attention if self.start is None else probe.prompt_attention)(layer, attended)
+                probe.prompt_attention(layer, attended)
 
-    @contextmanager
-    def hooked(self, layers: Any) -> Iterator[None]:
-        """Take the states between these layers while they work inside."""
-        wanted = sorted({layer for probe in self.probes for layer in probe.layers} - {0, self.depth})
-        hooks = [layers[layer - 1].register_forward_hook(partial(self._take, layer)) for layer in wanted]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
-    def _take(self, layer: int, module: Any, inputs: Any, output: Any) -> None:
-        self.see_states(layer, (output[0] if isinstance(output, tuple) else output)[0])
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is looked at of a later pass: the states behind some layers (0: the embeddings), and the queries of some,
+    counted from 1."""
+
+    states: frozenset[int] = frozenset()
+    queries: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.states or self.queries)
+
+
+NOTHING = Wanted()
+
+
+class Taken:
+    """What was wanted of a later pass, taken while it ran. It is shown to the probes when the pass is over: compiled
+    code runs none of theirs."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.layers, self.attention = wanted.states, bool(wanted.queries)
+        self.states: dict[int, Tensor] = {}
+        self.queries: dict[int, Tensor] = {}
+        self._queries = wanted.queries
+
+    def see_states(self, layer: int, states_MD: Tensor) -> None:
+        """The states behind a layer."""
+        self.states[layer] = states_MD
+
+    def see_attention(self, layer: int, attended: Attended) -> None:
+        """The attention of a layer, counted from 1."""
+        if layer in self._queries:
+            self.queries[layer] = attended.query
 
 
 class Collector:
@@ -67,7 +85,7 @@ class Collector:
     def __init__(
         self, needs: Mapping[str, str], reading: Reading, *, in_passes: Iterable[str] = (), seed: int = 0
     ) -> None:
-        self._grid, self._depth, self._seed = reading.prompt.grid, reading.depth, seed
+        self._grid, self._seed = reading.prompt.grid, seed
         self._probes = {name: _probe(need, reading) for name, need in sorted(needs.items())}
         self._in_passes = tuple(sorted(in_passes))
         for name in self._in_passes:
@@ -75,16 +93,18 @@ class Collector:
                 raise ValueError(f"needs: {name} must be evidence that later passes have too, got {needs[name]!r}")
         self.suffix = any(probe.suffix for probe in self._probes.values())
         """Whether the text behind the video is to be read in pieces of its own."""
-        probes = tuple(self._probes[name] for name in self._in_passes)
-        attention = any(probe.attention for probe in probes)
-        self.of_pass = Watch(probes=probes, depth=self._depth, attention=attention) if probes else None
-        """Who watches a later pass."""
+        probes = [self._probes[name] for name in self._in_passes]
+        self.of_pass = Wanted(
+            states=frozenset[int]().union(*(probe.layers for probe in probes)),
+            queries=frozenset[int]().union(*(probe.attention for probe in probes)),
+        )
+        """What is looked at of a later pass."""
 
     def of_prompt(self, start: int, *, attention: bool = True) -> Watch | None:
         """Who watches a piece of the prompt that begins at token `start`."""
         probes = tuple(self._probes.values())
         attention = attention and any(probe.attention for probe in probes)
-        return Watch(probes=probes, depth=self._depth, start=start, attention=attention) if probes else None
+        return Watch(probes=probes, start=start, attention=attention) if probes else None
 
     def stage(self, names: Iterable[str]) -> int:
         """The number of layers behind which all of these are there."""
@@ -95,6 +115,15 @@ class Collector:
         chosen = self._probes if names is None else sorted(names)
         values = {name: self._probes[name].value() for name in chosen}
         return Evidence(grid=self._grid, seed=self._seed, values=values)
+
+    def pass_rows(self, states: Mapping[int, Tensor], attended: Mapping[int, Attended]) -> dict[str, Tensor]:
+        """What a pass shows: states (M, D) and attention by layer, as much as was wanted; (M, ...) each."""
+        for probe in (self._probes[name] for name in self._in_passes):
+            for layer in sorted(probe.layers & states.keys()):
+                probe.pass_states(layer, states[layer])
+            for layer in sorted(probe.attention & attended.keys()):
+                probe.pass_attention(layer, attended[layer])
+        return self.rows()
 
     def rows(self) -> dict[str, Tensor]:
         """What the last pass has shown: (M, ...) each."""

@@ -5,6 +5,7 @@ from vsd.models.cache import State
 from vsd.models.checkpoint import (
     Checkpoint,
     ModelInfo,
+    check_compile,
     check_contents,
     check_dtype,
     check_needs,
@@ -23,6 +24,7 @@ __all__ = [
     "ModelInfo",
     "State",
     "VideoLM",
+    "check_compile",
     "check_contents",
     "check_device",
     "check_dtype",

@@ -27,7 +27,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from vsd.evidence.base import Attended
-from vsd.evidence.collector import Watch
+from vsd.evidence.collector import Taken, Watch
 
 NAME = "vsd"
 
@@ -68,7 +68,7 @@ def attention_forward(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float,
-    watch: Watch | None = None,
+    watch: Watch | Taken | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Fused attention, (1, H, M, d) against (1, Hkv, rows, d); returns (1, M, H, d).

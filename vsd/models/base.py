@@ -9,27 +9,28 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
-from vsd.evidence.collector import Collector, Watch
+from vsd.evidence.base import Attended
+from vsd.evidence.collector import NOTHING, Collector, Taken, Watch
 from vsd.models.attention import NAME
-from vsd.models.cache import State
+from vsd.models.cache import Nodes, State
 from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
 from vsd.models.prefill import Prefill
 from vsd.models.questions import check_question
 from vsd.models.scaling import Viewer
+from vsd.models.steps import SPARE_ROWS, Compile, Steps
 from vsd.models.vision_key import pixels_key, vision_key
 from vsd.types import Grid, Output, Prompt, SampleError, Video
 from vsd.utils import distributed
@@ -59,11 +60,19 @@ class VideoLM(ABC):
     """The `model_type` of the checkpoints this adapter reads."""
 
     def __init__(
-        self, model: Any, processor: Any, *, name: str, rope: Rope = "trained", max_pixels: int | None = None
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        name: str,
+        rope: Rope = "trained",
+        max_pixels: int | None = None,
+        compile: Compile = "none",
     ) -> None:
         """`model` and `processor` as transformers loads them; `rope` is one of ROPES; a frame gets at most `max_pixels`
-        pixels (None: what the processor says). Raises ValueError for sliding-window attention and for a bound that the
-        family cannot keep."""
+        pixels (None: what the processor says); `compile` says how decoding passes are computed (see
+        `vsd.models.steps`). Raises ValueError for sliding-window attention and for a bound that the family cannot
+        keep."""
         self.name = name
         self.rope = rope
         self.model = model.eval().requires_grad_(False)
@@ -79,13 +88,14 @@ class VideoLM(ABC):
         self.context: int = config.max_position_embeddings
         self.vocab: int = config.vocab_size
         self.eos = _eos(model, processor)
-        self._groups: int = config.num_attention_heads // config.num_key_value_heads
+        self.groups: int = config.num_attention_heads // config.num_key_value_heads
         self._head_tokens: Tensor | None = None  # those that the head computes; None is all
         self._head_rows: Tensor = model.lm_head.weight
-        self._embed: Any = self.text.embed_tokens
+        self.embed: Any = self.text.embed_tokens
         self._video_token: int = model.config.video_token_id
         self.devices = devices_of(model, self.device)
         self.ranks: int = model.tp_size or 1
+        self.compile: Compile = compile
 
     # What a family fills in ------------------------------------------------------------------------------------------
 
@@ -158,8 +168,13 @@ class VideoLM(ABC):
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = self._embed.weight.device
+        device: torch.device = self.embed.weight.device
         return device
+
+    @cached_property
+    def steps(self) -> Steps | None:
+        """Its decoding passes of fixed shape; None if they are computed as they come."""
+        return None if self.compile == "none" else Steps(self, self.compile)
 
     @property
     def device_names(self) -> frozenset[str]:
@@ -192,7 +207,7 @@ class VideoLM(ABC):
         features_XD, attention_V, positions_PT = self._together(lambda: self._see(inputs, vision_attention))
         ids_T, grid = inputs["input_ids"][0], self.grid(inputs)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
-        embeds_TD = self._embed(ids_T)  # where processes share the model, its rows may lie with all of them
+        embeds_TD = self.embed(ids_T)  # where processes share the model, its rows may lie with all of them
         embeds_TD[placeholders] = features_XD.to(embeds_TD)
         return Prompt(
             ids_T=ids_T,
@@ -221,7 +236,7 @@ class VideoLM(ABC):
         """This model's prompt of what a model of the same `vision_key` has encoded: that one's vision features between
         text of its own. The vision tower does not run."""
         ids_T = prompt.ids_T.to(self.device)
-        embeds_TD = self._embed(ids_T)
+        embeds_TD = self.embed(ids_T)
         placeholders = (ids_T == self._video_token).nonzero()[:, 0]
         embeds_TD[placeholders] = prompt.embeds_TD.to(embeds_TD)[placeholders]
         return replace(
@@ -277,11 +292,25 @@ class VideoLM(ABC):
         Raises ValueError when the cache has no room or a parent comes after its child.
         """
         parents = parents_M.tolist() if isinstance(parents_M, Tensor) else parents_M
-        positions_P1M, mask = state.attach(parents)
-        watch = collector.of_pass if collector is not None else None
-        states_MD = self.run(self._embed(ids_M), positions_P1M, mask, state, watch=watch)
-        evidence = collector.rows() if collector is not None and watch is not None else {}
-        return Output(logits_MW=self.logits(states_MD), evidence=evidence)
+        nodes = state.attach(parents)
+        wanted = collector.of_pass if collector is not None else NOTHING
+        if self.steps is not None:
+            logits_MW, taken = self.steps.run(ids_M, nodes, state, wanted)
+        else:
+            taken = Taken(wanted)
+            positions_P1M, mask = state.positions(nodes), state.mask(nodes)
+            states_MD = self.run(self.embed(ids_M), positions_P1M, mask, state.cache, watch=taken)
+            logits_MW = self.logits(states_MD)
+        if collector is None or not wanted:
+            return Output(logits_MW=logits_MW)
+        attended = {layer: self._attended(layer, query, nodes, state) for layer, query in taken.queries.items()}
+        return Output(logits_MW=logits_MW, evidence=collector.pass_rows(taken.states, attended))
+
+    def _attended(self, layer: int, query: Tensor, nodes: Nodes, state: State) -> Attended:
+        """The attention of a layer, counted from 1, in a pass that has just ended."""
+        mask = None if nodes.chain else state.mask(nodes)
+        mask = mask if mask is None else mask.to(query.device)
+        return Attended(query, state.seen(layer - 1, nodes), mask, self.text.layers[layer - 1].self_attn.scaling)
 
     def warm_up(self) -> None:
         """Decode a short question about two small frames, so that what a device does once is done: on a GPU it starts
@@ -319,7 +348,7 @@ class VideoLM(ABC):
         weights = [*self.model.parameters(), *self.model.buffers()]
         twin.model = copy.deepcopy(self.model, {id(weight): weight for weight in weights})
         twin.text = twin.model.model.language_model
-        twin._embed = twin.text.embed_tokens
+        twin.embed = twin.text.embed_tokens
         return twin
 
     def trim(self, tokens: Sequence[int]) -> Self:
@@ -337,6 +366,18 @@ class VideoLM(ABC):
         trimmed._head_rows = head_WD[trimmed._head_tokens]
         return trimmed
 
+    def __copy__(self) -> Self:
+        """The same model as another object, whose compiled passes are its own."""
+        copied = object.__new__(type(self))
+        copied.__dict__ = {name: value for name, value in self.__dict__.items() if name != "steps"}
+        return copied
+
+    def compiled_by(self, compile: Compile) -> Self:
+        """The same model, sharing its weights, with other decoding passes (see `vsd.models.steps`)."""
+        copied = copy.copy(self)
+        copied.compile = compile
+        return copied
+
     # How -------------------------------------------------------------------------------------------------------------
 
     def run(
@@ -344,46 +385,39 @@ class VideoLM(ABC):
         states_MD: Tensor,
         positions_P1M: Tensor,
         mask: Tensor | None,
-        state: State,
+        cache: Any,
         *,
-        watch: Watch | None = None,
+        watch: Watch | Taken | None = None,
         layers: tuple[int, int] | None = None,
     ) -> Tensor:
         """The states behind the text model, the final norm included; with `layers` behind the last of some in its
-        midst, which begin with states behind the first number of layers. `watch` is shown them."""
-        first, last = layers or (0, self.depth)
-        if watch is None:
-            return self._text_model(states_MD, positions_P1M, mask, state, {}, first, last)
-        if watch.start is None:
-            watch.see_states(0, states_MD)
-        with watch.hooked(self.text.layers):
-            extra = {"watch": watch} if watch.attention else {}
-            states_MD = self._text_model(states_MD, positions_P1M, mask, state, extra, first, last)
-        if last == self.depth:
-            watch.see_states(last, states_MD)
-        return states_MD
+        midst, which begin with states behind the first number of layers. Rows are written to `cache`; `watch` is shown
+        what it wants to see.
 
-    def _text_model(
-        self,
-        states_MD: Tensor,
-        positions_P1M: Tensor,
-        mask: Tensor | None,
-        state: State,
-        extra: Mapping[str, Any],
-        first: int,
-        last: int,
-    ) -> Tensor:
-        with part_of(self.text, first, last):
-            output = self.text(
-                inputs_embeds=states_MD[None],
-                position_ids=positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0],
-                attention_mask={"full_attention": mask},  # a prepared mapping: transformers builds no mask of its own
+        The layers are transformers' own, called one after the other.
+        """
+        first, last = layers or (0, self.depth)
+        extra = {} if watch is None or not watch.attention else {"watch": watch}
+        wanted = watch.layers if watch is not None else frozenset()
+        if not first and 0 in wanted and watch is not None:
+            watch.see_states(0, states_MD)
+        states = states_MD[None]
+        angles = self.text.rotary_emb(states, positions_P1M if positions_P1M.shape[0] > 1 else positions_P1M[0])
+        for number, layer in enumerate(self.text.layers[first:last], first + 1):
+            states = layer(
+                states,
+                attention_mask=mask,
+                position_embeddings=angles,
+                position_ids=None,
                 use_cache=True,
-                **{self._cache_keyword: state.cache},
+                **{self._cache_keyword: cache},
                 **extra,
             )
-        behind_MD: Tensor = output.last_hidden_state[0]
-        return behind_MD
+            if number == self.depth:
+                states = self.text.norm(states)
+            if number in wanted and watch is not None:
+                watch.see_states(number, states[0])
+        return states[0]
 
     def logits(self, hidden_MD: Tensor) -> Tensor:
         if self._head_tokens is None:
@@ -403,8 +437,9 @@ class VideoLM(ABC):
             next_position=prompt.next_position,
             capacity=capacity,
             layers=self.depth,
+            spare=SPARE_ROWS if self.steps else 0,
             axes=prompt.positions_PT.shape[0],
-            groups=self._groups,
+            groups=self.groups,
             like=prompt.embeds_TD,
         )
 
@@ -419,22 +454,6 @@ class VideoLM(ABC):
             **({"do_resize": False} if video.fitted else {}),
         )
         return inputs
-
-
-@contextmanager
-def part_of(text: Any, first: int, last: int) -> Iterator[None]:
-    """The text model inside is that of the layers behind the first number of them up to the last, without a final norm
-    unless they are the last ones."""
-    layers, norm = text.layers, text.norm
-    if (first, last) == (0, len(layers)):
-        yield
-        return
-    try:
-        text.layers = layers[first:last]
-        text.norm = norm if last == len(layers) else nn.Identity()
-        yield
-    finally:
-        text.layers, text.norm = layers, norm
 
 
 def cache_keyword(text: Any) -> str:

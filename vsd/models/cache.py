@@ -9,7 +9,8 @@ through a tree moves the accepted rows only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,8 +52,9 @@ class BufferLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate on the first rows seen, which tell heads, head size, dtype and device."""
-        self.keys = key_states.new_empty(*key_states.shape[:2], self.capacity, key_states.shape[-1])
-        self.values = value_states.new_empty(*value_states.shape[:2], self.capacity, value_states.shape[-1])
+        # Zeros, since a pass of fixed shape reads all rows: what it masks must be numbers.
+        self.keys = key_states.new_zeros(*key_states.shape[:2], self.capacity, key_states.shape[-1])
+        self.values = value_states.new_zeros(*value_states.shape[:2], self.capacity, value_states.shape[-1])
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -80,6 +82,15 @@ class BufferLayer(CacheLayerMixin):
             rows.narrow(2, start, len(source)).copy_(rows.index_select(2, source))
 
 
+class Nodes(NamedTuple):
+    """The nodes of one pass: those from `first` on of a `tree`, the parents of all since the last commit; and whether
+    that is a chain."""
+
+    tree: tuple[int, ...]
+    first: int
+    chain: bool
+
+
 class State:
     """What a model remembers of one sample: the committed rows, and the nodes written since the last commit.
 
@@ -89,16 +100,26 @@ class State:
     """
 
     def __init__(
-        self, *, prompt: int, next_position: int, capacity: int, layers: int, axes: int, groups: int, like: Tensor
+        self,
+        *,
+        prompt: int,
+        next_position: int,
+        capacity: int,
+        layers: int,
+        axes: int,
+        groups: int,
+        like: Tensor,
+        spare: int = 0,
     ) -> None:
-        """`groups`: query heads per key/value head. `like`: a tensor of the model's dtype and device."""
-        self.prompt = prompt
+        """`groups`: query heads per key/value head. `like`: a tensor of the model's dtype and device. `spare`: rows
+        behind the capacity that passes of fixed shape may write to."""
+        self.prompt, self.capacity, self.axes = prompt, capacity, axes
         self.length = 0
-        self.capacity = capacity
         self.pending: tuple[int, ...] = ()
         self.prompt_1W: Tensor | None = None
+        self._next_position = next_position
         self._filled = _Filled()
-        rows = bucket(capacity)
+        rows = bucket(capacity + spare)
         self._layers = [BufferLayer(rows, self._filled) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
         self._like = like.new_empty(0)  # the tensor itself may be large
@@ -113,6 +134,21 @@ class State:
     def generated(self) -> int:
         """How many generated tokens are committed."""
         return self.length - self.prompt
+
+    @property
+    def position(self) -> int:
+        """The rotary position of the next token."""
+        return self._next_position + self.generated
+
+    @cached_property
+    def keys(self) -> tuple[Tensor, ...]:
+        """The key buffers of all layers, with rows that are not filled; there once the prompt has begun to be read."""
+        return tuple(layer.keys for layer in self._layers)
+
+    @cached_property
+    def values(self) -> tuple[Tensor, ...]:
+        """The value buffers of all layers."""
+        return tuple(layer.values for layer in self._layers)
 
     def commit(self, path: Sequence[int]) -> None:
         """Keep the nodes of `path`, in root-to-leaf order, and drop all other nodes since the last commit.
@@ -145,14 +181,8 @@ class State:
         buffer = self._layers[layer]
         return buffer.keys[:, :, : self.length], buffer.values[:, :, : self.length]
 
-    def attach(self, parents: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """Make room for M nodes. Returns their positions (P, 1, M) and their attention mask (None: each sees all before
-        it).
-
-        The mask is additive, of shape (1, 1, groups * M, rows): already repeated for the query heads that share a
-        key/value head, and valid until the next call. Chains have none where the attention function takes them without
-        (see `vsd.models.attention`). Raises ValueError when the cache is full or a parent comes after its child.
-        """
+    def attach(self, parents: Sequence[int]) -> Nodes:
+        """Make room for M nodes. Raises ValueError when the cache is full or a parent comes after its child."""
         first, new = len(self.pending), tuple(parents)
         if self.length + first + len(new) > self.capacity:
             raise ValueError(
@@ -162,12 +192,32 @@ class State:
         is_chain = tree == chain(len(tree))
         if not is_chain:
             check(tree)
-        positions = self._chain_positions(first, len(new)) if is_chain else self._tree_positions(tree, first)
-        bare = is_chain and (len(new) == 1 or self._unmasked)
-        mask = None if bare else self._mask.of(tree, first, self.length + len(tree))
         self._filled.rows = self.length + first
         self.pending = tree
-        return positions, mask
+        return Nodes(tree, first, is_chain)
+
+    def positions(self, nodes: Nodes) -> Tensor:
+        """The rotary positions of attached nodes, (P, 1, M)."""
+        count = len(nodes.tree) - nodes.first
+        if nodes.chain:
+            return self._positions_P1C.narrow(2, self.generated + nodes.first, count)
+        offsets = torch.tensor(depths(nodes.tree)[nodes.first :], device=self._like.device)
+        return self._positions_P1C[:, :, self.generated + offsets]
+
+    def mask(self, nodes: Nodes) -> Tensor | None:
+        """The attention mask of attached nodes; None: each sees all rows before it.
+
+        It is additive, of shape (1, 1, groups * M, rows): already repeated for the query heads that share a key/value
+        head, and valid until the next call. Chains have none where the attention function takes them without (see
+        `vsd.models.attention`).
+        """
+        bare = nodes.chain and (len(nodes.tree) == nodes.first + 1 or self._unmasked)
+        return None if bare else self._mask.of(nodes.tree, nodes.first, self.length + len(nodes.tree))
+
+    def seen(self, layer: int, nodes: Nodes) -> Tensor:
+        """Of a layer, counted from 0, the keys that attached nodes have seen between them: (1, heads, rows, head
+        size)."""
+        return self._layers[layer].keys[:, :, : self.length + len(nodes.tree)]
 
     def extend(self, count: int) -> Tensor | None:
         """Make room for `count` prompt rows and commit them; returns their mask as `attach` does, None for the first
@@ -187,10 +237,3 @@ class State:
     def _settle(self, length: int) -> None:
         self.length = self._filled.rows = length
         self.pending = ()
-
-    def _chain_positions(self, first: int, count: int) -> Tensor:
-        return self._positions_P1C.narrow(2, self.generated + first, count)
-
-    def _tree_positions(self, tree: tuple[int, ...], first: int) -> Tensor:
-        offsets = torch.tensor(depths(tree)[first:], device=self._like.device)
-        return self._positions_P1C[:, :, self.generated + offsets]

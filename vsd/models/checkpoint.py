@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +37,11 @@ from vsd.models.placement import (
     full_name,
 )
 from vsd.models.scaling import Viewer
+from vsd.models.steps import COMPILES, Compile
 from vsd.models.weights import check_report, check_weights
 from vsd.types import Dtype
 from vsd.utils import distributed
-from vsd.utils.validation import first_line, require_one_of
+from vsd.utils.validation import first_line, require, require_one_of
 from vsd.zoo import WEIGHTS
 
 log = logging.getLogger(__name__)
@@ -159,6 +161,16 @@ def check_rope(rope: str, *, field: str = "rope") -> None:
     require_one_of(field, rope, ROPES)
 
 
+def check_compile(compile: str, *, spread: bool, field: str = "compile") -> None:
+    """Raise ValueError unless it is one of COMPILES, none for a model that is `spread` over devices or processes, and
+    where a CPU has no C++ compiler."""
+    require_one_of(field, compile, COMPILES)
+    if spread:
+        require(field, "none beside a device_map or a tp_plan", compile, compile == "none")
+    if compile == "inductor" and not torch.cuda.is_available() and shutil.which("g++") is None:
+        raise ValueError(f"{field}: inductor needs a C++ compiler (g++) on a CPU, got {compile!r} without one")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A model that is still to be loaded, by whoever will run it. `vocab` cuts its head to so many tokens, `tokens` to
@@ -171,6 +183,7 @@ class Checkpoint:
     tp_plan: str | None = None
     rope: Rope = "trained"
     max_pixels: int | None = None
+    compile: Compile = "none"
     field: str = "draft"
     vocab: int | None = None
     tokens: tuple[int, ...] = ()
@@ -208,6 +221,7 @@ class Checkpoint:
             tp_plan=self.tp_plan,
             rope=self.rope,
             max_pixels=self.max_pixels,
+            compile=self.compile,
             vocab=self.vocab,
             field=self.field,
         )
@@ -223,6 +237,7 @@ def load(
     tp_plan: str | None = None,
     rope: Rope = "trained",
     max_pixels: int | None = None,
+    compile: Compile = "none",
     vocab: int | None = None,
     field: str = "target",
 ) -> VideoLM:
@@ -231,12 +246,13 @@ def load(
     `dtype` is float32, float64, bfloat16 or float16; `device_map` spreads the model over several devices, as
     transformers takes it, and then `device` is ignored; `tp_plan` "auto" gives each process of torchrun a share of
     every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `max_pixels` bounds the
-    pixels of a frame (None: as the checkpoint says); `vocab` cuts the logits to that many tokens (see
-    `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and if
-    the weights cannot be read.
+    pixels of a frame (None: as the checkpoint says); `compile` says how decoding passes are computed (see
+    `vsd.models.steps`); `vocab` cuts the logits to that many tokens (see `VideoLM.narrow`); `field` is what error
+    messages call the model. Raises ValueError as the checks above do, and if the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
     check_rope(rope, field=f"{field}.rope")
+    check_compile(compile, spread=device_map is not None or tp_plan is not None, field=f"{field}.compile")
     inspect(path, max_pixels=max_pixels, field=field)
     check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)
     check_contents(path, field=field)
@@ -255,7 +271,7 @@ def load(
         check_placed(loaded, field=f"{field}.device_map")
     if field == "target":
         _warn_of_generation(loaded, path)
-    model = adapter(loaded, processor, name=path, rope=rope, max_pixels=max_pixels)
+    model = adapter(loaded, processor, name=path, rope=rope, max_pixels=max_pixels, compile=compile)
     return model if vocab is None else model.narrow(vocab)
 
 

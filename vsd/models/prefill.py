@@ -84,7 +84,7 @@ class Prefill:
             piece.states_MD,
             self._prompt.positions_PT[:, None, piece.start : piece.end],
             piece.mask,
-            self.state,
+            self.state.cache,
             watch=watch,
             layers=(self._layer, layer),
         )

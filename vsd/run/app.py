@@ -419,6 +419,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "device_map": _plain(cfg.target.device_map),
         "tp_plan": cfg.target.tp_plan,
         "rope": cfg.target.rope,
+        "compile": cfg.target.compile,
         "max_pixels": cfg.target.max_pixels,
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),

@@ -86,6 +86,8 @@ def check_models(
     for role in roles:
         models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
         models.check_rope(cfg[role].rope, field=f"{role}.rope")
+        spread = any(cfg[role].get(name) is not None for name in ("device_map", "tp_plan"))
+        models.check_compile(cfg[role].compile, spread=spread, field=f"{role}.compile")
     target = models.inspect(cfg.target.path, max_pixels=cfg.target.max_pixels, field="target")
     _check_placement(cfg, "target")
     _check_context(cfg, target)

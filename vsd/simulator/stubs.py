@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from vsd.drafters.tree import form
 from vsd.evidence import Collector
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
+from vsd.models.steps import Compile
 from vsd.models.tree import chain, children, depths
 from vsd.pruners.uniform import Uniform
 from vsd.simulator.acceptance import Script
@@ -62,6 +64,8 @@ class StubModel:
     eos: frozenset[int] = frozenset({END})
     vocab: int = 3
     context: int = 1 << 40
+    compile: ClassVar[Compile] = "none"
+    steps: ClassVar[None] = None
 
     @property
     def model(self) -> StubModel:

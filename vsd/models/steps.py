@@ -1,0 +1,174 @@
+"""Decoding passes of fixed shape, so that they can be compiled: `compile` says by what.
+
+A pass of the same number of nodes over a cache of the same size is the same computation every time, if all that differs
+is in tensors: the tokens, where their rows begin, their rotary positions, and of a tree who follows whom. It attends to
+the whole buffer, and what is not there is masked. So it is compiled once for each form and used for all samples.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from vsd.evidence.collector import Taken, Wanted
+from vsd.models.tree import ancestors, depths
+
+if TYPE_CHECKING:
+    from vsd.models.base import VideoLM
+    from vsd.models.cache import Nodes, State
+
+log = logging.getLogger(__name__)
+
+Compile = Literal["none", "eager", "inductor"]
+"""How decoding passes are computed: `none` over as many rows as there are, by transformers' layers as they stand;
+`eager` in fixed shapes, by the same; `inductor` in fixed shapes, compiled by `torch.compile`."""
+COMPILES: tuple[Compile, ...] = get_args(Compile)
+
+_WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 26, 32, 40, 48, 64)
+_WIDEST = _WIDTHS[-1]
+SPARE_ROWS = _WIDEST
+"""Rows that a buffer has behind its capacity, for the nodes that only fill up a pass."""
+
+_Step = Callable[..., tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]]
+
+
+def width_of(nodes: int) -> int:
+    """How many nodes a pass over so many has in all: few numbers, so that few passes are compiled."""
+    return next((width for width in _WIDTHS if width >= nodes), -(-nodes // _WIDEST) * _WIDEST)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What tells passes apart that are compiled by themselves: nodes of the pass, all nodes of its tree (0: a chain),
+    rows of the buffer, axes of the positions, and what is taken on the way."""
+
+    width: int
+    tree: int
+    rows: int
+    axes: int
+    wanted: Wanted
+
+
+class Steps:
+    """A model's passes of fixed shape. `compiled` counts those that were compiled, which takes seconds each."""
+
+    def __init__(self, model: VideoLM, compile: Compile) -> None:
+        self.compiled = 0
+        self._model, self._compile = model, compile
+        self._steps: dict[_Form, _Step] = {}
+
+    def run(self, ids_M: Tensor, nodes: Nodes, state: State, wanted: Wanted) -> tuple[Tensor, Taken]:
+        """The logits_MW of these nodes, which are attached to the state, and what was wanted of the pass."""
+        count = len(nodes.tree) - nodes.first
+        width, keys, values = width_of(count), state.keys, state.values
+        columns = 0 if nodes.chain else width_of(len(nodes.tree))
+        form = _Form(width, columns, keys[0].shape[2], state.axes, wanted)
+        cursor_2 = torch.tensor([state.length, state.position], device=ids_M.device)
+        tree = _tree(nodes.tree, nodes.first, width, columns, ids_M.device)
+        if width > count:
+            ids_M = torch.cat((ids_M, ids_M.new_zeros(width - count)))
+        inputs = (ids_M, cursor_2, *tree, keys, values)
+        step = self._steps.get(form)
+        if step is None:
+            step = self._steps[form] = self._make(form, inputs)
+        logits_MW, states, queries = step(*inputs)
+        taken = Taken(wanted)
+        taken.states = {layer: states_MD[:count] for layer, states_MD in states.items()}
+        taken.queries = {layer: query[:, :, :count] for layer, query in queries.items()}
+        return logits_MW[:count], taken
+
+    def _make(self, form: _Form, inputs: Sequence[Any]) -> _Step:
+        """The pass of this form, compiled, and warmed up: it may write to the rows that the next one writes anyway."""
+        step = _step_of(self._model, form)
+        if self._compile == "inductor":
+            start, name = time.perf_counter(), self._model.name
+            step = by_inductor(step, inputs[0].device)
+            for _ in range(2):
+                step(*inputs)
+            self.compiled += 1
+            seconds = time.perf_counter() - start
+            log.info("%s: compiled a pass of %d nodes over %d rows in %.0f s", name, form.width, form.rows, seconds)
+        return step
+
+
+def by_inductor(step: _Step, device: torch.device) -> _Step:
+    """The pass, compiled when it is first called. Calls of one operator after the other are C++ too on a CPU, where
+    they are a quarter of a small model's time."""
+    options: dict[str, Any] = {
+        "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
+        "cpp_wrapper": device.type == "cpu",
+    }
+    return torch.compile(step, fullgraph=True, dynamic=False, options=options)
+
+
+def _step_of(model: VideoLM, form: _Form) -> _Step:
+    """The pass as a function of tensors alone. No guard is needed: each form has a function of its own, with a code
+    object of its own, which is what compiled code belongs to."""
+
+    def step(
+        ids_M: Tensor,
+        cursor_2: Tensor,
+        places_M: Tensor,
+        depths_M: Tensor,
+        visible_MN: Tensor | None,
+        keys: Sequence[Tensor],
+        values: Sequence[Tensor],
+    ) -> tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]:
+        rows_M, taken = cursor_2[0] + places_M, Taken(form.wanted)
+        positions_P1M = (cursor_2[1] + depths_M).expand(form.axes, 1, form.width)
+        embeds_MD = model.embed(ids_M)
+        hidden_MC = ~_visible(rows_M, cursor_2[0], visible_MN, form.rows)
+        mask_MC = embeds_MD.new_zeros(hidden_MC.shape).masked_fill(hidden_MC, torch.finfo(embeds_MD.dtype).min)
+        mask = mask_MC.repeat(model.groups, 1)[None, None]
+        states_MD = model.run(embeds_MD, positions_P1M, mask, _Rows(rows_M, keys, values), watch=taken)
+        return model.logits(states_MD), taken.states, taken.queries
+
+    return FunctionType(step.__code__.replace(), step.__globals__, step.__name__, None, step.__closure__)
+
+
+def _visible(rows_M: Tensor, length: Tensor, visible_MN: Tensor | None, rows: int) -> Tensor:
+    """Which rows of the buffer each node sees, (M, rows): of a chain all up to its own, of a tree the committed ones
+    and those of the nodes that it follows."""
+    rows_C = torch.arange(rows, device=rows_M.device)
+    if visible_MN is None:
+        return rows_C <= rows_M[:, None]
+    nodes_C, last = rows_C - length, visible_MN.shape[1] - 1
+    in_tree_MC = visible_MN[:, nodes_C.clamp(0, last)] & (nodes_C <= last)
+    return (nodes_C < 0) | in_tree_MC
+
+
+class _Rows:
+    """The cache of one pass, as transformers' layers write to it: rows at places that a tensor says."""
+
+    def __init__(self, rows_M: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+        self.rows_M, self.keys, self.values = rows_M, keys, values
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write rows; returns all rows of the buffers, those behind them too."""
+        self.keys[layer].index_copy_(2, self.rows_M, key)
+        self.values[layer].index_copy_(2, self.rows_M, value)
+        return self.keys[layer], self.values[layer]
+
+
+@lru_cache(maxsize=64)
+def _tree(
+    tree: tuple[int, ...], first: int, width: int, columns: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of the nodes from `first` on, filled up to `width`: their places behind the committed rows, their depths, and, of
+    a tree, which of its nodes each can see, (width, columns)."""
+    places_M = torch.arange(first, first + width)
+    if not columns:
+        return places_M.to(device), places_M.to(device), None
+    fill = [0] * (width - (len(tree) - first))
+    depths_M = torch.tensor([*depths(tree)[first:], *fill])
+    visible_MN = torch.zeros(width, columns, dtype=torch.bool)
+    visible_MN[: len(tree) - first, : len(tree)] = ancestors(tree)[first:]
+    return places_M.to(device), depths_M.to(device), visible_MN.to(device)
