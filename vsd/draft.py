@@ -159,7 +159,7 @@ class DraftRunner:
             with_confidence=self._with_confidence,
         )
         draft = self.drafter.propose(context, self.model, self._state, gamma, self._random)
-        self._read = [*tokens, *draft.tokens_N.tolist()]  # of a tree only the tokens before it are in the cache
+        self._read = [*tokens, *draft.tokens]  # of a tree only the tokens before it are in the cache
         return Window(draft=draft, seconds=clock.now() - clock.start)
 
     def learn(self, rounds: Sequence[Round]) -> None:

@@ -57,7 +57,7 @@ class Generation:
         `evidence` has a number for each of these tokens. The draft's last token is the first of those drafted `ahead`;
         the others are lost unless all of it stands and the generation goes on. `seconds` are a round's.
         """
-        tokens, parents = draft.tokens_N.tolist(), draft.parents_N.tolist()
+        tokens, parents = draft.tokens, draft.parents
         bonus = [] if verdict.bonus is None else [verdict.bonus]
         committed = self.append([*(tokens[node] for node in verdict.path), *bonus])
         accepted = min(len(verdict.path), committed)

@@ -58,7 +58,7 @@ class Session:
     ) -> None:
         self.generation, self.clock, self.gamma, self.recent = generation, clock, gamma, recent
         self.pending, self.forwards = NO_DRAFT, 0
-        self._handed = sorted(handed)
+        self._handed, self._device, self._alone = sorted(handed), target.device, distributed.count() == 1
         self._target, self._collector, self._verifier, self._random = target, collector, verifier, random
         self._reading = target.start_prefill(prompt, collector=collector, capacity=capacity)
         self._state = self._reading.state
@@ -99,9 +99,10 @@ class Session:
 
     def read(self, draft: Draft) -> Output:
         """The target's pass over the last token and the draft's nodes."""
-        root_M = torch.tensor(self.generation.tokens[-1:], device=self._target.device)
-        ids_M = torch.cat((root_M, draft.tokens_N.to(self._target.device)))
-        parents = (-1, *(parent + 1 for parent in draft.parents_N.tolist()))
+        ids_M = torch.tensor(self.generation.tokens[-1:], device=self._device)
+        if draft.parents:
+            ids_M = torch.cat((ids_M, draft.tokens_N.to(self._device)))
+        parents = (-1, *(parent + 1 for parent in draft.parents))
         self.forwards += 1
         return self._target.forward(ids_M, parents, self._state, collector=self._collector)
 
@@ -118,10 +119,13 @@ class Session:
             tokens=self.generation.tokens,
             rounds=self.generation.rounds,
             left=self.generation.left,
-            last_read=output.logits_MW.shape[0] > len(draft.tokens_N),
+            last_read=output.logits_MW.shape[0] > len(draft.parents),
         )
         rule = self._verifier
-        verdict = distributed.from_rank0(lambda: rule.verify(draft, output, context, self._random))
+        if self._alone:
+            verdict = rule.verify(draft, output, context, self._random)
+        else:
+            verdict = distributed.from_rank0(lambda: rule.verify(draft, output, context, self._random))
         check_final(verdict, output, rule)
         before = [0, *(node + 1 for node in verdict.path)]  # the rows that the tokens followed from
         before = before[: len(verdict.path) + (verdict.bonus is not None)]

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -254,6 +255,18 @@ class Draft:
     parents_N: Tensor
     probs_NW: Tensor | None = None
     confidence_N: Tensor | None = None
+
+    @cached_property
+    def tokens(self) -> list[int]:
+        """`tokens_N` in host memory: the first who asks waits for the device."""
+        tokens: list[int] = self.tokens_N.tolist()
+        return tokens
+
+    @cached_property
+    def parents(self) -> list[int]:
+        """`parents_N` in host memory."""
+        parents: list[int] = self.parents_N.tolist()
+        return parents
 
 
 @dataclass(frozen=True, kw_only=True)

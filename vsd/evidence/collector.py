@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -38,19 +39,18 @@ class Watch:
                 probe.prompt_attention(layer, attended)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What is looked at of a later pass: the states behind some layers (0: the embeddings), and the queries of some,
     counted from 1."""
 
-    states: frozenset[int] = frozenset()
-    queries: frozenset[int] = frozenset()
+    states: frozenset[int]
+    queries: frozenset[int]
 
     def __bool__(self) -> bool:
         return bool(self.states or self.queries)
 
 
-NOTHING = Wanted()
+NOTHING = Wanted(frozenset(), frozenset())
 
 
 class Taken:

@@ -42,7 +42,7 @@ class _OfRank0(Generic[T]):
 
 
 def _shared(window: Window) -> Window:
-    own = (window.draft.tokens_N.tolist(), window.draft.parents_N.tolist())
+    own = (window.draft.tokens, window.draft.parents)
     first = distributed.from_rank0(lambda: own)
     if first == own:
         return window

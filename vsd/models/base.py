@@ -281,7 +281,6 @@ class VideoLM(ABC):
         prefill = self.start_prefill(prompt, capacity=capacity)
         return prefill.state, prefill.finish()
 
-    @torch.inference_mode()
     def forward(
         self, ids_M: Tensor, parents_M: Sequence[int] | Tensor, state: State, *, collector: Collector | None = None
     ) -> Output:
@@ -291,8 +290,15 @@ class VideoLM(ABC):
         of the next generated token plus the node's depth. `collector` is shown what it wants to see of each node.
         Raises ValueError when the cache has no room or a parent comes after its child.
         """
-        parents = parents_M.tolist() if isinstance(parents_M, Tensor) else parents_M
-        nodes = state.attach(parents)
+        if torch.is_inference_mode_enabled():  # to ask takes less time than to enter it once more
+            return self._pass(ids_M, parents_M, state, collector)
+        with torch.inference_mode():
+            return self._pass(ids_M, parents_M, state, collector)
+
+    def _pass(
+        self, ids_M: Tensor, parents_M: Sequence[int] | Tensor, state: State, collector: Collector | None
+    ) -> Output:
+        nodes = state.attach(parents_M.tolist() if isinstance(parents_M, Tensor) else parents_M)
         wanted = collector.of_pass if collector is not None else NOTHING
         if self.steps is not None:
             logits_MW, taken = self.steps.run(ids_M, nodes, state, wanted)

@@ -119,7 +119,7 @@ class State:
         self.prompt_1W: Tensor | None = None
         self._next_position = next_position
         self._filled = _Filled()
-        rows = bucket(capacity + spare)
+        self.rows_allocated = rows = bucket(capacity + spare)
         self._layers = [BufferLayer(rows, self._filled) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
         self._like = like.new_empty(0)  # the tensor itself may be large

@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -37,6 +35,8 @@ _WIDEST = _WIDTHS[-1]
 SPARE_ROWS = _WIDEST
 """Rows that a buffer has behind its capacity, for the nodes that only fill up a pass."""
 
+_KEPT = 256  # trees whose tensors are kept
+
 _Step = Callable[..., tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]]
 
 
@@ -45,8 +45,7 @@ def width_of(nodes: int) -> int:
     return next((width for width in _WIDTHS if width >= nodes), -(-nodes // _WIDEST) * _WIDEST)
 
 
-@dataclass(frozen=True)
-class _Form:
+class _Form(NamedTuple):
     """What tells passes apart that are compiled by themselves: nodes of the pass, all nodes of its tree (0: a chain),
     rows of the buffer, axes of the positions, and what is taken on the way."""
 
@@ -64,26 +63,40 @@ class Steps:
         self.compiled = 0
         self._model, self._compile = model, compile
         self._steps: dict[_Form, _Step] = {}
+        self._bound: dict[Any, tuple[_Form, tuple[Tensor, Tensor, Tensor | None]]] = {}
 
     def run(self, ids_M: Tensor, nodes: Nodes, state: State, wanted: Wanted) -> tuple[Tensor, Taken]:
         """The logits_MW of these nodes, which are attached to the state, and what was wanted of the pass."""
         count = len(nodes.tree) - nodes.first
-        width, keys, values = width_of(count), state.keys, state.values
-        columns = 0 if nodes.chain else width_of(len(nodes.tree))
-        form = _Form(width, columns, keys[0].shape[2], state.axes, wanted)
+        form, tree = self._bind(nodes, state, wanted, ids_M.device)
+        if form.width > count:
+            ids_M = torch.cat((ids_M, ids_M.new_zeros(form.width - count)))
         cursor_2 = torch.tensor([state.length, state.position], device=ids_M.device)
-        tree = _tree(nodes.tree, nodes.first, width, columns, ids_M.device)
-        if width > count:
-            ids_M = torch.cat((ids_M, ids_M.new_zeros(width - count)))
-        inputs = (ids_M, cursor_2, *tree, keys, values)
+        inputs = (ids_M, cursor_2, *tree, state.keys, state.values)
         step = self._steps.get(form)
         if step is None:
             step = self._steps[form] = self._make(form, inputs)
         logits_MW, states, queries = step(*inputs)
         taken = Taken(wanted)
-        taken.states = {layer: states_MD[:count] for layer, states_MD in states.items()}
-        taken.queries = {layer: query[:, :, :count] for layer, query in queries.items()}
-        return logits_MW[:count], taken
+        if wanted:
+            taken.states = {layer: states_MD[:count] for layer, states_MD in states.items()}
+            taken.queries = {layer: query[:, :, :count] for layer, query in queries.items()}
+        return logits_MW if form.width == count else logits_MW[:count], taken
+
+    def _bind(
+        self, nodes: Nodes, state: State, wanted: Wanted, device: torch.device
+    ) -> tuple[_Form, tuple[Tensor, Tensor, Tensor | None]]:
+        """The form of a pass over these nodes, and what a pass has to know of its tree."""
+        key = (nodes.tree, nodes.first, state.rows_allocated, state.axes, wanted)
+        bound = self._bound.get(key)
+        if bound is None:
+            if len(self._bound) >= _KEPT:
+                self._bound.clear()
+            width = width_of(len(nodes.tree) - nodes.first)
+            columns = 0 if nodes.chain else width_of(len(nodes.tree))
+            form = _Form(width, columns, state.rows_allocated, state.axes, wanted)
+            bound = self._bound[key] = form, _tree(nodes.tree, nodes.first, width, columns, device)
+        return bound
 
     def _make(self, form: _Form, inputs: Sequence[Any]) -> _Step:
         """The pass of this form, compiled, and warmed up: it may write to the rows that the next one writes anyway."""
@@ -158,7 +171,6 @@ class _Rows:
         return self.keys[layer], self.values[layer]
 
 
-@lru_cache(maxsize=64)
 def _tree(
     tree: tuple[int, ...], first: int, width: int, columns: int, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -134,7 +134,7 @@ class Parallel(Parallelism):
         gamma = min(self.window(session.gamma, session.recent), most)
         if gamma < 1:
             return None
-        tokens = [*session.generation.tokens, *pending.tokens_N.tolist()]
+        tokens = [*session.generation.tokens, *pending.tokens]
         return draft.start(tokens=tokens, gamma=gamma, **session.news())
 
 

@@ -58,7 +58,7 @@ class ExactPrefix(Verifier):
         exact, left = self.inner.alone(), self.length - len(context.tokens)
         if left <= 0 or exact == self.inner:
             return self.inner.verify(draft, output, context, random)
-        parents = draft.parents_N.tolist()
+        parents = draft.parents
         levels = depths(parents)
         inside = [node for node in range(len(parents)) if levels[node] < left]
         first = _below(exact, -1, inside, draft, output, context, random)
@@ -90,7 +90,7 @@ def _below(
     """What a rule says of these nodes alone, which hang below `root` (-1: the last committed token), as nodes of the
     whole draft."""
     place = {node: index for index, node in enumerate(nodes)} | {root: -1}
-    parents = draft.parents_N.tolist()
+    parents = draft.parents
     some = of_nodes(draft, list(nodes), [place[parents[node]] for node in nodes])
     read = output.logits_MW.shape[0]
     rows = [row for row in (root + 1, *(node + 1 for node in nodes)) if row < read]

@@ -33,6 +33,6 @@ class Greedy(Verifier):
 
     def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         argmax_M = output.logits_MW.argmax(-1).tolist()
-        path = greedy_path(draft.tokens_N.tolist(), draft.parents_N.tolist(), argmax_M)
+        path = greedy_path(draft.tokens, draft.parents, argmax_M)
         row = output.behind(path)
         return Verdict(path=path, bonus=None if row is None else argmax_M[row], relaxed=(False,) * len(path))

@@ -63,8 +63,8 @@ class Relaxed(Verifier):
     def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         """The verdict, as `Verifier.verify` has it."""
         argmax_M = output.logits_MW.argmax(-1).tolist()
-        tokens = draft.tokens_N.tolist()
-        parents = draft.parents_N.tolist()
+        tokens = draft.tokens
+        parents = draft.parents
         odds = [self.odds(depth) for depth in depths(parents)]
         spared = [random.happens(odd) for odd in odds] if any(odds) else [False] * len(odds)
         best, best_line, fewest = list[int](), None, 0

@@ -21,8 +21,8 @@ def speculative_walk(draft: Draft, probs_MW: Tensor, random: RandomSource) -> Ve
     `probs_MW`: the target's distribution after each node, row 0 after the last committed token. A last node that the
     target has not read has none: behind it no token is drawn.
     """
-    below = children(draft.parents_N.tolist())
-    tokens = draft.tokens_N.tolist()
+    below = children(draft.parents)
+    tokens = draft.tokens
     node, path = -1, list[int]()
     while node + 1 < len(probs_MW):
         left_W = probs_MW[node + 1]
