@@ -25,11 +25,11 @@ import numpy as np
 import torch
 
 from experiments.common import FAMILIES, Clips, arguments, bundled, setting, table
+from experiments.generate import Generate
 from tests.zoo_in_code import save_llava, save_qwen
 from vsd.engine import Engine
-from vsd.models import VideoLM, load
+from vsd.models import load
 from vsd.models.base import ROPES, Rope
-from vsd.models.checkpoint import resolve
 from vsd.parallelism import Autoregressive
 from vsd.pruners.random import Random
 from vsd.types import Sample, Video
@@ -40,37 +40,6 @@ from vsd.zoo.small_events.write import write_video
 
 LENGTHS_S = (2, 15, 60, 600)
 LONG_SHOTS = 150  # of 16 frames, 4 a second: 10 minutes
-
-
-class Generate:
-    """transformers' generate on the stock model of a loaded target: the same weights, another attention and cache."""
-
-    def __init__(self, target: VideoLM, max_new_tokens: int) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        folder = resolve(target.name)
-        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=target.model.dtype).eval()
-        self.processor = AutoProcessor.from_pretrained(folder)
-        self.target = target
-        self.max_new_tokens = max_new_tokens
-
-    @torch.inference_mode()
-    def run(self, video: Video, question: str) -> tuple[int, ...]:
-        content = [{"type": "video"}, {"type": "text", "text": question}]
-        turn = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        count = len(video.frames)
-        inputs = self.processor(
-            text=[turn],
-            videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
-            video_metadata=[{"fps": video.fps, "total_num_frames": count, "frames_indices": list(range(count))}],
-            do_sample_frames=False,
-            return_tensors="pt",
-        )
-        if self.target.model_type == "qwen2_5_vl" and self.target.rope == "trained":
-            positions_PT = self.target.encode(video, question).positions_PT
-            inputs["position_ids"] = torch.cat((torch.arange(positions_PT.shape[1])[None], positions_PT))[:, None]
-        output = self.model.generate(**inputs, do_sample=False, max_new_tokens=self.max_new_tokens)
-        return tuple(output[0, inputs["input_ids"].shape[1] :].tolist())
 
 
 def speed(family: str, args: argparse.Namespace) -> list[object]:
