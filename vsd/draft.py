@@ -21,6 +21,7 @@ from vsd.drafters.base import Drafter
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.checkpoint import Checkpoint
+from vsd.models.tree import NO_DRAFT
 from vsd.types import Context, Draft, Evidence, Grid, Positions, Prompt, Round, SampleError, Video
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
@@ -71,7 +72,7 @@ class DraftRunner:
         self._prompt: Prompt | None = None
         self._state: State | None = None
         self._text_ids: tuple[int, ...] = ()
-        self._read, self._rounds = list[int](), list[Round]()
+        self._read, self._drafted, self._rounds = list[int](), NO_DRAFT, list[Round]()
         self._evidence = dict[str, list[Tensor]]()
 
     def vision_key(self) -> str | None:
@@ -147,8 +148,10 @@ class DraftRunner:
         for name, rows in (evidence or {}).items():
             self._evidence.setdefault(name, []).append(rows)
         if self._state is not None:
-            # A token that stands where it was read, behind the same tokens, has its right rows in the cache.
-            valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._read, tokens, strict=False)))
+            # A token that stands where it was read, behind the same tokens, has its right rows in the cache. (Of a tree
+            # only the tokens before it are there.)
+            read = [*self._read, *self._drafted.tokens]
+            valid = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(read, tokens, strict=False)))
             self._state.rollback(self._state.prompt + min(self._state.generated, valid, max(len(tokens) - 1, 0)))
         context = Context(
             prompt=self._text_ids,
@@ -159,7 +162,7 @@ class DraftRunner:
             with_confidence=self._with_confidence,
         )
         draft = self.drafter.propose(context, self.model, self._state, gamma, self._random)
-        self._read = [*tokens, *draft.tokens]  # of a tree only the tokens before it are in the cache
+        self._read, self._drafted = [*tokens], draft  # whose tokens may not have come from the device yet
         return Window(draft=draft, seconds=clock.now() - clock.start)
 
     def learn(self, rounds: Sequence[Round]) -> None:
@@ -174,7 +177,7 @@ class DraftRunner:
     def forget(self) -> None:
         """Drop what is held of the sample: its prompt, its cache, its evidence."""
         self._prompt = self._state = None
-        self._text_ids, self._read, self._rounds, self._evidence = (), [], [], {}
+        self._text_ids, self._read, self._drafted, self._rounds, self._evidence = (), [], NO_DRAFT, [], {}
 
 
 class DraftSession:

@@ -38,6 +38,8 @@ from vsd.run.check import check_dials, shared_gpus, unused_dials
         ("positions=bent", r"positions: must be original or compact, got 'bent'"),
         ("dtype=int8", r"dtype: .* got 'int8'"),
         ("baseline=maybe", r"baseline: .* got 'maybe'"),
+        ("prefill_chunk=0", r"target.prefill_chunk: must be null or a whole number, at least 1, got 0"),
+        ("draft.prefill_chunk=few", r"draft.prefill_chunk: must be null or a whole number, at least 1, got 'few'"),
         ("compile=fast", r"target.compile: must be one of none, eager, inductor, got 'fast'"),
         ("draft.compile=fast", r"draft.compile: must be one of none, eager, inductor, got 'fast'"),
         ("compile=eager,target.device_map=auto", r"target.compile: must be none beside a device_map or .* got 'eager'"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 import torch
 
 from tests.collected import collected, collector_of
 from tests.conftest import Pair
+from vsd.models import VideoLM
 from vsd.types import Evidence, Hidden, Prompt, Video
 
 EVERYTHING = frozenset({"features", "attention", "video_attention", "hidden:0", "hidden:0.5", "hidden:3"})
@@ -47,6 +51,38 @@ def test_two_passes_agree_with_one(pair: Pair, prompt: Prompt) -> None:
     for layer in range(pair.target.depth):
         for mine, theirs in zip(state.rows(layer), plain_state.rows(layer), strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 16, 10_000])
+def test_a_prompt_is_read_in_chunks(pair: Pair, prompt: Prompt, evidence: Evidence, chunk: int) -> None:
+    """The cache, the logits and all evidence are those of a prompt that is read at once."""
+    target = copy.copy(pair.target)
+    target.prefill_chunk = chunk
+    plain, plain_W, _ = collected(pair.target, prompt, EVERYTHING)
+    state, logits_W, chunked = collected(target, prompt, EVERYTHING)
+    torch.testing.assert_close(logits_W, plain_W, rtol=1e-6, atol=1e-6)
+    for layer in range(target.depth):
+        for mine, theirs in zip(state.rows(layer), plain.rows(layer), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
+    for name in EVERYTHING:
+        close(chunked[name], evidence[name])
+    early = target.start_prefill(prompt, collector=collector_of(target, prompt, {"hidden:1"}))
+    assert early.until(1)
+    torch.testing.assert_close(early.finish(), plain_W, rtol=1e-6, atol=1e-6)
+
+
+def test_a_chunk_bounds_what_is_read_at_once(pair: Pair, prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, read = copy.copy(pair.target), list[int]()
+    plain, target.prefill_chunk = VideoLM.run, 5
+
+    def noted(self: VideoLM, states_MD: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        read.append(len(states_MD))
+        return plain(self, states_MD, *args, **options)
+
+    monkeypatch.setattr(VideoLM, "run", noted)
+    target.prefill(prompt)
+    assert sum(read) == prompt.length
+    assert max(read) == 5
 
 
 def test_a_long_suffix_goes_in_pieces(pair: Pair, video: Video) -> None:
@@ -119,13 +155,17 @@ def test_what_is_early_is_early_though_the_prompt_is_read_in_pieces(pair: Pair, 
     torch.testing.assert_close(*after, rtol=1e-6, atol=1e-6)
 
 
-def same(ours: torch.Tensor | Hidden, theirs: torch.Tensor | Hidden) -> None:
+def close(ours: torch.Tensor | Hidden, theirs: torch.Tensor | Hidden) -> None:
+    same(ours, theirs, tolerance=1e-6)
+
+
+def same(ours: torch.Tensor | Hidden, theirs: torch.Tensor | Hidden, *, tolerance: float = 1e-11) -> None:
     """Whatever the kind of evidence, and however many layers were read at a time: but for float64's last bits."""
     pairs = [(ours, theirs)]
     if isinstance(ours, Hidden) and isinstance(theirs, Hidden):
         pairs = [(ours.visual_VD, theirs.visual_VD), (ours.text_SD, theirs.text_SD)]
     for one, other in pairs:
-        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance / 100)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from vsd.models.cache import State
 from vsd.models.checkpoint import (
     Checkpoint,
     ModelInfo,
+    check_chunk,
     check_compile,
     check_contents,
     check_dtype,
@@ -24,6 +25,7 @@ __all__ = [
     "ModelInfo",
     "State",
     "VideoLM",
+    "check_chunk",
     "check_compile",
     "check_contents",
     "check_device",

@@ -68,11 +68,12 @@ class VideoLM(ABC):
         rope: Rope = "trained",
         max_pixels: int | None = None,
         compile: Compile = "none",
+        prefill_chunk: int | None = None,
     ) -> None:
         """`model` and `processor` as transformers loads them; `rope` is one of ROPES; a frame gets at most `max_pixels`
         pixels (None: what the processor says); `compile` says how decoding passes are computed (see
-        `vsd.models.steps`). Raises ValueError for sliding-window attention and for a bound that the family cannot
-        keep."""
+        `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once). Raises ValueError for
+        sliding-window attention and for a bound that the family cannot keep."""
         self.name = name
         self.rope = rope
         self.model = model.eval().requires_grad_(False)
@@ -96,6 +97,7 @@ class VideoLM(ABC):
         self.devices = devices_of(model, self.device)
         self.ranks: int = model.tp_size or 1
         self.compile: Compile = compile
+        self.prefill_chunk = prefill_chunk
 
     # What a family fills in ------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ from vsd.models.steps import COMPILES, Compile
 from vsd.models.weights import check_report, check_weights
 from vsd.types import Dtype
 from vsd.utils import distributed
-from vsd.utils.validation import first_line, require, require_one_of
+from vsd.utils.validation import first_line, is_whole, require, require_one_of
 from vsd.zoo import WEIGHTS
 
 log = logging.getLogger(__name__)
@@ -171,6 +171,12 @@ def check_compile(compile: str, *, spread: bool, field: str = "compile") -> None
         raise ValueError(f"{field}: inductor needs a C++ compiler (g++) on a CPU, got {compile!r} without one")
 
 
+def check_chunk(prefill_chunk: int | None, *, field: str = "prefill_chunk") -> None:
+    """Raise ValueError unless it is None or a number of tokens."""
+    fine = prefill_chunk is None or is_whole(prefill_chunk, least=1)
+    require(field, "null or a whole number, at least 1", prefill_chunk, fine)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A model that is still to be loaded, by whoever will run it. `vocab` cuts its head to so many tokens, `tokens` to
@@ -184,6 +190,7 @@ class Checkpoint:
     rope: Rope = "trained"
     max_pixels: int | None = None
     compile: Compile = "none"
+    prefill_chunk: int | None = None
     field: str = "draft"
     vocab: int | None = None
     tokens: tuple[int, ...] = ()
@@ -222,6 +229,7 @@ class Checkpoint:
             rope=self.rope,
             max_pixels=self.max_pixels,
             compile=self.compile,
+            prefill_chunk=self.prefill_chunk,
             vocab=self.vocab,
             field=self.field,
         )
@@ -238,6 +246,7 @@ def load(
     rope: Rope = "trained",
     max_pixels: int | None = None,
     compile: Compile = "none",
+    prefill_chunk: int | None = None,
     vocab: int | None = None,
     field: str = "target",
 ) -> VideoLM:
@@ -247,12 +256,14 @@ def load(
     transformers takes it, and then `device` is ignored; `tp_plan` "auto" gives each process of torchrun a share of
     every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `max_pixels` bounds the
     pixels of a frame (None: as the checkpoint says); `compile` says how decoding passes are computed (see
-    `vsd.models.steps`); `vocab` cuts the logits to that many tokens (see `VideoLM.narrow`); `field` is what error
-    messages call the model. Raises ValueError as the checks above do, and if the weights cannot be read.
+    `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once); `vocab` cuts the logits to
+    that many tokens (see `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the
+    checks above do, and if the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
     check_rope(rope, field=f"{field}.rope")
     check_compile(compile, spread=device_map is not None or tp_plan is not None, field=f"{field}.compile")
+    check_chunk(prefill_chunk, field=f"{field}.prefill_chunk")
     inspect(path, max_pixels=max_pixels, field=field)
     check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)
     check_contents(path, field=field)
@@ -271,7 +282,8 @@ def load(
         check_placed(loaded, field=f"{field}.device_map")
     if field == "target":
         _warn_of_generation(loaded, path)
-    model = adapter(loaded, processor, name=path, rope=rope, max_pixels=max_pixels, compile=compile)
+    options: dict[str, Any] = {"rope": rope, "max_pixels": max_pixels}
+    model = adapter(loaded, processor, name=path, compile=compile, prefill_chunk=prefill_chunk, **options)
     return model if vocab is None else model.narrow(vocab)
 
 

@@ -32,16 +32,20 @@ class _Piece:
 class Prefill:
     """A prompt on its way through a model: `until` a layer, if somebody waits for what it shows there, then `finish`.
 
-    `state` takes the cache's rows. Where the text behind the video is looked at by itself, it is read by itself.
+    `state` takes the cache's rows. Where the text behind the video is looked at by itself, it is read by itself; and
+    what is longer than the model's `prefill_chunk` is read in pieces of that length, so that what a layer computes on
+    the way takes as much memory for any prompt.
     """
 
     def __init__(self, model: VideoLM, prompt: Prompt, state: State, collector: Collector | None) -> None:
         self.state = state
         self._model, self._prompt, self._collector = model, prompt, collector
         self._layer = 0
-        borders = [0, prompt.length]
+        ends = [prompt.length]
         if collector is not None and collector.suffix:
-            borders = [0, *range(prompt.suffix, prompt.length, _ROWS), prompt.length]
+            ends = [*range(prompt.suffix, prompt.length, _ROWS), prompt.length]
+        chunk = model.prefill_chunk or prompt.length
+        borders = sorted({*range(0, ends[0], chunk), *ends})
         self._pieces = [_Piece(start, end, prompt.embeds_TD[start:end]) for start, end in pairwise(borders)]
 
     @torch.inference_mode()

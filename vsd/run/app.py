@@ -420,6 +420,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "tp_plan": cfg.target.tp_plan,
         "rope": cfg.target.rope,
         "compile": cfg.target.compile,
+        "prefill_chunk": cfg.target.prefill_chunk,
         "max_pixels": cfg.target.max_pixels,
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),
