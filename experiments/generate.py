@@ -52,29 +52,35 @@ class Generate:
         self.target = target
         self._options = {"do_sample": False, "max_new_tokens": max_new_tokens, **options}
 
-    def inputs(self, video: Video, question: str) -> Any:
+    def inputs(self, video: Video, question: str) -> dict[str, Any]:
         """What the processor makes of them."""
         content = [{"type": "video"}, {"type": "text", "text": question}]
         turn = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         count = len(video.frames)
-        inputs = self.processor(
+        inputs: dict[str, Any] = self.processor(
             text=[turn],
             videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)],
             video_metadata=[{"fps": video.fps, "total_num_frames": count, "frames_indices": list(range(count))}],
             do_sample_frames=False,
             return_tensors="pt",
-        )
-        if self.target.model_type == "qwen2_5_vl" and self.target.rope == "trained":
-            positions_PT = self.target.encode(video, question).positions_PT
-            inputs["position_ids"] = torch.cat((torch.arange(positions_PT.shape[1])[None], positions_PT))[:, None]
+        ).data
         return inputs
+
+    def positions(self, video: Video, question: str) -> dict[str, Tensor]:
+        """The positions that generate is given; nothing where the library's own are right."""
+        if self.target.model_type != "qwen2_5_vl" or self.target.rope != "trained":
+            return {}
+        positions_PT = self.target.encode(video, question).positions_PT
+        return {"position_ids": torch.cat((torch.arange(positions_PT.shape[1])[None], positions_PT))[:, None]}
 
     @torch.inference_mode()
     def timed(self, video: Video, question: str) -> Generated:
         """One generation, timed."""
-        start, watch = time.perf_counter(), Watch()
-        inputs = self.inputs(video, question)
-        output = self.model.generate(**inputs, **self._options, stopping_criteria=StoppingCriteriaList([watch]))
+        watch, given = Watch(), self.positions(video, question)
+        start = time.perf_counter()
+        inputs = self.inputs(video, question) | given
+        stop = StoppingCriteriaList([watch])
+        output = self.model.generate(**inputs, **self._options, stopping_criteria=stop)
         end = time.perf_counter()
         (first, count), length = watch.seen[0], output.shape[1]
         tokens = tuple(output[0, inputs["input_ids"].shape[1] :].tolist())

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -54,9 +53,13 @@ def speed(family: str, args: argparse.Namespace) -> list[object]:
             engine.run(video, sample.question)
         found: list[tuple[int, ...]] = [(), ()]
         for side in (0, 1) if number % 2 else (1, 0):  # in turn, so that neither always runs on warmer hardware
-            start = time.perf_counter()
-            found[side] = engine.run(video, sample.question).tokens if side == 0 else stock.run(video, sample.question)
-            seconds[side] += time.perf_counter() - start
+            if side:
+                generated = stock.timed(video, sample.question)
+                found[side], spent = generated.tokens, generated.total_s
+            else:
+                trace = engine.run(video, sample.question)
+                found[side], spent = trace.tokens, trace.seconds["total"]
+            seconds[side] += spent
             tokens[side] += len(found[side])
         mismatched += found[0] != found[1]
     ours, theirs = (count / spent for count, spent in zip(tokens, seconds, strict=True))

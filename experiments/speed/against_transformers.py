@@ -93,7 +93,14 @@ def main() -> None:
     torch.set_num_threads(1)
     clips = Clips.of(args)
     print(setting(), clips, f"Drafts {args.draft}, gamma {args.gamma}; {', '.join(COMPILES[1:])} are fixed shapes.\n")
-    head = ["way", "ms a token behind the first", "decode / generate", "decode / assisted", "whole / generate", "other"]
+    head = [
+        "way",
+        "ms a token behind the first",
+        "decode / generate",
+        "decode / assisted",
+        "whole / generate",
+        "other tokens",
+    ]
     for family, target, draft in pairs(args):
         start = time.perf_counter()
         sums, mismatched = measured(ways_of(target, draft, args.gamma, args.ratio, args.max_new_tokens), clips)

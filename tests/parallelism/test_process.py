@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ from tests.conftest import ONE_FAMILY, Pair
 from vsd.draft import DraftRunner, load_runner
 from vsd.drafters import Chain, Drafter
 from vsd.engine import Engine
-from vsd.executors import Inline, Process
+from vsd.executors import Inline, Process, process
+from vsd.executors.base import Sides
 from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.cache import State
+from vsd.models.steps import Compile
 from vsd.parallelism import Parallel
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, SampleError, Trace, Video
@@ -258,6 +261,17 @@ def test_a_download_is_no_part_of_the_start(pair: Pair, monkeypatch: pytest.Monk
             draft=Checkpoint(path="nobody/nothing"),
             executor=Process(),
         )
+
+
+@ONE_FAMILY
+def test_a_worker_has_time_to_compile(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(process, "ProcessClient", lambda make, *, timeout_s, threads: given.append(timeout_s))
+    kinds: tuple[Compile, ...] = ("none", "inductor")
+    for compile in kinds:
+        draft = Checkpoint(path=str(pair.draft_path), dtype="float64", compile=compile)
+        Process(timeout_s=5).connect(Sides(target=pair.target, draft=draft), Mock(), overlaps=True)
+    assert given == [5, process.START_S]
 
 
 def test_a_worker_is_warm_when_it_is_ready(pair: Pair, video: Video, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTi
 from vsd.utils.messages import packed, unpacked
 from vsd.utils.validation import is_number, require, require_whole
 
-START_S = 600.0  # to load the draft's weights, which are on this machine, and to warm its device up
+START_S = 600.0  # to load the draft's weights, which are on this machine, to warm its device up, or to compile
 READY = -1
 
 
@@ -136,7 +136,8 @@ def _lost(error: ChildError) -> SampleError:
 @dataclass(frozen=True, kw_only=True)
 class Process(Executor):
     """The draft works in a process of its own, which loads its model itself and computes with `threads` threads (0: as
-    many as this one). It has `timeout_s` seconds to take a request or to answer it, before it is replaced."""
+    many as this one). It has `timeout_s` seconds to take a request or to answer it, at least 600 where its passes are
+    compiled, before it is replaced."""
 
     remote: ClassVar[bool] = True
 
@@ -158,5 +159,8 @@ class Process(Executor):
             build = partial(make, None)
         else:
             raise ValueError("draft: a process of its own loads its own model, got one that is loaded (Checkpoint)")
-        client = ProcessClient(build, timeout_s=self.timeout_s, threads=self.threads or torch.get_num_threads())
+        timeout_s = self.timeout_s
+        if isinstance(sides.draft, Checkpoint) and sides.draft.compile == "inductor":
+            timeout_s = max(timeout_s, START_S)  # any request may have a pass to compile
+        client = ProcessClient(build, timeout_s=timeout_s, threads=self.threads or torch.get_num_threads())
         return replace(sides, client=client)
