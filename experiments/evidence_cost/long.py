@@ -53,7 +53,7 @@ def one(visual: int, name: str, args: argparse.Namespace) -> dict[str, float]:
         if pruner is not None:
             pruner.keep(evidence)
         pruned = time.perf_counter()
-    cache = sum(rows.numel() * rows.element_size() for rows in (*state.keys, *state.values)) / 2**20
+    cache = sum(rows.numel() * rows.element_size() for rows in (*state.buffers.keys, *state.buffers.values)) / 2**20
     return {
         "visual": prompt.grid.tokens,
         "prefill_s": read - start,

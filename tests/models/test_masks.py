@@ -15,7 +15,7 @@ from vsd.drafters import Chain, Drafter
 from vsd.drafters.tree import Tree
 from vsd.engine import Engine
 from vsd.models import State, attention, cache, load
-from vsd.models.cache import bucket
+from vsd.models.cache import Buffers, bucket
 from vsd.models.tree import ancestors, chain
 from vsd.pruners.specvlm import SpecVLM
 from vsd.types import Dtype, Trace, Video
@@ -36,8 +36,9 @@ def assert_readable(mask: Tensor) -> None:
 
 def a_state(prompt: int, capacity: int, dtype: torch.dtype, groups: int = 3) -> State:
     like = torch.zeros(1, dtype=dtype)
+    buffers = Buffers(bucket(capacity), 1)
     return State(
-        prompt=prompt, next_position=prompt, capacity=capacity, layers=1, axes=1, groups=groups, like=like
+        prompt=prompt, next_position=prompt, capacity=capacity, buffers=buffers, axes=1, groups=groups, like=like
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests import fake_graph
 from tests.collected import collector_of
 from tests.conftest import FAMILIES, ONE_FAMILY, Pair
 from vsd.drafters import Chain
@@ -20,7 +21,7 @@ from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
 from vsd.models import State, VideoLM, steps
 from vsd.models.cache import bucket
-from vsd.models.steps import COMPILES, SPARE_ROWS, width_of
+from vsd.models.steps import SPARE_ROWS, Compile, width_of
 from vsd.models.tree import chain
 from vsd.pruners.uniform import Uniform
 from vsd.types import Context, Draft, Output, Prompt, Video
@@ -114,7 +115,7 @@ def test_what_is_masked_may_be_anything(pair: Pair, prompt: Prompt) -> None:
     expected = side.read((7,), (-1,)).logits_MW
     side.state.commit(())
     with torch.inference_mode():
-        for buffer in (*side.state.keys, *side.state.values):
+        for buffer in (*side.state.buffers.keys, *side.state.buffers.values):
             buffer[:, :, side.state.length + 1 :] = 1e4
     torch.testing.assert_close(side.read((7,), (-1,)).logits_MW, expected, rtol=1e-12, atol=1e-12)
 
@@ -141,7 +142,8 @@ def check(pair: Pair, video: Video, method: str) -> None:
     """Decoded by passes that are compiled, and as they come: the same tokens, rounds and evidence."""
     drafter, verifier = METHODS[method]
     traces = []
-    for compile in COMPILES:
+    kinds: tuple[Compile, ...] = ("none", "eager", "inductor")
+    for compile in kinds:
         target, draft = pair.target.compiled_by(compile), pair.draft.compiled_by(compile)
         methods: dict[str, Any] = {"drafter": drafter, "verifier": verifier, "pruner": Uniform(ratio=0.5), "gamma": 3}
         engine = Engine(target=target, draft=draft, max_new_tokens=14, **methods)
@@ -159,6 +161,32 @@ def test_traced_passes(
 ) -> None:
     monkeypatch.setattr(steps, "by_inductor", traced)
     check(pairs(family), video, method)
+
+
+@pytest.mark.parametrize(("method", "family"), zip(METHODS, cycle(sorted(FAMILIES)[::-1]), strict=False))
+def test_captured_passes(
+    pairs: Callable[[str], Pair], video: Video, method: str, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On graphs that are captured and replayed as CUDA's are: everything that changes must come in by their inputs."""
+    made = fake_graph.install(monkeypatch)
+    pair, (drafter, verifier) = pairs(family), METHODS[method]
+    methods: dict[str, Any] = {"drafter": drafter, "verifier": verifier, "pruner": Uniform(ratio=0.5), "gamma": 3}
+    questions = ("Where?", "Where is it, and where was it before?", "Where?")
+    expected = [
+        Engine(target=pair.target, draft=pair.draft, max_new_tokens=14, **methods).run(video, asked, seed=3)
+        for asked in questions
+    ]
+    target, draft = pair.target.compiled_by("cudagraph"), pair.draft.compiled_by("cudagraph")
+    engine = Engine(target=target, draft=draft, max_new_tokens=14, **methods)
+    traces = [engine.run(video, asked, seed=3) for asked in questions]
+    assert [trace.tokens for trace in traces] == [trace.tokens for trace in expected]
+    for mine, theirs in zip(traces, expected, strict=True):
+        for name in ("relevance", "visual_mass"):
+            assert mine.by_token(name) == pytest.approx(theirs.by_token(name), abs=1e-6)
+    count = len(made)
+    engine.run(video, questions[0], seed=3)
+    assert len(made) == count  # buffers come back, with what was captured over them
+    assert sum(graph.replays for graph in made) > 3 * count
 
 
 @needs_compiler

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from vsd.executors.simulated import read_profile
 from vsd.metrics.record import Record
 from vsd.step_times.devices import DEVICES
 from vsd.step_times.profile import Profile
-from vsd.step_times.roofline import Machine, Roofline, Split
+from vsd.step_times.roofline import Machine, Roofline, Split, efficiency_of
 from vsd.step_times.shapes import SHAPES, shape
 from vsd.types import Round, Sample, Trace
 
@@ -157,3 +158,20 @@ def test_a_profile_is_kept_as_a_file(tmp_path: Path) -> None:
     for name in ("none.json", "bad.json"):
         with pytest.raises(ValueError, match=r"^profile: must be a file of step times, got "):
             Profile.load(tmp_path / name)
+
+
+def test_efficiency_has_names() -> None:
+    assert [efficiency_of(given) for given in (0.5, 1, "eager", "engine")] == [0.5, 1.0, 0.27, 0.7]
+    for wrong in (0, 1.5, "fast", None, True):
+        with pytest.raises(
+            ValueError, match=r"executor.efficiency: must be a number in \(0, 1\], eager or engine, got"
+        ):
+            efficiency_of(wrong, field="executor.efficiency")  # type: ignore[arg-type]
+
+
+def test_a_run_in_the_time_of_devices_takes_their_efficiency() -> None:
+    slow, fast = (read_profile("h100", efficiency=efficiency_of(name)) for name in ("eager", "engine"))
+    assert isinstance(slow, tuple)
+    assert isinstance(fast, tuple)
+    ratio = slow[0].pass_s(SEVEN, 1, 0) / fast[0].pass_s(SEVEN, 1, 0)
+    assert ratio == pytest.approx(0.7 / 0.27)

@@ -27,7 +27,7 @@ from vsd.simulator.figure import draw
 from vsd.simulator.rehearsal import Setting, simulate
 from vsd.step_times.devices import DEVICES
 from vsd.step_times.profile import Profile
-from vsd.step_times.roofline import Machine, Roofline, Split
+from vsd.step_times.roofline import EFFICIENCIES, USUAL_EFFICIENCY, Machine, Roofline, Split, efficiency_of
 from vsd.step_times.shapes import SHAPES, shape
 from vsd.step_times.times import Given, Times
 from vsd.utils.validation import is_number, require, require_one_of
@@ -97,7 +97,12 @@ def options() -> argparse.ArgumentParser:
     models.add_argument("--target-devices", default="1", help="over how many the target is split (default 1)")
     models.add_argument("--draft-devices", default="1", help="the draft's own (default 1)")
     models.add_argument("--split", default="tensor", help="tensor or pipeline (default tensor)")
-    models.add_argument("--efficiency", default="0.6", help="share of the data sheet's numbers (default 0.6)")
+    presets = ", ".join(f"{name}: {share}" for name, share in EFFICIENCIES.items())
+    models.add_argument(
+        "--efficiency",
+        default=str(USUAL_EFFICIENCY),
+        help=f"share of the data sheet's numbers, or {presets} (default {USUAL_EFFICIENCY})",
+    )
     models.add_argument("--layer-us", default="0", help="microseconds that a layer costs besides (default 0)")
     measured = parser.add_argument_group("other step times")
     measured.add_argument(
@@ -224,7 +229,8 @@ def _times(args: argparse.Namespace, records: Sequence[Record]) -> Times:
     known = len(devices) <= 2 and all(device in DEVICES for device in devices)
     require("--device", f"one of {', '.join(DEVICES)}, or one for each model", args.device, known)
     require_one_of("--split", args.split, get_args(Split))
-    efficiency = _numbers("--efficiency", args.efficiency, "one number in (0, 1]", lambda value: 0 < value <= 1)[0]
+    given = args.efficiency
+    efficiency = efficiency_of(float(given) if _is(given) else given, field="--efficiency")
     layer_s = _number("--layer-us", args.layer_us) / 1e6
     target_on, draft_on = (
         Machine(

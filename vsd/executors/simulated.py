@@ -17,32 +17,36 @@ from vsd.models.base import VideoLM
 from vsd.pruners.base import Pruner
 from vsd.step_times.devices import DEVICES
 from vsd.step_times.profile import Profile
-from vsd.step_times.roofline import Machine, Roofline
+from vsd.step_times.roofline import USUAL_EFFICIENCY, Machine, Roofline, efficiency_of
 from vsd.step_times.shapes import from_config
 from vsd.step_times.timed import TimedDraft, TimedPruner, TimedTarget
 from vsd.step_times.times import Times
 from vsd.step_times.virtual_clock import VirtualClock
 from vsd.utils.validation import require
 
-EFFICIENCY = 0.6  # share of the data sheet's numbers that a roofline takes to be reached
 RULE = f"a file of step times, or devices for target and draft like 'l40s*8,l40s', of {', '.join(DEVICES)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated(Executor):
     """Both work on this thread, in the time of another machine, by `profile`: a file of step times, or the devices of
-    target and draft. A schedule that has both sides work at once has a device for each."""
+    target and draft, of whose data sheets the share `efficiency` is reached (or "eager" or "engine", see
+    `vsd.step_times.roofline`). A schedule that has both sides work at once has a device for each."""
 
     simulated: ClassVar[bool] = True
 
     profile: str
+    efficiency: float | str = USUAL_EFFICIENCY
 
     def __post_init__(self) -> None:
-        read_profile(self.profile)
+        self._source()
+
+    def _source(self) -> Profile | tuple[Machine, Machine]:
+        return read_profile(self.profile, efficiency=efficiency_of(self.efficiency, field="executor.efficiency"))
 
     def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
         draft = loaded(sides.draft)
-        source = read_profile(self.profile)
+        source = self._source()
         times: Times = source if isinstance(source, Profile) else _roofline(source, sides.target, draft or sides.target)
         spread = times.spread if overlaps else (0.0, 0.0)
         here = VirtualClock(spread=spread[0])
@@ -60,7 +64,9 @@ class Simulated(Executor):
         )
 
 
-def read_profile(source: str, *, field: str = "executor.profile") -> Profile | tuple[Machine, Machine]:
+def read_profile(
+    source: str, *, efficiency: float = USUAL_EFFICIENCY, field: str = "executor.profile"
+) -> Profile | tuple[Machine, Machine]:
     """The step times that a file holds, or the devices that are named: the target's, then the draft's if it has others.
     Raises ValueError for anything else."""
     require(field, RULE, source, isinstance(source, str) and bool(source))
@@ -70,7 +76,7 @@ def read_profile(source: str, *, field: str = "executor.profile") -> Profile | t
     for part in source.split(","):
         name, star, count = part.strip().partition("*")
         require(field, RULE, source, name in DEVICES and (not star or (count.isdecimal() and int(count) > 0)))
-        machines.append(Machine(device=DEVICES[name], count=int(count or 1), efficiency=EFFICIENCY))
+        machines.append(Machine(device=DEVICES[name], count=int(count or 1), efficiency=efficiency))
     require(field, RULE, source, len(machines) <= 2)
     return machines[0], machines[-1]
 

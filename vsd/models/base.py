@@ -24,7 +24,7 @@ from transformers.video_utils import VideoMetadata
 from vsd.evidence.base import Attended
 from vsd.evidence.collector import NOTHING, Collector, Taken, Watch
 from vsd.models.attention import NAME
-from vsd.models.cache import Nodes, State
+from vsd.models.cache import Buffers, Nodes, State, bucket
 from vsd.models.layers import check_attention
 from vsd.models.placement import devices_of
 from vsd.models.prefill import Prefill
@@ -440,16 +440,25 @@ class VideoLM(ABC):
         capacity = prompt.length + _SPARE_ROWS if capacity is None else capacity
         if capacity < prompt.length:
             raise ValueError(f"capacity: the prompt alone takes {prompt.length} cache rows, got {capacity}")
-        return State(
+        buffers = self._buffers(capacity)
+        state = State(
             prompt=prompt.length,
             next_position=prompt.next_position,
             capacity=capacity,
-            layers=self.depth,
-            spare=SPARE_ROWS if self.steps else 0,
+            buffers=buffers,
             axes=prompt.positions_PT.shape[0],
             groups=self.groups,
             like=prompt.embeds_TD,
         )
+        if self.steps is not None:
+            self.steps.take_back(buffers, state)
+        return state
+
+    def _buffers(self, capacity: int) -> Buffers:
+        """Buffers of as many rows, and of those that passes of fixed shape may write behind them."""
+        if self.steps is not None:
+            return self.steps.buffers(bucket(capacity + SPARE_ROWS), self.depth)
+        return Buffers(bucket(capacity), self.depth)
 
     def _inputs(self, video: Video, text: str) -> BatchFeature:
         inputs: BatchFeature = self.processor(

@@ -82,6 +82,28 @@ class BufferLayer(CacheLayerMixin):
             rows.narrow(2, start, len(source)).copy_(rows.index_select(2, source))
 
 
+class Buffers:
+    """Keys and values of all layers, `rows` of them each, which one state after the other may fill. `passes` are those
+    that were captured over these very buffers."""
+
+    def __init__(self, rows: int, layers: int) -> None:
+        self.rows = rows
+        self.filled = _Filled()
+        self.layers = [BufferLayer(rows, self.filled) for _ in range(layers)]
+        self.cache = Cache(layers=list(self.layers))
+        self.passes: dict[Any, Any] = {}
+
+    @cached_property
+    def keys(self) -> tuple[Tensor, ...]:
+        """The key buffers, with rows that are not filled; there once a prompt has begun to be read."""
+        return tuple(layer.keys for layer in self.layers)
+
+    @cached_property
+    def values(self) -> tuple[Tensor, ...]:
+        """The value buffers."""
+        return tuple(layer.values for layer in self.layers)
+
+
 class Nodes(NamedTuple):
     """The nodes of one pass: those from `first` on of a `tree`, the parents of all since the last commit; and whether
     that is a chain."""
@@ -105,50 +127,33 @@ class State:
         prompt: int,
         next_position: int,
         capacity: int,
-        layers: int,
+        buffers: Buffers,
         axes: int,
         groups: int,
         like: Tensor,
-        spare: int = 0,
     ) -> None:
-        """`groups`: query heads per key/value head. `like`: a tensor of the model's dtype and device. `spare`: rows
-        behind the capacity that passes of fixed shape may write to."""
-        self.prompt, self.capacity, self.axes = prompt, capacity, axes
+        """`buffers`: where the rows go, at least `capacity` of them. `groups`: query heads per key/value head. `like`:
+        a tensor of the model's dtype and device."""
+        self.prompt, self.capacity, self.buffers, self.axes = prompt, capacity, buffers, axes
         self.length = 0
         self.pending: tuple[int, ...] = ()
         self.prompt_1W: Tensor | None = None
-        self._next_position = next_position
-        self._filled = _Filled()
-        self.rows_allocated = rows = bucket(capacity + spare)
-        self._layers = [BufferLayer(rows, self._filled) for _ in range(layers)]
-        self.cache = Cache(layers=list(self._layers))
+        self.cache, self._filled, self._layers = buffers.cache, buffers.filled, buffers.layers
+        self._filled.rows = 0
         self._like = like.new_empty(0)  # the tensor itself may be large
         self._groups = groups
-        self._mask = Mask(width=rows, groups=groups, like=self._like)
+        self._mask = Mask(width=buffers.rows, groups=groups, like=self._like)
         self._unmasked = unmasked_chains(self._like)
         count = max(0, capacity - prompt)
         positions = torch.arange(next_position, next_position + count, device=like.device)
         self._positions_P1C = positions.expand(axes, 1, count)
+        self.offset = torch.tensor(next_position - prompt, device=like.device)
+        """How far the rotary positions behind the prompt are ahead of the rows."""
 
     @property
     def generated(self) -> int:
         """How many generated tokens are committed."""
         return self.length - self.prompt
-
-    @property
-    def position(self) -> int:
-        """The rotary position of the next token."""
-        return self._next_position + self.generated
-
-    @cached_property
-    def keys(self) -> tuple[Tensor, ...]:
-        """The key buffers of all layers, with rows that are not filled; there once the prompt has begun to be read."""
-        return tuple(layer.keys for layer in self._layers)
-
-    @cached_property
-    def values(self) -> tuple[Tensor, ...]:
-        """The value buffers of all layers."""
-        return tuple(layer.values for layer in self._layers)
 
     def commit(self, path: Sequence[int]) -> None:
         """Keep the nodes of `path`, in root-to-leaf order, and drop all other nodes since the last commit.

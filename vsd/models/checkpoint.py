@@ -161,13 +161,15 @@ def check_rope(rope: str, *, field: str = "rope") -> None:
     require_one_of(field, rope, ROPES)
 
 
-def check_compile(compile: str, *, spread: bool, field: str = "compile") -> None:
+def check_compile(compile: str, *, device: str, spread: bool, field: str = "compile") -> None:
     """Raise ValueError unless it is one of COMPILES, none for a model that is `spread` over devices or processes, and
-    where a CPU has no C++ compiler."""
+    one for which this `device` has what it takes: a GPU for CUDA graphs, for inductor a GPU or a C++ compiler."""
     require_one_of(field, compile, COMPILES)
     if spread:
         require(field, "none beside a device_map or a tp_plan", compile, compile == "none")
-    if compile == "inductor" and not torch.cuda.is_available() and shutil.which("g++") is None:
+    on_gpu = device.startswith("cuda")
+    require(field, f"another than cudagraph on {device}", compile, on_gpu or compile != "cudagraph")
+    if compile == "inductor" and not on_gpu and shutil.which("g++") is None:
         raise ValueError(f"{field}: inductor needs a C++ compiler (g++) on a CPU, got {compile!r} without one")
 
 
@@ -262,7 +264,8 @@ def load(
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
     check_rope(rope, field=f"{field}.rope")
-    check_compile(compile, spread=device_map is not None or tp_plan is not None, field=f"{field}.compile")
+    spread = device_map is not None or tp_plan is not None
+    check_compile(compile, device=device, spread=spread, field=f"{field}.compile")
     check_chunk(prefill_chunk, field=f"{field}.prefill_chunk")
     inspect(path, max_pixels=max_pixels, field=field)
     check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vsd.evidence.collector import Taken, Wanted
+from vsd.models.cache import Buffers
 from vsd.models.tree import ancestors, depths
 
 if TYPE_CHECKING:
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Compile = Literal["none", "eager", "inductor"]
+Compile = Literal["none", "eager", "inductor", "cudagraph"]
 """How decoding passes are computed: `none` over as many rows as there are, by transformers' layers as they stand;
-`eager` in fixed shapes, by the same; `inductor` in fixed shapes, compiled by `torch.compile`."""
+`eager` in fixed shapes, by the same; `inductor` in fixed shapes, compiled by `torch.compile`; `cudagraph` in fixed
+shapes, the kernels of `eager` captured and launched all at once."""
 COMPILES: tuple[Compile, ...] = get_args(Compile)
 
 _WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 26, 32, 40, 48, 64)
@@ -36,6 +39,8 @@ SPARE_ROWS = _WIDEST
 """Rows that a buffer has behind its capacity, for the nodes that only fill up a pass."""
 
 _KEPT = 256  # trees whose tensors are kept
+_WARM_UPS = 3
+_KEPT_BUFFERS = 2  # a model that drafts for itself has two states at a time
 
 _Step = Callable[..., tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]]
 
@@ -57,25 +62,27 @@ class _Form(NamedTuple):
 
 
 class Steps:
-    """A model's passes of fixed shape. `compiled` counts those that were compiled, which takes seconds each."""
+    """A model's passes of fixed shape. `compiled` counts those that were compiled or captured."""
 
     def __init__(self, model: VideoLM, compile: Compile) -> None:
         self.compiled = 0
         self._model, self._compile = model, compile
         self._steps: dict[_Form, _Step] = {}
         self._bound: dict[Any, tuple[_Form, tuple[Tensor, Tensor, Tensor | None]]] = {}
+        self._free: list[Buffers] = []
 
     def run(self, ids_M: Tensor, nodes: Nodes, state: State, wanted: Wanted) -> tuple[Tensor, Taken]:
         """The logits_MW of these nodes, which are attached to the state, and what was wanted of the pass."""
-        count = len(nodes.tree) - nodes.first
+        count, buffers = len(nodes.tree) - nodes.first, state.buffers
         form, tree = self._bind(nodes, state, wanted, ids_M.device)
         if form.width > count:
             ids_M = torch.cat((ids_M, ids_M.new_zeros(form.width - count)))
-        cursor_2 = torch.tensor([state.length, state.position], device=ids_M.device)
-        inputs = (ids_M, cursor_2, *tree, state.keys, state.values)
-        step = self._steps.get(form)
+        length = torch.full((), state.length, device=ids_M.device)  # a number in a launch: nothing waits for a copy
+        inputs = (ids_M, length, state.offset, *tree, buffers.keys, buffers.values)
+        steps = buffers.passes if self._compile == "cudagraph" else self._steps
+        step = steps.get(form)
         if step is None:
-            step = self._steps[form] = self._make(form, inputs)
+            step = steps[form] = self._make(form, inputs)
         logits_MW, states, queries = step(*inputs)
         taken = Taken(wanted)
         if wanted:
@@ -83,18 +90,35 @@ class Steps:
             taken.queries = {layer: query[:, :, :count] for layer, query in queries.items()}
         return logits_MW if form.width == count else logits_MW[:count], taken
 
+    def buffers(self, rows: int, layers: int) -> Buffers:
+        """Buffers of this many rows. A captured pass belongs to its buffers, so those that a sample has left behind are
+        taken again."""
+        fitting = [buffers for buffers in self._free if buffers.rows == rows]
+        if not fitting:
+            return Buffers(rows, layers)
+        self._free.remove(fitting[-1])
+        return fitting[-1]
+
+    def take_back(self, buffers: Buffers, state: State) -> None:
+        """Keep the buffers for another sample when this state is gone, if that is of use."""
+        if self._compile == "cudagraph":
+            weakref.finalize(state, self._keep, buffers).atexit = False
+
+    def _keep(self, buffers: Buffers) -> None:
+        self._free = [*self._free, buffers][-_KEPT_BUFFERS:]
+
     def _bind(
         self, nodes: Nodes, state: State, wanted: Wanted, device: torch.device
     ) -> tuple[_Form, tuple[Tensor, Tensor, Tensor | None]]:
         """The form of a pass over these nodes, and what a pass has to know of its tree."""
-        key = (nodes.tree, nodes.first, state.rows_allocated, state.axes, wanted)
+        key = (nodes.tree, nodes.first, state.buffers.rows, state.axes, wanted)
         bound = self._bound.get(key)
         if bound is None:
             if len(self._bound) >= _KEPT:
                 self._bound.clear()
             width = width_of(len(nodes.tree) - nodes.first)
             columns = 0 if nodes.chain else width_of(len(nodes.tree))
-            form = _Form(width, columns, state.rows_allocated, state.axes, wanted)
+            form = _Form(width, columns, state.buffers.rows, state.axes, wanted)
             bound = self._bound[key] = form, _tree(nodes.tree, nodes.first, width, columns, device)
         return bound
 
@@ -109,6 +133,9 @@ class Steps:
             self.compiled += 1
             seconds = time.perf_counter() - start
             log.info("%s: compiled a pass of %d nodes over %d rows in %.0f s", name, form.width, form.rows, seconds)
+        if self._compile == "cudagraph":
+            step = CapturedPass(step, inputs)
+            self.compiled += 1
         return step
 
 
@@ -122,23 +149,54 @@ def by_inductor(step: _Step, device: torch.device) -> _Step:
     return torch.compile(step, fullgraph=True, dynamic=False, options=options)
 
 
+class CapturedPass:
+    """A pass as a CUDA graph over these very buffers: its kernels are launched all at once. What it is given is copied
+    to where the graph reads it, and what it gives is copied from where the next launch writes."""
+
+    def __init__(self, step: _Step, inputs: Sequence[Any]) -> None:
+        *given, keys, values = inputs
+        self._static = [None if tensor is None else tensor.clone() for tensor in given]
+        self._given = [*given]
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):  # what is done once must not be captured
+            for _ in range(_WARM_UPS):
+                step(*self._static, keys, values)
+        here.wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # the draft's thread may be at work
+            self._outputs = step(*self._static, keys, values)
+        self._graph.replay()
+
+    def __call__(self, *inputs: Any) -> tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]:
+        for place, (static, given) in enumerate(zip(self._static, inputs, strict=False)):
+            if static is not None and given is not self._given[place]:  # a tree's tensors are mostly the last ones
+                static.copy_(given)
+                self._given[place] = given
+        self._graph.replay()
+        logits_MW, states, queries = self._outputs
+        copies = ({layer: rows.clone() for layer, rows in taken.items()} for taken in (states, queries))
+        return logits_MW.clone(), *copies  # type: ignore[return-value]
+
+
 def _step_of(model: VideoLM, form: _Form) -> _Step:
     """The pass as a function of tensors alone. No guard is needed: each form has a function of its own, with a code
     object of its own, which is what compiled code belongs to."""
 
     def step(
         ids_M: Tensor,
-        cursor_2: Tensor,
+        length: Tensor,
+        offset: Tensor,
         places_M: Tensor,
         depths_M: Tensor,
         visible_MN: Tensor | None,
         keys: Sequence[Tensor],
         values: Sequence[Tensor],
     ) -> tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]:
-        rows_M, taken = cursor_2[0] + places_M, Taken(form.wanted)
-        positions_P1M = (cursor_2[1] + depths_M).expand(form.axes, 1, form.width)
+        rows_M, taken = length + places_M, Taken(form.wanted)
+        positions_P1M = (length + offset + depths_M).expand(form.axes, 1, form.width)
         embeds_MD = model.embed(ids_M)
-        hidden_MC = ~_visible(rows_M, cursor_2[0], visible_MN, form.rows)
+        hidden_MC = ~_visible(rows_M, length, visible_MN, form.rows)
         mask_MC = embeds_MD.new_zeros(hidden_MC.shape).masked_fill(hidden_MC, torch.finfo(embeds_MD.dtype).min)
         mask = mask_MC.repeat(model.groups, 1)[None, None]
         states_MD = model.run(embeds_MD, positions_P1M, mask, _Rows(rows_M, keys, values), watch=taken)

@@ -87,7 +87,7 @@ def check_models(
         models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
         models.check_rope(cfg[role].rope, field=f"{role}.rope")
         spread = any(cfg[role].get(name) is not None for name in ("device_map", "tp_plan"))
-        models.check_compile(cfg[role].compile, spread=spread, field=f"{role}.compile")
+        models.check_compile(cfg[role].compile, device=cfg[role].device, spread=spread, field=f"{role}.compile")
         models.check_chunk(cfg[role].prefill_chunk, field=f"{role}.prefill_chunk")
     target = models.inspect(cfg.target.path, max_pixels=cfg.target.max_pixels, field="target")
     _check_placement(cfg, "target")

@@ -21,6 +21,21 @@ RING_S = 6.6e-6  # what an all-reduce costs beside its steps, by NCCL's own cost
 SEND_S = 10e-6  # what handing a token's states on in a pipeline takes at least: a launch at either end
 
 
+EFFICIENCIES = {"eager": 0.27, "engine": 0.7}
+"""Shares of the data sheet's bandwidth that decoding reaches: plain PyTorch in bfloat16 (0.27, a 7B model on an H100),
+and serving engines (0.69 to 0.77: gpt-fast and vLLM on an A100, SGLang on an H100, 7B and 8B models)."""
+USUAL_EFFICIENCY = 0.6
+
+
+def efficiency_of(given: float | str, *, field: str = "efficiency") -> float:
+    """The efficiency of that name, or the number itself. Raises ValueError for anything else."""
+    if isinstance(given, str) and given in EFFICIENCIES:
+        return EFFICIENCIES[given]
+    rule = f"a number in (0, 1], {' or '.join(EFFICIENCIES)}"
+    require(field, rule, given, is_number(given) and 0 < given <= 1)
+    return float(given)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """`count` devices that one model is split over.

@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "head": kernels.head,
     "capacities": decoding.capacities,
     "schedules": decoding.schedules,
+    "fixed shapes": decoding.fixed_shapes,
     "out of memory": decoding.out_of_memory,
     "launches": decoding.launches,
     "large": decoding.large,

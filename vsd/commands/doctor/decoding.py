@@ -16,6 +16,7 @@ from vsd.engine import Engine
 from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import VideoLM
 from vsd.models.room import free_memory
+from vsd.models.steps import Compile
 from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
 from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uv_prune import UVPrune
@@ -99,6 +100,26 @@ def schedules(machine: Machine) -> Finding:
     require(tally.rejections > 0, "some draft must be refused, or rolling back was not tried, got none")
     require(not tally.near, f"float32: no generation may differ, got {tally.near} near-ties in {tally.generations}")
     return tally.finding(f"float32, sequential and {len(wanted)} parallel settings")
+
+
+def fixed_shapes(machine: Machine) -> Finding:
+    """Decoding passes of fixed shape, chains and trees: as they are, as CUDA graphs, and with --full compiled."""
+    tally, seconds = Tally(), dict[str, float]()
+    kinds: list[Compile] = ["eager"]
+    kinds += ["cudagraph"] if machine.cuda else []
+    kinds += ["inductor"] if machine.full else []
+    for compile in kinds:
+        for family in FAMILIES if machine.full else FAMILIES[:1]:
+            target, draft = (model.compiled_by(compile) for model in machine.pair(family, "float32"))
+            for drafter in (Chain(), Tree()):
+                engine = _engine(target, draft, drafter, 24)
+                for _ in range(2):  # the second sample has the buffers of the first
+                    tally.add(engine, machine, f"{family} {compile} {type(drafter).__name__}")
+                trace = engine.run(machine.video(), machine.question)
+                seconds[f"{family}, {compile}, {type(drafter).__name__}"] = trace.seconds["decode"]
+    require(tally.rejections > 0, "some draft must be refused, or rolling back was not tried, got none")
+    finding = tally.finding(f"float32, {', '.join(kinds)}")
+    return Finding(said=finding.said, data={**finding.data, "decode_s": seconds})
 
 
 def out_of_memory(machine: Machine) -> Finding:
