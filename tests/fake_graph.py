@@ -66,4 +66,5 @@ def install(patch: pytest.MonkeyPatch) -> list[FakeGraph]:
     patch.setattr(torch.cuda, "Stream", lambda: stream)
     patch.setattr(torch.cuda, "current_stream", lambda *device: stream)
     patch.setattr(torch.cuda, "stream", lambda one: nullcontext())
+    patch.setattr(torch.cuda, "device", lambda one: nullcontext())
     return made

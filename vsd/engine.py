@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from operator import eq
 from typing import Any, get_args
 
 import torch
@@ -32,6 +34,8 @@ from vsd.utils.clock import Clock
 from vsd.utils.random_source import SeededRandom
 from vsd.utils.validation import require_one_of, require_whole
 from vsd.verifiers import Greedy, Verifier
+
+log = logging.getLogger(__name__)
 
 _ATTEMPTS = 4  # to decode a sample without compiling anything: a parallel schedule may need other passes each time
 _RECENT = 64  # rounds that a schedule of measured lengths looks back on
@@ -118,15 +122,18 @@ class Engine:
         if self.client is not None:
             self.client.ready()  # what is done once a run, or for a lost worker, comes before the clock
         recent = [*self._recent]
-        for _ in range(_ATTEMPTS):
-            compiled = self._compiled()
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._recent.clear()
+                self._recent.extend(recent)
+                if self.client is not None:
+                    self.client.ask(partial(DraftRunner.unlearn))
+            before = self._compiled()
             trace = self._run(video, question, seed)
-            if self._compiled() == compiled:
-                break
-            self._recent.clear()
-            self._recent.extend(recent)
-            if self.client is not None:
-                self.client.ask(partial(DraftRunner.unlearn))
+            after = self._compiled()
+            if distributed.from_rank0(partial(eq, before, after)):  # all processes go on, or none
+                return trace
+        log.warning("something was compiled in each of %d attempts at a sample: its seconds hold some of it", _ATTEMPTS)
         return trace
 
     def _compiled(self) -> int:

@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from vsd.commands.doctor import __main__ as doctor
 from vsd.commands.doctor import decoding, kernels
 from vsd.commands.doctor.checks import Finding, Machine, Skipped
-from vsd.commands.doctor.shapes import TEXT_3B, random_3b
+from vsd.commands.doctor.shapes import random_3b
+from vsd.step_times.shapes import SHAPES
 from vsd.zoo import FAMILIES
 
 
@@ -77,7 +78,7 @@ def test_one_key_too_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_large_model_has_the_shape_it_says() -> None:
     with FakeTensorMode():
         model = random_3b(torch.device("cuda"))
-    assert model.depth == TEXT_3B["num_hidden_layers"]
+    assert model.depth == SHAPES["qwen2_5_vl_3b"].layers
     assert 3.0e9 < sum(weight.numel() for weight in model.text.parameters()) < 3.2e9
     assert model.model.dtype == torch.bfloat16
     assert model.device_names == {"cuda:0"}

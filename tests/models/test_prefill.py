@@ -28,7 +28,7 @@ def evidence(pair: Pair, prompt: Prompt) -> Evidence:
 
 def eager(pair: Pair, prompt: Prompt) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """Eager attention weights, (layers, heads, T, T), and all hidden states of the stock text model."""
-    text = pair.target.text
+    text = pair.target.twin().text  # what records layers' outputs leaves hooks on them in some versions
     text.set_attn_implementation("eager")
     try:
         with torch.inference_mode():

@@ -14,7 +14,7 @@ from vsd.types import Evidence
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Shows probes what a model of `depth` layers reads of a piece of the prompt that begins at token `start`: the
+    """Shows probes what a model reads of a piece of the prompt that begins at token `start`: the
     states behind `layers`, and with `attention` what they look at of it."""
 
     probes: tuple[Probe, ...]

@@ -1,6 +1,6 @@
 """A video language model as the engine sees it: encode a video and a question, prefill, and step over tree nodes.
 
-The classes that compute are transformers' own. This module calls their text model directly, with prepared positions
+The classes that compute are transformers' own. This module calls their layers directly, with prepared positions
 and masks, because at a few tokens per step the work around the arithmetic is what costs time.
 """
 
@@ -454,11 +454,14 @@ class VideoLM(ABC):
             self.steps.take_back(buffers, state)
         return state
 
+    def rows(self, capacity: int) -> int:
+        """How many cache rows are allocated for so many: some to spare, and those that passes of fixed shape may write
+        behind them."""
+        return bucket(capacity if self.steps is None else capacity + SPARE_ROWS)
+
     def _buffers(self, capacity: int) -> Buffers:
-        """Buffers of as many rows, and of those that passes of fixed shape may write behind them."""
-        if self.steps is not None:
-            return self.steps.buffers(bucket(capacity + SPARE_ROWS), self.depth)
-        return Buffers(bucket(capacity), self.depth)
+        rows = self.rows(capacity)
+        return Buffers(rows, self.depth) if self.steps is None else self.steps.buffers(rows, self.depth)
 
     def _inputs(self, video: Video, text: str) -> BatchFeature:
         inputs: BatchFeature = self.processor(

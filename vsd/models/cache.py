@@ -225,7 +225,7 @@ class State:
         return self._layers[layer].keys[:, :, : self.length + len(nodes.tree)]
 
     def extend(self, count: int) -> Tensor | None:
-        """Make room for `count` prompt rows and commit them; returns their mask as `attach` does, None for the first
+        """Make room for `count` prompt rows and commit them; returns their mask as `mask` does, None for the first
         piece of a prompt."""
         self._filled.rows = self.length
         self.length += count

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -169,8 +170,13 @@ def check_compile(compile: str, *, device: str, spread: bool, field: str = "comp
         require(field, "none beside a device_map or a tp_plan", compile, compile == "none")
     on_gpu = device.startswith("cuda")
     require(field, f"another than cudagraph on {device}", compile, on_gpu or compile != "cudagraph")
-    if compile == "inductor" and not on_gpu and shutil.which("g++") is None:
-        raise ValueError(f"{field}: inductor needs a C++ compiler (g++) on a CPU, got {compile!r} without one")
+    if compile == "inductor" and not on_gpu and not has_compiler():
+        raise ValueError(f"{field}: inductor needs a C++ compiler (g++, or CXX) on a CPU, got {compile!r} without one")
+
+
+def has_compiler() -> bool:
+    """Whether there is the C++ compiler that inductor takes on a CPU."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def check_chunk(prefill_chunk: int | None, *, field: str = "prefill_chunk") -> None:

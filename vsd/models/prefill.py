@@ -41,10 +41,9 @@ class Prefill:
         self.state = state
         self._model, self._prompt, self._collector = model, prompt, collector
         self._layer = 0
-        ends = [prompt.length]
+        ends, chunk = [prompt.length], model.prefill_chunk or prompt.length
         if collector is not None and collector.suffix:
-            ends = [*range(prompt.suffix, prompt.length, _ROWS), prompt.length]
-        chunk = model.prefill_chunk or prompt.length
+            ends = [*range(prompt.suffix, prompt.length, min(_ROWS, chunk)), prompt.length]
         borders = sorted({*range(0, ends[0], chunk), *ends})
         self._pieces = [_Piece(start, end, prompt.embeds_TD[start:end]) for start, end in pairwise(borders)]
 
@@ -74,8 +73,10 @@ class Prefill:
             else:
                 piece.mask = self.state.extend(piece.end - piece.start)
             states_MD = self._read(piece, layer)
-            needed = layer < self._model.depth or piece is self._pieces[-1]
-            piece.states_MD = states_MD if needed else states_MD.new_empty(0)
+            if layer == self._model.depth:  # nothing comes behind but the last one's logits
+                piece.mask = None
+                states_MD = states_MD if piece is self._pieces[-1] else states_MD.new_empty(0)
+            piece.states_MD = states_MD
         self._layer = layer
 
     def _read(self, piece: _Piece, layer: int) -> Tensor:

@@ -8,6 +8,7 @@ the whole buffer, and what is not there is masked. So it is compiled once for ea
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -40,7 +41,10 @@ SPARE_ROWS = _WIDEST
 
 _KEPT = 256  # trees whose tensors are kept
 _WARM_UPS = 3
-_KEPT_BUFFERS = 2  # a model that drafts for itself has two states at a time
+_KEPT_BUFFERS = 4  # of clips of a few lengths, each alone and with drafts, or of a model that drafts for itself
+
+_MAKING = threading.Lock()
+"""Passes are compiled and captured one at a time: another thread may have the other model."""
 
 _Step = Callable[..., tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]]
 
@@ -82,7 +86,8 @@ class Steps:
         steps = buffers.passes if self._compile == "cudagraph" else self._steps
         step = steps.get(form)
         if step is None:
-            step = steps[form] = self._make(form, inputs)
+            with _MAKING:
+                step = steps[form] = self._make(form, inputs)
         logits_MW, states, queries = step(*inputs)
         taken = Taken(wanted)
         if wanted:
@@ -97,6 +102,8 @@ class Steps:
         if not fitting:
             return Buffers(rows, layers)
         self._free.remove(fitting[-1])
+        for buffer in (*fitting[-1].keys, *fitting[-1].values):
+            buffer.zero_()  # a sample may have left what is no number, and what is masked is read
         return fitting[-1]
 
     def take_back(self, buffers: Buffers, state: State) -> None:
@@ -123,7 +130,8 @@ class Steps:
         return bound
 
     def _make(self, form: _Form, inputs: Sequence[Any]) -> _Step:
-        """The pass of this form, compiled, and warmed up: it may write to the rows that the next one writes anyway."""
+        """The pass of this form, compiled or captured if it is to be, and warmed up: it may write to the rows that the
+        next one writes anyway."""
         step = _step_of(self._model, form)
         if self._compile == "inductor":
             start, name = time.perf_counter(), self._model.name
@@ -157,16 +165,18 @@ class CapturedPass:
         *given, keys, values = inputs
         self._static = [None if tensor is None else tensor.clone() for tensor in given]
         self._given = [*given]
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):  # what is done once must not be captured
-            for _ in range(_WARM_UPS):
-                step(*self._static, keys, values)
-        here.wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # the draft's thread may be at work
-            self._outputs = step(*self._static, keys, values)
-        self._graph.replay()
+        with torch.cuda.device(inputs[0].device):  # streams are of the current device
+            here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):  # what is done once must not be captured
+                for _ in range(_WARM_UPS):
+                    step(*self._static, keys, values)
+            here.wait_stream(aside)
+            # The draft's thread may be at work; the library's own stream for captures is one for all devices.
+            with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
+                self._outputs = step(*self._static, keys, values)
+            self._graph.replay()
 
     def __call__(self, *inputs: Any) -> tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]:
         for place, (static, given) in enumerate(zip(self._static, inputs, strict=False)):

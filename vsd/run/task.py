@@ -15,7 +15,6 @@ from vsd.data.scoring import FactSpans, Scorer, fact_tokens, plain, scored
 from vsd.metrics import values_of
 from vsd.metrics.audit import Audit, first_difference
 from vsd.metrics.record import Record, without_rounds
-from vsd.models.cache import bucket
 from vsd.run import memory
 from vsd.run.baselines import BaselineCache
 from vsd.types import Sample, SampleError, Trace, Video
@@ -153,7 +152,7 @@ class DecodeTask(LightningModule):
         """One decode. An engine's first is done twice and timed the second time: the first allocates and compiles. On a
         GPU so is the first of each size of cache, for which memory is asked of the driver."""
         trace = engine.run(video, sample.question, seed=seed)
-        size = bucket(engine.capacity(trace.prompt)) if self._on_gpu else 0
+        size = engine.target.rows(engine.capacity(trace.prompt)) if self._on_gpu else 0
         if (id(engine), size) not in self._warm:
             self._warm.add((id(engine), size))
             trace = engine.run(video, sample.question, seed=seed)

@@ -15,6 +15,7 @@ from vsd.drafters.tree import Tree
 from vsd.engine import Engine
 from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import VideoLM
+from vsd.models.checkpoint import has_compiler
 from vsd.models.room import free_memory
 from vsd.models.steps import Compile
 from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
@@ -39,16 +40,17 @@ class Tally:
     near: int = 0
     unexplained: list[str] = field(default_factory=list)
 
-    def add(self, engine: Engine, machine: Machine, name: str) -> None:
-        """Decode once with and once without the draft."""
+    def add(self, engine: Engine, machine: Machine, name: str, *, alone: Engine | None = None) -> None:
+        """Decode once with and once without the draft, there with another engine's target if one is given."""
+        judge = alone or engine
         self.generations += 1
         video, question = machine.video(), machine.question
         trace = engine.run(video, question)
         self.rounds += len(trace.rounds)
         self.rejections += sum(round_.rejected for round_ in trace.rounds)
-        ours, alone = trace.tokens, engine.baseline().run(video, question).tokens
-        if ours != alone:
-            audit = engine.audit(video, question, ours, alone)
+        ours, theirs = trace.tokens, judge.baseline().run(video, question).tokens
+        if ours != theirs:
+            audit = judge.audit(video, question, ours, theirs)
             self.near += audit.explained
             self.unexplained += [] if audit.explained else [f"{name} at token {audit.place} (gap {audit.gap})"]
 
@@ -107,14 +109,16 @@ def fixed_shapes(machine: Machine) -> Finding:
     tally, seconds = Tally(), dict[str, float]()
     kinds: list[Compile] = ["eager"]
     kinds += ["cudagraph"] if machine.cuda else []
-    kinds += ["inductor"] if machine.full else []
+    kinds += ["inductor"] if machine.full and (machine.cuda or has_compiler()) else []
     for compile in kinds:
         for family in FAMILIES if machine.full else FAMILIES[:1]:
-            target, draft = (model.compiled_by(compile) for model in machine.pair(family, "float32"))
+            plain, draft = machine.pair(family, "float32")
+            target, draft = plain.compiled_by(compile), draft.compiled_by(compile)
             for drafter in (Chain(), Tree()):
                 engine = _engine(target, draft, drafter, 24)
                 for _ in range(2):  # the second sample has the buffers of the first
-                    tally.add(engine, machine, f"{family} {compile} {type(drafter).__name__}")
+                    name = f"{family} {compile} {type(drafter).__name__}"
+                    tally.add(engine, machine, name, alone=_engine(plain, draft, drafter, 24))
                 trace = engine.run(machine.video(), machine.question)
                 seconds[f"{family}, {compile}, {type(drafter).__name__}"] = trace.seconds["decode"]
     require(tally.rejections > 0, "some draft must be refused, or rolling back was not tried, got none")
