@@ -11,6 +11,7 @@ import torch
 
 from tests.app.conftest import FakeEngine
 from vsd.data.datamodule import Item
+from vsd.models.cache import bucket
 from vsd.run.task import DecodeTask
 from vsd.types import Sample, Trace, Video
 
@@ -26,6 +27,10 @@ class Sized(FakeEngine):
 
     def capacity(self, prompt: int) -> int:
         return prompt + 10
+
+    def rows(self, capacity: int) -> int:
+        """Of its target, which it is itself."""
+        return bucket(capacity)
 
 
 @pytest.mark.parametrize(("device", "decodes"), [("cpu", 7), ("cuda", 9)])
