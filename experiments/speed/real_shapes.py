@@ -26,7 +26,7 @@ from vsd.commands.doctor.shapes import random_model
 from vsd.engine import Engine
 from vsd.models.base import cache_keyword
 from vsd.models.qwen2_5_vl import Qwen25VL
-from vsd.models.steps import Compile
+from vsd.models.steps import COMPILES, Compile
 from vsd.models.tree import chain
 from vsd.parallelism import Autoregressive
 from vsd.pruners.random import Random
@@ -271,7 +271,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="models of no size, to try the script")
     parser.add_argument("--device", default="cuda" if gpu else "cpu")
     parser.add_argument("--dtype", default="bfloat16" if gpu else "float32")
-    parser.add_argument("--compile", nargs="+", default=["none", "cudagraph"] if gpu else ["none", "eager"])
+    kinds = ["none", "cudagraph"] if gpu else ["none", "eager"]
+    parser.add_argument("--compile", nargs="+", choices=COMPILES, default=kinds)
     parser.add_argument("--visual", type=int, nargs="+", default=[6_144, 12_288, 25_088])
     parser.add_argument("--ratio", type=float, nargs="+", default=[0.0, 0.5, 0.9])
     parser.add_argument("--gamma", type=int, default=5)
