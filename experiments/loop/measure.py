@@ -111,8 +111,8 @@ def main() -> None:
     for (family, target, draft), compile, schedule in product(pairs(args), args.compile or RUNS, schedules):
         stopwatch = Stopwatch()
         engine = Engine(
-            target=target.twin().compiled_by(compile),
-            draft=draft.load().compiled_by(compile),
+            target=target.twin().computed_by(compile=compile),
+            draft=draft.load().computed_by(compile=compile),
             pruner=Hippo(ratio=args.ratio),
             parallelism=Watched(schedule=schedule, stopwatch=stopwatch),
             gamma=args.gamma,

@@ -40,7 +40,7 @@ def ways_of(target: VideoLM, draft: Checkpoint, gamma: int, hippo: float, tokens
         ASSISTED: Generate(target, tokens, model, assistant_model=assistant).timed,
     }
     for compile in COMPARED:
-        big, small = target.twin().compiled_by(compile), draft.load().compiled_by(compile)
+        big, small = target.twin().computed_by(compile=compile), draft.load().computed_by(compile=compile)
         ways |= {
             f"alone, {compile}": timed(Engine(target=big, parallelism=Autoregressive(), max_new_tokens=tokens)),
             f"chain, {compile}": timed(Engine(target=big, draft=small, gamma=gamma, max_new_tokens=tokens)),

@@ -39,8 +39,9 @@ def kernels(rows: int, keys: int, args: argparse.Namespace) -> dict[str, Kernel]
     folded, scale = mask.repeat(args.heads // args.key_heads, 1)[None, None], args.size**-0.5
     layer = torch.nn.Module()
     ways: dict[str, Kernel] = {
-        "masked, heads folded": lambda: attention_forward(layer, query, key, value, folded, scale)[0],
-        "masked, heads grouped": lambda: scaled_dot_product_attention(
+        "fused": lambda: attention_forward(layer, query, key, value, folded, scale, attention="fused")[0],
+        "split": lambda: attention_forward(layer, query, key, value, folded, scale, attention="split")[0],
+        "fused, heads not folded": lambda: scaled_dot_product_attention(
             query, key, value, attn_mask=mask[None, None], scale=scale, enable_gqa=True
         ),
     }

@@ -187,7 +187,7 @@ class Pair:
 
     def of(self, role: str, compile: Compile, visual: int) -> Shaped:
         """This model, with prompts of so many visual tokens."""
-        model = self.models[role].compiled_by(compile)
+        model = self.models[role].computed_by(compile=compile)
         model.visual = visual
         return model
 

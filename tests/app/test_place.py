@@ -68,6 +68,8 @@ def test_weights_count_once_for_a_target_that_drafts_for_itself(
     given = [pair[0], *pair[2:], "draft=self", "data=folder", f"data.path={clips}"]
     target, draft = sizes(configure, tmp_path, monkeypatch, *given)
     assert target.weights > draft.weights == 0
+    target, draft = sizes(configure, tmp_path, monkeypatch, *given, "draft.compile=eager", "draft.attention=split")
+    assert target.weights > draft.weights == 0  # they are the same, however it computes
     worker = ["parallelism=pearl", "executor=process"]  # loads its own
     target, draft = sizes(configure, tmp_path, monkeypatch, *given, *worker)
     assert target.weights == draft.weights > 0

@@ -66,6 +66,17 @@ def test_self_speculation_loads_its_weights_once(configure: Compose, pair: list[
     assert engine.draft is engine.target
 
 
+def test_however_it_computes_its_drafts(configure: Compose, pair: list[str]) -> None:
+    own = ["compile=eager", "draft.compile=none", "draft.attention=split", "draft.prefill_chunk=64"]
+    cfg = configure(pair[0], *pair[2:], "draft=self", "pruner=none", *own)
+    engine = app.build_engine(cfg, app.prepare(cfg, [])[0])
+    target, draft = engine.target, engine.draft
+    assert draft is not None
+    assert draft.model is target.model
+    assert (draft.compile, draft.attention, draft.prefill_chunk) == ("none", "split", 64)
+    assert (target.compile, target.attention, target.prefill_chunk) == ("eager", "auto", None)
+
+
 def test_parallelism_autoregressive_needs_no_draft(
     configure: Compose, pair: list[str], clips: Path, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ AXES = {
     "verifier": list(STRICT),
     "positions": ["original", "compact"],
     "compile": ["none", "eager"],
+    "attention": ["fused", "split"],
     "family": sorted(FAMILIES),
 }
 
@@ -55,6 +56,7 @@ SIMPLE = {
     "verifier": "greedy",
     "positions": "original",
     "compile": "none",
+    "attention": "fused",
     "family": "llava_onevision",
 }
 

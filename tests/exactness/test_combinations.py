@@ -27,6 +27,7 @@ from vsd.engine import Engine
 from vsd.executors import process
 from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint
+from vsd.models.attention import Attention
 from vsd.models.steps import Compile
 from vsd.pruners.uniform import Uniform
 from vsd.types import Positions, Trace, Video
@@ -109,14 +110,14 @@ def check(
 
     def checked(row: Mapping[str, str]) -> None:
         pair, executor = pairs(row["family"]), method("executor", row["executor"], *DIALS.get(row["executor"], []))
-        compile = cast(Compile, row["compile"])
-        key = f"{row['family']}, {row['drafter']}, {row['positions']}, {compile}"
+        compile, attention = cast(Compile, row["compile"]), cast(Attention, row["attention"])
+        key = ", ".join(row[axis] for axis in ("family", "drafter", "positions", "compile", "attention"))
         monkeypatch.setattr(process, "ProcessClient", processes.of(key))
         engine = Engine(
-            target=pair.target.compiled_by(compile),
-            draft=Checkpoint(path=str(pair.draft_path), dtype="float64", compile=compile)
+            target=pair.target.computed_by(compile=compile, attention=attention),
+            draft=Checkpoint(path=str(pair.draft_path), dtype="float64", compile=compile, attention=attention)
             if executor.remote
-            else pair.draft.compiled_by(compile),
+            else pair.draft.computed_by(compile=compile, attention=attention),
             pruner=method("pruner", row["pruner"], "ratio=0.5"),
             drafter=method("drafter", row["drafter"]),
             verifier=method("verifier", row["verifier"], *STRICT[row["verifier"]]),
@@ -146,7 +147,7 @@ def test_token_identical(check: Callable[[Mapping[str, str]], None], row: dict[s
 @pytest.mark.parametrize("pruner", AXES["pruner"])
 @pytest.mark.parametrize("family", AXES["family"])
 def test_token_identical_as_a_whole(check: Callable[[Mapping[str, str]], None], family: str, pruner: str) -> None:
-    same = {"family": family, "pruner": pruner, "positions": "original", "compile": "none"}
+    same = {"family": family, "pruner": pruner, "positions": "original", "compile": "none", "attention": "fused"}
     for row in whole("drafter", "verifier", parallelism="sequential", executor="inline", **same):
         check(row)
     for row in whole("parallelism", "executor", "verifier", drafter="chain", **same):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import cycle
 from typing import Any
 
@@ -19,7 +20,7 @@ from vsd.drafters import Chain
 from vsd.drafters.tree import Tree
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
-from vsd.models import State, VideoLM, steps
+from vsd.models import State, VideoLM, load, steps
 from vsd.models.cache import bucket
 from vsd.models.steps import SPARE_ROWS, Compile, width_of
 from vsd.models.tree import chain
@@ -56,7 +57,7 @@ class Side:
 @pytest.fixture
 def sides(pair: Pair, prompt: Prompt) -> tuple[Side, Side]:
     """As rows are filled, and in fixed shapes."""
-    return Side(pair.target, prompt), Side(pair.target.compiled_by("eager"), prompt)
+    return Side(pair.target, prompt), Side(pair.target.computed_by(compile="eager"), prompt)
 
 
 def assert_same(one: Output, other: Output) -> None:
@@ -101,7 +102,7 @@ def test_a_tree_that_grows(sides: tuple[Side, Side]) -> None:
 def test_the_last_rows_of_a_buffer(pair: Pair, prompt: Prompt) -> None:
     """A pass is filled up behind the capacity, which is where the buffer could end."""
     capacity = bucket(prompt.length + 5)
-    one, other = Side(pair.target, prompt, capacity), Side(pair.target.compiled_by("eager"), prompt, capacity)
+    one, other = Side(pair.target, prompt, capacity), Side(pair.target.computed_by(compile="eager"), prompt, capacity)
     while one.state.length < capacity:
         count = min(7, capacity - one.state.length)
         assert_same(*(side.read(TOKENS[:count], chain(count)) for side in (one, other)))
@@ -111,7 +112,7 @@ def test_the_last_rows_of_a_buffer(pair: Pair, prompt: Prompt) -> None:
 
 @ONE_FAMILY
 def test_what_is_masked_may_be_anything(pair: Pair, prompt: Prompt) -> None:
-    side = Side(pair.target.compiled_by("eager"), prompt)
+    side = Side(pair.target.computed_by(compile="eager"), prompt)
     expected = side.read((7,), (-1,)).logits_MW
     side.state.commit(())
     with torch.inference_mode():
@@ -144,7 +145,7 @@ def check(pair: Pair, video: Video, method: str) -> None:
     traces = []
     kinds: tuple[Compile, ...] = ("none", "eager", "inductor")
     for compile in kinds:
-        target, draft = pair.target.compiled_by(compile), pair.draft.compiled_by(compile)
+        target, draft = pair.target.computed_by(compile=compile), pair.draft.computed_by(compile=compile)
         methods: dict[str, Any] = {"drafter": drafter, "verifier": verifier, "pruner": Uniform(ratio=0.5), "gamma": 3}
         engine = Engine(target=target, draft=draft, max_new_tokens=14, **methods)
         traces += [engine.run(video, "Where?", seed=3), engine.baseline().run(video, "Where?", seed=3)]
@@ -155,12 +156,27 @@ def check(pair: Pair, video: Video, method: str) -> None:
             assert mine.by_token(name) == pytest.approx(theirs.by_token(name), abs=1e-6)  # norms are float32
 
 
+@pytest.fixture(scope="module")
+def fresh(pairs: Callable[[str], Pair]) -> Callable[[str], Pair]:
+    """Pairs that nobody else has called: where transformers itself has shown a model's hidden states, hooks stay on its
+    layers, which torch 2.11 cannot trace."""
+
+    @cache
+    def made(family: str) -> Pair:
+        pair = pairs(family)
+        target, draft = (load(str(path), dtype="float64") for path in (pair.target_path, pair.draft_path))
+        target.eos = draft.eos = frozenset()
+        return replace(pair, target=target, draft=draft)
+
+    return made
+
+
 @pytest.mark.parametrize(("method", "family"), zip(METHODS, cycle(sorted(FAMILIES)), strict=False))
 def test_traced_passes(
-    pairs: Callable[[str], Pair], video: Video, method: str, family: str, monkeypatch: pytest.MonkeyPatch
+    fresh: Callable[[str], Pair], video: Video, method: str, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "by_inductor", traced)
-    check(pairs(family), video, method)
+    check(fresh(family), video, method)
 
 
 @pytest.mark.parametrize(("method", "family"), zip(METHODS, cycle(sorted(FAMILIES)[::-1]), strict=False))
@@ -176,7 +192,7 @@ def test_captured_passes(
         Engine(target=pair.target, draft=pair.draft, max_new_tokens=14, **methods).run(video, asked, seed=3)
         for asked in questions
     ]
-    target, draft = pair.target.compiled_by("cudagraph"), pair.draft.compiled_by("cudagraph")
+    target, draft = pair.target.computed_by(compile="cudagraph"), pair.draft.computed_by(compile="cudagraph")
     engine = Engine(target=target, draft=draft, max_new_tokens=14, **methods)
     traces = [engine.run(video, asked, seed=3) for asked in questions]
     assert [trace.tokens for trace in traces] == [trace.tokens for trace in expected]
@@ -190,16 +206,16 @@ def test_captured_passes(
 
 
 @needs_compiler
-@ONE_FAMILY
-def test_compiled_passes(pair: Pair, video: Video) -> None:
-    check(pair, video, "relevance")
+def test_compiled_passes(fresh: Callable[[str], Pair], video: Video) -> None:
+    check(fresh("qwen2_5_vl"), video, "relevance")
 
 
 @needs_compiler
 @pytest.mark.slow
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 @pytest.mark.parametrize("method", METHODS)
-def test_all_compiled_passes(pair: Pair, video: Video, method: str) -> None:
-    check(pair, video, method)
+def test_all_compiled_passes(fresh: Callable[[str], Pair], video: Video, method: str, family: str) -> None:
+    check(fresh(family), video, method)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,13 +237,13 @@ class Learner(Chain):
         return super().propose(context, model, state, gamma, random)
 
 
-@ONE_FAMILY
 def test_a_sample_is_decoded_again_where_something_was_compiled(
-    pair: Pair, video: Video, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fresh: Callable[[str], Pair], video: Video, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its seconds hold no compilation, and a drafter that learns has seen it once."""
     monkeypatch.setattr(steps, "by_inductor", traced)
-    target, draft, drafter = pair.target.compiled_by("inductor"), pair.draft, Learner()
+    pair, drafter = fresh("qwen2_5_vl"), Learner()
+    target, draft = pair.target.computed_by(compile="inductor"), pair.draft
     engine = Engine(target=target, draft=draft, drafter=drafter, max_new_tokens=8, gamma=2)
     with caplog.at_level(logging.INFO, logger="vsd.models.steps"):
         first = engine.run(video, "Where?")

@@ -5,6 +5,7 @@ from vsd.models.cache import State
 from vsd.models.checkpoint import (
     Checkpoint,
     ModelInfo,
+    check_attention,
     check_chunk,
     check_compile,
     check_contents,
@@ -13,10 +14,12 @@ from vsd.models.checkpoint import (
     check_pair,
     check_placement,
     check_rope,
+    computing,
     inspect,
     load,
     read_draft_vocab,
     resolve,
+    same_weights,
 )
 from vsd.models.placement import check_device
 
@@ -25,6 +28,7 @@ __all__ = [
     "ModelInfo",
     "State",
     "VideoLM",
+    "check_attention",
     "check_chunk",
     "check_compile",
     "check_contents",
@@ -34,8 +38,10 @@ __all__ = [
     "check_pair",
     "check_placement",
     "check_rope",
+    "computing",
     "inspect",
     "load",
     "read_draft_vocab",
     "resolve",
+    "same_weights",
 ]

@@ -7,7 +7,8 @@ cache is never repeated; and evidence that is collected of it, if some is wanted
 A chain of rows behind a cache sees all keys but those of the rows behind each. On a GPU in half precision that is flash
 attention's own causal form, aligned to the lower right, which takes grouped heads as they are and splits long keys over
 the GPU; elsewhere (a CPU, float32, GPUs before Ampere) PyTorch would make a mask of it in every layer, so a step brings
-one mask for all layers (`vsd.models.mask`).
+one mask for all layers (`vsd.models.mask`). Where a mask keeps flash attention away on a GPU, long keys are split by
+`vsd.models.split_attention`.
 
 cuDNN's attention is turned off for the process, here, where every process that runs a model comes by: it is the first
 choice on Hopper and Blackwell and builds a plan for each length of keys, tens of milliseconds long, while decoding
@@ -17,7 +18,7 @@ has another length in every step.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +29,17 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from vsd.evidence.base import Attended
 from vsd.evidence.collector import Taken, Watch
+from vsd.models.split_attention import PIECE, split_attention
 
 NAME = "vsd"
+
+Attention = Literal["auto", "fused", "split"]
+"""How rows attend under a mask: `fused` by PyTorch's kernel over all keys; `split` over long keys in pieces, which few
+rows take to fill a GPU; `auto` is split where it is of use, on a GPU."""
+ATTENTIONS: tuple[Attention, ...] = get_args(Attention)
+
+_FEW_ROWS = 512  # with those of query heads that share a key head: more fill a GPU by themselves
+_LONG = 4 * PIECE
 
 torch.backends.cuda.enable_cudnn_sdp(False)
 
@@ -69,6 +79,7 @@ def attention_forward(
     attention_mask: Tensor | None,
     scaling: float,
     watch: Watch | Taken | None = None,
+    attention: Attention = "auto",
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Fused attention, (1, H, M, d) against (1, Hkv, rows, d); returns (1, M, H, d).
@@ -86,8 +97,23 @@ def attention_forward(
     if attention_mask is not None and attention_mask.shape[2] != groups * count:
         attention_mask = attention_mask.repeat(1, 1, groups, 1)  # a mask of transformers' own making
     folded = query.reshape(batch, key_heads, groups * count, size)
-    mixed = scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
+    if attention_mask is not None and _splits(folded, key, attention):
+        mixed = split_attention(folded, key, value, attention_mask, scaling)
+    else:
+        mixed = scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
     return mixed.reshape(batch, heads, count, value.shape[-1]).transpose(1, 2), None
+
+
+def splits_on(device: torch.device | str, dtype: torch.dtype) -> bool:
+    """Whether PyTorch has the kernel that pieces take: on a GPU not in float64."""
+    return torch.device(device).type == "cpu" or dtype != torch.float64
+
+
+def _splits(folded: Tensor, key: Tensor, attention: Attention) -> bool:
+    few = len(folded) == 1 and folded.shape[2] <= _FEW_ROWS
+    if attention == "fused" or not few or not splits_on(folded.device, folded.dtype):
+        return False
+    return key.shape[2] >= PIECE if attention == "split" else folded.is_cuda and key.shape[2] >= _LONG
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float, groups: int) -> Tensor:

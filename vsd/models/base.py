@@ -12,20 +12,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar, Unpack, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from transformers import BatchFeature
 from transformers.video_utils import VideoMetadata
 
 from vsd.evidence.base import Attended
 from vsd.evidence.collector import NOTHING, Collector, Taken, Watch
-from vsd.models.attention import NAME
+from vsd.models.attention import NAME, Attention
 from vsd.models.cache import Buffers, Nodes, State, bucket
-from vsd.models.layers import check_attention
+from vsd.models.layers import check_full_attention
 from vsd.models.placement import devices_of
 from vsd.models.prefill import Prefill
 from vsd.models.questions import check_question
@@ -43,6 +42,15 @@ Rope = Literal["trained", "library"]
 """Which rotary positions a prompt gets: those that the models of its family were trained with, or those of the
 installed transformers, where the two differ."""
 ROPES: tuple[Rope, ...] = get_args(Rope)
+
+
+class Computing(TypedDict, total=False):
+    """How a model computes, which its weights do not depend on: see `VideoLM`."""
+
+    compile: Compile
+    prefill_chunk: int | None
+    attention: Attention
+
 
 _SPARE_ROWS = 512
 _WARM_SIDE = 56
@@ -69,11 +77,13 @@ class VideoLM(ABC):
         max_pixels: int | None = None,
         compile: Compile = "none",
         prefill_chunk: int | None = None,
+        attention: Attention = "auto",
     ) -> None:
         """`model` and `processor` as transformers loads them; `rope` is one of ROPES; a frame gets at most `max_pixels`
         pixels (None: what the processor says); `compile` says how decoding passes are computed (see
-        `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once). Raises ValueError for
-        sliding-window attention and for a bound that the family cannot keep."""
+        `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once); `attention` says how
+        rows attend under a mask (see `vsd.models.attention`). Raises ValueError for sliding-window attention and for a
+        bound that the family cannot keep."""
         self.name = name
         self.rope = rope
         self.model = model.eval().requires_grad_(False)
@@ -82,7 +92,7 @@ class VideoLM(ABC):
         self.text.set_attn_implementation(NAME)
         self._cache_keyword = cache_keyword(self.text)
         config = self.text.config
-        check_attention(config, name=name, field="model")
+        check_full_attention(config, name=name, field="model")
         self._frame_options = self.frame_options(processor, max_pixels)
         self.viewer = Viewer(family=type(self), processor=processor, max_pixels=max_pixels)
         self.depth: int = config.num_hidden_layers
@@ -98,6 +108,7 @@ class VideoLM(ABC):
         self.ranks: int = model.tp_size or 1
         self.compile: Compile = compile
         self.prefill_chunk = prefill_chunk
+        self.attention: Attention = attention
 
     # What a family fills in ------------------------------------------------------------------------------------------
 
@@ -367,9 +378,7 @@ class VideoLM(ABC):
         if not tokens or not all(0 <= token < self.vocab for token in tokens):
             raise ValueError(f"tokens: must be ids in [0, {self.vocab}) of {self.name}, got {len(tokens)} of them")
         trimmed = copy.copy(self)
-        head_WD = self.model.lm_head.weight
-        if isinstance(head_WD, DTensor):  # every rank computes the few tokens itself
-            head_WD = head_WD.full_tensor()
+        head_WD = distributed.whole(self.model.lm_head.weight)  # every rank computes the few tokens itself
         trimmed._head_tokens = torch.tensor(sorted(set(tokens)), device=head_WD.device)
         trimmed._head_rows = head_WD[trimmed._head_tokens]
         return trimmed
@@ -380,10 +389,10 @@ class VideoLM(ABC):
         copied.__dict__ = {name: value for name, value in self.__dict__.items() if name != "steps"}
         return copied
 
-    def compiled_by(self, compile: Compile) -> Self:
-        """The same model, sharing its weights, with other decoding passes (see `vsd.models.steps`)."""
+    def computed_by(self, **how: Unpack[Computing]) -> Self:
+        """The same model, sharing its weights, computed in another way."""
         copied = copy.copy(self)
-        copied.compile = compile
+        copied.__dict__.update(how)
         return copied
 
     # How -------------------------------------------------------------------------------------------------------------
@@ -405,7 +414,9 @@ class VideoLM(ABC):
         The layers are transformers' own, called one after the other.
         """
         first, last = layers or (0, self.depth)
-        extra = {} if watch is None or not watch.attention else {"watch": watch}
+        extra: dict[str, Any] = {"attention": self.attention}
+        if watch is not None and watch.attention:
+            extra["watch"] = watch
         wanted = watch.layers if watch is not None else frozenset()
         if not first and 0 in wanted and watch is not None:
             watch.see_states(0, states_MD)

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from transformers import AutoProcessor
@@ -23,7 +23,8 @@ from transformers.distributed.configuration_utils import DistributedConfig
 
 from vsd.evidence import check_need
 from vsd.models import hub
-from vsd.models.base import ROPES, Rope, VideoLM, chat
+from vsd.models.attention import ATTENTIONS, Attention, splits_on
+from vsd.models.base import ROPES, Computing, Rope, VideoLM, chat
 from vsd.models.config import hollow_model, read_config
 from vsd.models.families import FAMILIES
 from vsd.models.files import check_folder
@@ -133,6 +134,18 @@ def check_pair(target: ModelInfo, draft: ModelInfo) -> None:
         )
 
 
+def computing(option: Mapping[str, Any]) -> Computing:
+    """How a model with these dials computes."""
+    how: Any = {name: option[name] for name in Computing.__annotations__}
+    return cast(Computing, how)
+
+
+def same_weights(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether models with these dials are one, however each computes."""
+    names = (one.keys() | other.keys()) - computing(one).keys()
+    return all(one.get(name) == other.get(name) for name in names)
+
+
 def check_needs(target: ModelInfo, needs: Iterable[str]) -> None:
     """Raise ValueError if a method needs evidence that the target does not have."""
     for need in sorted(needs):
@@ -174,6 +187,13 @@ def check_compile(compile: str, *, device: str, spread: bool, field: str = "comp
         raise ValueError(f"{field}: inductor needs a C++ compiler (g++, or CXX) on a CPU, got {compile!r} without one")
 
 
+def check_attention(attention: str, *, device: str, dtype: torch.dtype, field: str = "attention") -> None:
+    """Raise ValueError unless it is one of ATTENTIONS that this `device` can compute in this `dtype`."""
+    require_one_of(field, attention, ATTENTIONS)
+    able = attention != "split" or splits_on(device, dtype)
+    require(field, f"another than split in float64 on {device}", attention, able)
+
+
 def has_compiler() -> bool:
     """Whether there is the C++ compiler that inductor takes on a CPU."""
     return shutil.which(os.environ.get("CXX", "g++")) is not None
@@ -199,6 +219,7 @@ class Checkpoint:
     max_pixels: int | None = None
     compile: Compile = "none"
     prefill_chunk: int | None = None
+    attention: Attention = "auto"
     field: str = "draft"
     vocab: int | None = None
     tokens: tuple[int, ...] = ()
@@ -238,6 +259,7 @@ class Checkpoint:
             max_pixels=self.max_pixels,
             compile=self.compile,
             prefill_chunk=self.prefill_chunk,
+            attention=self.attention,
             vocab=self.vocab,
             field=self.field,
         )
@@ -255,6 +277,7 @@ def load(
     max_pixels: int | None = None,
     compile: Compile = "none",
     prefill_chunk: int | None = None,
+    attention: Attention = "auto",
     vocab: int | None = None,
     field: str = "target",
 ) -> VideoLM:
@@ -264,15 +287,17 @@ def load(
     transformers takes it, and then `device` is ignored; `tp_plan` "auto" gives each process of torchrun a share of
     every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `max_pixels` bounds the
     pixels of a frame (None: as the checkpoint says); `compile` says how decoding passes are computed (see
-    `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once); `vocab` cuts the logits to
-    that many tokens (see `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the
-    checks above do, and if the weights cannot be read.
+    `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once); `attention` says how rows
+    attend under a mask (see `vsd.models.attention`); `vocab` cuts the logits to that many tokens (see
+    `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and if
+    the weights cannot be read.
     """
     kind = check_dtype(dtype, field=f"{field}.dtype")
     check_rope(rope, field=f"{field}.rope")
     spread = device_map is not None or tp_plan is not None
     check_compile(compile, device=device, spread=spread, field=f"{field}.compile")
     check_chunk(prefill_chunk, field=f"{field}.prefill_chunk")
+    check_attention(attention, device=device, dtype=kind, field=f"{field}.attention")
     inspect(path, max_pixels=max_pixels, field=field)
     check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)
     check_contents(path, field=field)
@@ -291,7 +316,7 @@ def load(
         check_placed(loaded, field=f"{field}.device_map")
     if field == "target":
         _warn_of_generation(loaded, path)
-    options: dict[str, Any] = {"rope": rope, "max_pixels": max_pixels}
+    options: dict[str, Any] = {"rope": rope, "max_pixels": max_pixels, "attention": attention}
     model = adapter(loaded, processor, name=path, compile=compile, prefill_chunk=prefill_chunk, **options)
     return model if vocab is None else model.narrow(vocab)
 

@@ -15,7 +15,7 @@ from transformers.quantizers.auto import AutoHfQuantizer
 
 from vsd.models.families import FAMILIES
 from vsd.models.files import read_json
-from vsd.models.layers import check_attention
+from vsd.models.layers import check_full_attention
 from vsd.utils.validation import first_line
 
 _INSTALL = re.compile(r"pip install (?:-\S+ )*['\"]?([^\s`'\")]+)")
@@ -41,7 +41,7 @@ def read_config(folder: Path, *, field: str) -> Any:
     except Exception as error:
         rule = "config.json must be one that transformers can read"
         raise ValueError(f"{field}.path: {rule}, got {str(folder)!r} ({first_line(error)})") from error
-    check_attention(config.text_config, name=str(folder), field=f"{field}.path")
+    check_full_attention(config.text_config, name=str(folder), field=f"{field}.path")
     _check_quantisation(config, str(folder), field)
     return config
 

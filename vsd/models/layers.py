@@ -7,7 +7,7 @@ from typing import Any
 _FULL = "full_attention"
 
 
-def check_attention(config: Any, *, name: str, field: str) -> None:
+def check_full_attention(config: Any, *, name: str, field: str) -> None:
     """Raise ValueError unless all layers of the text model attend to the whole context.
 
     `config` is the text model's. One that lists no layers (`layer_types` None or missing) has full attention

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from vsd.utils import distributed
 
 TEXT = "language_model."  # what the text model's weights are called; all others make the vision features
 _NO_MATTER = frozenset({"text_config", "_name_or_path", "architectures", "transformers_version", "tie_word_embeddings"})
@@ -66,8 +67,7 @@ def _weights(model: Any) -> Iterator[tuple[str, Tensor]]:
 
 def _bytes(weight: Tensor) -> Any:
     """The values, bit by bit. Those of a quantiser's own tensors have no such form, and are like no others."""
-    if isinstance(weight, DTensor):
-        weight = weight.full_tensor()
-    elif is_traceable_wrapper_subclass(weight):
+    weight = distributed.whole(weight)
+    if is_traceable_wrapper_subclass(weight):
         return os.urandom(16)
     return weight.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy()

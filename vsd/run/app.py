@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vsd.engine import Engine
     from vsd.executors import Executor
     from vsd.metrics.record import Record
+    from vsd.models import Checkpoint, VideoLM
     from vsd.parallelism import Parallelism
     from vsd.run.baselines import BaselineCache
     from vsd.run.check_memory import Measure
@@ -351,25 +352,30 @@ def decode(
         _finish(logger)
 
 
+def _draft(cfg: DictConfig, target: VideoLM, *, remote: bool) -> VideoLM | Checkpoint:
+    """The draft of this config; a `remote` one is still to be loaded."""
+    from vsd.models import Checkpoint, computing, read_draft_vocab, same_weights
+
+    tokens = read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
+    if remote:
+        where = {str(name): _plain(value) for name, value in cfg.draft.items() if name != "_target_"}
+        return Checkpoint(**where, tokens=tuple(tokens))
+    if not same_weights(cfg.draft, cfg.target):
+        draft: VideoLM = instantiate(cfg.draft, field="draft")
+    else:
+        draft = target if cfg.draft == cfg.target else target.computed_by(**computing(cfg.draft))
+    return draft.trim(tokens) if tokens else draft
+
+
 def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
-    """Load the models and put the engine together. A draft of the target's path, device and dtype is the target."""
+    """Load the models and put the engine together. A draft of the target's path, device and dtype has its weights."""
     from vsd.engine import Engine
-    from vsd.models import Checkpoint, read_draft_vocab
 
     with _usage_errors():
         target = instantiate(cfg.target, field="target")
-        draft = None
-        if _uses_draft(methods):
-            tokens = read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
-            if methods["executor"].remote:
-                where = {str(name): _plain(value) for name, value in cfg.draft.items() if name != "_target_"}
-                draft = Checkpoint(**where, tokens=tuple(tokens))
-            else:
-                draft = target if cfg.draft == cfg.target else instantiate(cfg.draft, field="draft")
-                draft = draft.trim(tokens) if tokens else draft
         return Engine(
             target=target,
-            draft=draft,
+            draft=_draft(cfg, target, remote=methods["executor"].remote) if _uses_draft(methods) else None,
             gamma=cfg.gamma,
             max_new_tokens=cfg.max_new_tokens,
             positions=cfg.positions,
@@ -421,6 +427,7 @@ def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:
         "rope": cfg.target.rope,
         "compile": cfg.target.compile,
         "prefill_chunk": cfg.target.prefill_chunk,
+        "attention": cfg.target.attention,
         "max_pixels": cfg.target.max_pixels,
         **{dial: cfg[dial] for dial in ("frames", "max_new_tokens", "seed")},
         "hardware": hardware(),

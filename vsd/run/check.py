@@ -84,11 +84,13 @@ def check_models(
     roles = ("target", "draft") if uses_draft else ("target",)
     models.check_device(cfg.device)
     for role in roles:
-        models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
+        dtype = models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
         models.check_rope(cfg[role].rope, field=f"{role}.rope")
         spread = any(cfg[role].get(name) is not None for name in ("device_map", "tp_plan"))
         models.check_compile(cfg[role].compile, device=cfg[role].device, spread=spread, field=f"{role}.compile")
         models.check_chunk(cfg[role].prefill_chunk, field=f"{role}.prefill_chunk")
+        attention, device = cfg[role].attention, cfg[role].device
+        models.check_attention(attention, device=device, dtype=dtype, field=f"{role}.attention")
     target = models.inspect(cfg.target.path, max_pixels=cfg.target.max_pixels, field="target")
     _check_placement(cfg, "target")
     _check_context(cfg, target)

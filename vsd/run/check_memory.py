@@ -26,7 +26,7 @@ def check_memory(
     shares its weights unless it is `remote`. `measure` is as `vsd.video.measure`."""
     import torch
 
-    from vsd.models.checkpoint import Checkpoint, check_dtype, fetch, read_processor
+    from vsd.models.checkpoint import Checkpoint, check_dtype, fetch, read_processor, same_weights
     from vsd.models.config import read_config
     from vsd.models.placement import full_name
     from vsd.models.room import Need, check_room, free_memory, needs_of
@@ -52,7 +52,7 @@ def check_memory(
             rows=min(rows, config.text_config.max_position_embeddings),
             device_map={module: full_name(there) for module, there in option.device_map.items()} if by_hand else None,
             ranks=distributed.count() if option.tp_plan else 1,
-            shares_weights=role == "draft" and cfg.draft == cfg.target and not remote,
+            shares_weights=role == "draft" and same_weights(cfg.draft, cfg.target) and not remote,
         )
     if len(set(visual.values())) > 1:
         rule = "must see as many visual tokens of a video as the target, by their processors and max_pixels"

@@ -10,7 +10,10 @@ import atexit
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _T = TypeVar("_T")
 _LONG = timedelta(hours=2)  # to load the weights of a large model
@@ -112,6 +115,13 @@ def together(call: Callable[[], _T]) -> _T:
         if message is not None:
             raise SampleError(message)
     return cast(_T, result)
+
+
+def whole(weight: Tensor) -> Tensor:
+    """All of a weight, on every rank. A weight that is no process's share (`torch.distributed.tensor`, which takes a
+    second to import) is returned as it is."""
+    full: Callable[[], Tensor] | None = getattr(weight, "full_tensor", None)
+    return weight if full is None else full()
 
 
 def _number(name: str, default: int) -> int:

@@ -113,7 +113,7 @@ def fixed_shapes(machine: Machine) -> Finding:
     for compile in kinds:
         for family in FAMILIES if machine.full else FAMILIES[:1]:
             plain, draft = machine.pair(family, "float32")
-            target, draft = plain.compiled_by(compile), draft.compiled_by(compile)
+            target, draft = plain.computed_by(compile=compile), draft.computed_by(compile=compile)
             for drafter in (Chain(), Tree()):
                 engine = _engine(target, draft, drafter, 24)
                 for _ in range(2):  # the second sample has the buffers of the first

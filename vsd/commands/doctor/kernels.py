@@ -14,13 +14,14 @@ from torch.nn.attention import SDPBackend
 from torch.nn.functional import scaled_dot_product_attention
 
 from vsd.commands.doctor.checks import Finding, Machine, milliseconds, require
-from vsd.models.attention import attention_forward, sdpa_flags, unmasked_chains
+from vsd.models.attention import Attention, attention_forward, sdpa_flags, unmasked_chains
 from vsd.models.mask import Mask
 from vsd.models.tree import chain
 from vsd.run.provenance import packages
 
 HEADS, KEY_HEADS, SIZE = 28, 4, 128  # Qwen2.5-VL 7B
 ROWS = (1, 6, 26)
+WAYS: dict[str, Attention | None] = {"with masks": "fused", "with masks and split keys": "split", "without": None}
 
 
 def versions(machine: Machine) -> Finding:
@@ -64,29 +65,32 @@ def growing_keys(machine: Machine) -> Finding:
 
 
 def rows(machine: Machine) -> Finding:
-    """Chains of 1, 6 and 26 rows against long keys: each row sees its own key and none behind it, with masks and
-    without; what runs, and how long."""
+    """Chains of 1, 6 and 26 rows against long keys, with masks over all keys at once and split, and without masks: each
+    row sees its own key and none behind it; what runs, and how long."""
     count, dtype = (25_000, torch.bfloat16) if machine.cuda else (2_000, torch.float32)
     keys, values = (torch.randn(1, KEY_HEADS, count, SIZE, device=machine.device, dtype=dtype) for _ in range(2))
     data: dict[str, Any] = {"keys": count}
-    masked_s, bare_s = list[float](), list[float]()
+    times_s: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in ROWS:
         query = _climb(keys, number)
         mask = Mask(width=count, groups=HEADS // KEY_HEADS, like=query).of(chain(number), 0, count)
 
-        def attend(mask: Tensor | None, query: Tensor = query) -> Tensor:
-            return attention_forward(torch.nn.Module(), query, keys, values, mask, SIZE**-0.5)[0]
+        def attend(way: str, query: Tensor = query, mask: Tensor = mask) -> Tensor:
+            attention = WAYS[way]
+            bias = None if attention is None else mask
+            layer = torch.nn.Module()
+            return attention_forward(layer, query, keys, values, bias, SIZE**-0.5, attention=attention or "auto")[0]
 
         own = values[:, :, count - number :].repeat_interleave(HEADS // KEY_HEADS, 1).transpose(1, 2)
-        apart = {name: float((attend(m) - own).abs().max()) for name, m in (("masks", mask), ("none", None))}
+        apart = {way: float((attend(way) - own).abs().max()) for way in WAYS}
         rule = f"{number} rows must see their own keys last, to 0.1, got {apart} between them and their values"
         require(max(apart.values()) < 0.1, rule)
-        masked_s.append(machine.seconds(partial(attend, mask)))
-        bare_s.append(machine.seconds(partial(attend, None)))
-        names = {form: _kernels(machine, partial(attend, m)) for form, m in (("mask", mask), ("none", None))}
-        data[str(number)] = {"mask_s": masked_s[-1], "none_s": bare_s[-1], "apart": apart, "kernels": names}
-    said = f"{', '.join(map(str, ROWS))} rows over {count:,} keys: {milliseconds(masked_s)} with masks, "
-    return Finding(said=f"{said}{milliseconds(bare_s)} without", data=data)
+        for way in WAYS:
+            times_s[way].append(machine.seconds(partial(attend, way)))
+        names = {way: _kernels(machine, partial(attend, way)) for way in WAYS}
+        data[str(number)] = {"s": {way: times_s[way][-1] for way in WAYS}, "apart": apart, "kernels": names}
+    said = ", ".join(f"{milliseconds(times_s[way])} {way}" for way in WAYS)
+    return Finding(said=f"{', '.join(map(str, ROWS))} rows over {count:,} keys: {said}", data=data)
 
 
 def _climb(keys: Tensor, number: int) -> Tensor:
