@@ -17,22 +17,9 @@ from typing import Any
 import torch
 
 from experiments.common import read_prompt, setting, table
-from experiments.evidence_cost.measure import Largest, build, prompt_of
-from vsd.pruners.attention import Attention
-from vsd.pruners.base import Pruner
-from vsd.pruners.hippo import Hippo
-from vsd.pruners.specvlm import SpecVLM
-from vsd.pruners.uv_prune import UVPrune
+from experiments.evidence_cost.measure import PRUNERS, RATIO, Largest, build, prompt_of
 from vsd.run import memory
 
-RATIO = 0.9
-PRUNERS: dict[str, Pruner | None] = {
-    "none": None,
-    "attention": Attention(ratio=RATIO),
-    "specvlm": SpecVLM(ratio=RATIO),
-    "hippo": Hippo(ratio=RATIO),
-    "uv_prune": UVPrune(ratio=RATIO),
-}
 VISUAL = (25_600, 51_200, 102_400)
 HERE = [torch.device("cpu")]
 
@@ -40,7 +27,7 @@ HERE = [torch.device("cpu")]
 def one(visual: int, name: str, args: argparse.Namespace) -> dict[str, float]:
     """What a prompt of so many visual tokens takes, read and pruned in this process."""
     torch.set_num_threads(1)
-    model, pruner = build(args.layers, args.width, args.weights), PRUNERS[name]
+    model, pruner = build(args.layers, args.width), PRUNERS[name]
     prompt = prompt_of(model, visual, args.suffix)
     needs = pruner.needs if pruner else frozenset()
     read_prompt(model, prompt_of(model, 512, args.suffix), needs)  # what is done once
@@ -84,7 +71,6 @@ def main() -> None:
     parser.add_argument("--suffix", type=int, default=40)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--weights", metavar="FOLDER", help="holds FAMILY/ROLE; default: the bundled models")
     parser.add_argument("--one", nargs=2, metavar=("VISUAL", "PRUNER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

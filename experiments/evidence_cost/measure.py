@@ -1,33 +1,43 @@
-"""What does evidence cost? ``python -m experiments.evidence_cost.measure``
+"""What do evidence and pruning cost? ``OMP_NUM_THREADS=1 python -m experiments.evidence_cost.measure``
 
-Prefills a random-weight Qwen2.5-VL language model with thousands of visual tokens, with and without each kind of
-evidence, in turn; and records the largest tensor any operation produced, to show that no T x T matrix is formed.
+Prefills a random-weight Qwen2.5-VL language model with thousands of visual tokens, with and without what each pruner
+needs, in turn, and prunes; and records the largest tensor any operation produced, to show that no T x T matrix is
+formed.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from experiments.common import bundled, read_prompt, setting, table
+from experiments.common import read_prompt, setting, table
+from vsd.commands.doctor.shapes import random_model
 from vsd.models import VideoLM
 from vsd.models.qwen2_5_vl import Qwen25VL
+from vsd.pruners.attention import Attention
+from vsd.pruners.base import Pruner
+from vsd.pruners.hippo import Hippo
+from vsd.pruners.specvlm import SpecVLM
+from vsd.pruners.uv_prune import UVPrune
+from vsd.step_times.shapes import SHAPES, Shape
 from vsd.types import Grid, Prompt
 
-WANTS = {
-    "none": frozenset[str](),
-    "features": frozenset({"features"}),
-    "attention (specvlm)": frozenset({"attention"}),
-    "video_attention (hippo)": frozenset({"features", "video_attention"}),
-    "hidden (uv_prune)": frozenset({"hidden:0", "hidden:0.5"}),
+RATIO = 0.9
+PRUNERS: dict[str, Pruner | None] = {
+    "none": None,
+    "attention": Attention(ratio=RATIO),
+    "specvlm": SpecVLM(ratio=RATIO),
+    "hippo": Hippo(ratio=RATIO),
+    "uv_prune": UVPrune(ratio=RATIO),
 }
+"""The pruners that look at the target's prefill, and none."""
 
 
 class Largest(TorchDispatchMode):
@@ -43,24 +53,14 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def build(layers: int, width: int, weights: str | None) -> VideoLM:
-    """A random-weight model of a real one's proportions (16 heads on 2 key/value heads) with the bundled processor."""
-    like = bundled("qwen2_5_vl", "near", weights).load()
-    config: dict[str, Any] = like.model.config.to_dict()
-    config["text_config"] |= {
-        "num_hidden_layers": layers,
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_attention_heads": width // 64,
-        "num_key_value_heads": 2,
-        "layer_types": ["full_attention"] * layers,
-        "max_position_embeddings": 65536,
-    }
-    config["text_config"]["rope_parameters"] |= {"mrope_section": [8, 12, 12]}
-    config["vision_config"]["out_hidden_size"] = width
+def build(layers: int, width: int) -> VideoLM:
+    """A random-weight language model of a real one's proportions: heads of 64 numbers, two of them for keys and
+    values."""
+    tower = SHAPES["qwen2_5_vl_3b"].tower  # not built: prompts are made of random features
+    heads = max(2, width // 64)
+    shape = Shape(layers=layers, width=width, heads=heads, kv_heads=2, inner=4 * width, vocab=1000, tower=tower)
     torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**config))
-    return Qwen25VL(model, like.processor, name="random")
+    return random_model(Qwen25VL, shape, torch.device("cpu"), name="random", dtype=torch.float32)
 
 
 def prompt_of(model: VideoLM, visual: int, suffix: int) -> Prompt:
@@ -79,43 +79,48 @@ def prompt_of(model: VideoLM, visual: int, suffix: int) -> Prompt:
     )
 
 
+def read_and_prune(model: VideoLM, prompt: Prompt, pruner: Pruner | None) -> tuple[float, float]:
+    """Seconds to read the prompt, with what the pruner needs of it, and to prune."""
+    start = time.perf_counter()
+    _, evidence = read_prompt(model, prompt, pruner.needs if pruner else frozenset())
+    read = time.perf_counter()
+    if pruner is not None:
+        pruner.keep(evidence)
+    return read - start, time.perf_counter() - read
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--visual", type=int, default=8192)
+    parser.add_argument("--visual", type=int, default=12_288)
     parser.add_argument("--suffix", type=int, default=40)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--weights", metavar="FOLDER", help="holds FAMILY/ROLE; default: the bundled models")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model = build(args.layers, args.width, args.weights)
+    model = build(args.layers, args.width)
     prompt = prompt_of(model, args.visual, args.suffix)
-    seconds: dict[str, list[float]] = {name: [] for name in WANTS}
     largest = {}
-    for name, want in WANTS.items():
+    for name, pruner in PRUNERS.items():
         with Largest() as seen:
-            read_prompt(model, prompt, want)
-        largest[name] = seen.elements
-    for _ in range(args.repeats):
-        for name, want in WANTS.items():
-            start = time.perf_counter()
-            read_prompt(model, prompt, want)
-            seconds[name].append(time.perf_counter() - start)
-    square = prompt.length**2
-    rows = [
-        [
-            name,
-            median(times),
-            # Pair by pair, so that a drift of the machine's speed cancels.
-            f"{100 * (median(a / b for a, b in zip(times, seconds['none'], strict=True)) - 1):+.1f}%",
-            largest[name] / square,
-        ]
-        for name, times in seconds.items()
+            read_and_prune(model, prompt, pruner)
+        largest[name] = seen.elements / prompt.length**2
+    found = [
+        {name: read_and_prune(model, prompt, pruner) for name, pruner in PRUNERS.items()} for _ in range(args.repeats)
     ]
     print(setting(), f"One thread; {prompt.grid.tokens} visual and {args.suffix} suffix tokens, ", end="")
-    print(f"{args.layers} layers of width {args.width}, medians of {args.repeats} interleaved runs.\n")
-    print(table(["evidence", "prefill s", "cost", "largest tensor / T²"], rows))
+    print(
+        f"{args.layers} layers of width {args.width}, {RATIO:g} removed, medians of {args.repeats} interleaved runs.\n"
+    )
+    rows = [row(name, found, largest[name]) for name in PRUNERS]
+    print(table(["pruner", "prefill s", "evidence", "pruning", "largest tensor / T²"], rows))
+
+
+def row(name: str, found: Sequence[Mapping[str, tuple[float, float]]], largest: float) -> list[object]:
+    """Costs in percent of the prefill without evidence, run by run, so that a drift of the machine's speed cancels."""
+    evidence = median(each[name][0] / each["none"][0] - 1 for each in found)
+    pruning = median(each[name][1] / each["none"][0] for each in found)
+    return [name, median(each[name][0] for each in found), f"{evidence:+.1%}", f"{pruning:+.1%}", largest]
 
 
 if __name__ == "__main__":
