@@ -10,7 +10,7 @@ import torch
 
 from tests.conftest import Pair
 from vsd.drafters import Chain, Drafter
-from vsd.drafters.adaptive import PROBES, Adaptive, Pace, best_gamma
+from vsd.drafters.adaptive import PROBE_EVERY, PROBES, Adaptive, Pace, best_gamma
 from vsd.drafters.prompt_lookup import PromptLookup, continuation
 from vsd.drafters.relevance_cut import RelevanceCut
 from vsd.drafters.viskip import ViSkip
@@ -126,11 +126,11 @@ def test_one_slow_round_does_not_change_the_pace() -> None:
 def test_adaptive_tries_both_ends_and_then_what_pays() -> None:
     drafter, lengths = Adaptive(inner=Sevens()), list[int]()
     memory = drafter.memory()
-    for _ in range(PROBES + 4):
+    for _ in range(PROBE_EVERY + 3):
         lengths.append(len(drafted(drafter, Context(prompt=(), tokens=[1], memory=memory))))
         round = a_round(drafted=lengths[-1], accepted=0, committed=1, rejected=True, draft_s=lengths[-1], verify_s=1.0)
         drafter.learn([round], memory)
-    assert lengths == [5, 1] * (PROBES // 2) + [1] * 4
+    assert lengths == [5, 1] * (PROBES // 2) + [1] * (PROBE_EVERY - PROBES) + [5, 1, 1]
 
 
 def test_adaptive_notices_when_drafts_get_better() -> None:

@@ -18,7 +18,7 @@ MEMORY = 512  # tested tokens that the acceptance remembers
 TIMES = 32  # rounds of one length whose time is remembered
 PRIOR = 4.0  # tested tokens that the first estimate of the acceptance, one half, is worth
 PROBES = 6  # rounds that begin a run with the shortest and the longest draft in turn
-PROBE_EVERY = 32  # rounds after which one of the two is tried again
+PROBE_EVERY = 32  # rounds after which both are tried again, at once: a machine has slow minutes
 
 
 def best_gamma(alpha: float, round_s: Sequence[float]) -> int:
@@ -104,9 +104,6 @@ class Adaptive(DrafterWrapper):
 
     def length(self, pace: Pace, largest: int) -> int:
         """The number of tokens to draft next, at most `largest`."""
-        rounds = pace.rounds
-        if rounds < PROBES:
-            return 1 if rounds % 2 else largest
-        if rounds % PROBE_EVERY == 0:
-            return 1 if rounds // PROBE_EVERY % 2 else largest
+        if pace.rounds < PROBES or pace.rounds % PROBE_EVERY < 2:
+            return 1 if pace.rounds % 2 else largest
         return best_gamma(pace.alpha, pace.round_s(largest))
