@@ -67,10 +67,9 @@ def prompt_of(model: VideoLM, visual: int, suffix: int) -> Prompt:
     side = 16
     grid = Grid(visual // side**2, side, side)
     length = 5 + grid.tokens + suffix
-    width = model.model.get_input_embeddings().weight.shape[1]
     return Prompt(
         ids_T=torch.zeros(length, dtype=torch.long),
-        embeds_TD=torch.randn(length, width),
+        embeds_TD=torch.randn(length, model.embed.weight.shape[1]).to(model.embed.weight),
         positions_PT=torch.arange(length).expand(3, -1).clone(),
         visual_V=torch.arange(5, 5 + grid.tokens),
         grid=grid,

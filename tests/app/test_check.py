@@ -42,6 +42,8 @@ from vsd.run.check import check_dials, shared_gpus, unused_dials
         ("draft.prefill_chunk=few", r"draft.prefill_chunk: must be null or a whole number, at least 1, got 'few'"),
         ("attention=flash", r"target.attention: must be one of auto, fused, split, got 'flash'"),
         ("draft.attention=0", r"draft.attention: must be one of auto, fused, split, got 0"),
+        ("target.quantisation=int3", r"target.quantisation: must be one of none, int8, got 'int3'"),
+        ("draft.quantisation=int8,dtype=float64", r"draft.quantisation: must be none in float64, .* got 'int8'"),
         ("compile=fast", r"target.compile: must be one of none, eager, inductor, cudagraph, got 'fast'"),
         ("compile=cudagraph", r"target.compile: must be another than cudagraph on cpu, got 'cudagraph'"),
         ("draft.compile=fast", r"draft.compile: must be one of none, eager, inductor, cudagraph, got 'fast'"),

@@ -259,6 +259,7 @@ def test_the_cached_baseline_is_measured_once(
     "change",
     [
         *("max_new_tokens=9", "frames=3", "seed=1", "target.dtype=float64", "target.device=meta", "target.path=c/d"),
+        *("target.compile=eager", "target.attention=split", "target.quantisation=int8", "target.rope=library"),
         *("data.question=Why?", "vocab", "video", "packages", "git_state", "hardware", "node"),
     ],
 )

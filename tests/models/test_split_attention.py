@@ -9,8 +9,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from tests.conftest import Pair
 from tests.models.test_steps import TOKENS, TREE, Side, assert_same
-from vsd.models import attention, check_attention, split_attention
+from vsd.models import attention, split_attention
 from vsd.models.attention import Attention, attention_forward
+from vsd.models.checkpoint import check_attention
 from vsd.models.split_attention import PIECE
 from vsd.models.tree import ancestors, chain
 from vsd.types import Video

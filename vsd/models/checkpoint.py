@@ -25,7 +25,7 @@ from vsd.evidence import check_need
 from vsd.models import hub
 from vsd.models.attention import ATTENTIONS, Attention, splits_on
 from vsd.models.base import ROPES, Computing, Rope, VideoLM, chat
-from vsd.models.config import hollow_model, read_config
+from vsd.models.config import hollow_model, quantised, read_config
 from vsd.models.families import FAMILIES
 from vsd.models.files import check_folder
 from vsd.models.generation_config import beyond_greedy
@@ -38,6 +38,7 @@ from vsd.models.placement import (
     check_tp_plan,
     full_name,
 )
+from vsd.models.quantisation import Quantisation, check_quantisation, quantise
 from vsd.models.scaling import Viewer
 from vsd.models.steps import COMPILES, Compile
 from vsd.models.weights import check_report, check_weights
@@ -62,6 +63,7 @@ class ModelInfo:
     context: int
     vocab: int
     tokenizer: str
+    quantised: bool = False
 
 
 def resolve(path: str, *, field: str = "target") -> str:
@@ -116,6 +118,7 @@ def inspect(path: str, *, max_pixels: int | None = None, field: str = "target") 
         context=config.text_config.max_position_embeddings,
         vocab=config.text_config.vocab_size,
         tokenizer=hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest()[:16],
+        quantised=quantised(config),
     )
 
 
@@ -194,6 +197,35 @@ def check_attention(attention: str, *, device: str, dtype: torch.dtype, field: s
     require(field, f"another than split in float64 on {device}", attention, able)
 
 
+def check_options(
+    *,
+    dtype: str,
+    rope: str,
+    compile: str,
+    prefill_chunk: int | None,
+    attention: str,
+    quantisation: str,
+    device: str,
+    spread: bool,
+    field: str = "target",
+) -> torch.dtype:
+    """Raise ValueError for a value of a model's dials that cannot be, whatever its checkpoint is; `spread`: it lies on
+    several devices or in several processes. Returns the dtype."""
+    kind = check_dtype(dtype, field=f"{field}.dtype")
+    check_rope(rope, field=f"{field}.rope")
+    check_compile(compile, device=device, spread=spread, field=f"{field}.compile")
+    check_chunk(prefill_chunk, field=f"{field}.prefill_chunk")
+    check_attention(attention, device=device, dtype=kind, field=f"{field}.attention")
+    check_quantisation(quantisation, dtype=kind, spread=spread, field=f"{field}.quantisation")
+    return kind
+
+
+def check_unquantised(info: ModelInfo, quantisation: str, *, field: str = "target") -> None:
+    """Raise ValueError for a checkpoint that is quantised already and is to be once more."""
+    fine = quantisation == "none" or not info.quantised
+    require(f"{field}.quantisation", f"none for {info.path!r}, which is quantised already", quantisation, fine)
+
+
 def has_compiler() -> bool:
     """Whether there is the C++ compiler that inductor takes on a CPU."""
     return shutil.which(os.environ.get("CXX", "g++")) is not None
@@ -220,6 +252,7 @@ class Checkpoint:
     compile: Compile = "none"
     prefill_chunk: int | None = None
     attention: Attention = "auto"
+    quantisation: Quantisation = "none"
     field: str = "draft"
     vocab: int | None = None
     tokens: tuple[int, ...] = ()
@@ -260,6 +293,7 @@ class Checkpoint:
             compile=self.compile,
             prefill_chunk=self.prefill_chunk,
             attention=self.attention,
+            quantisation=self.quantisation,
             vocab=self.vocab,
             field=self.field,
         )
@@ -278,6 +312,7 @@ def load(
     compile: Compile = "none",
     prefill_chunk: int | None = None,
     attention: Attention = "auto",
+    quantisation: Quantisation = "none",
     vocab: int | None = None,
     field: str = "target",
 ) -> VideoLM:
@@ -288,21 +323,27 @@ def load(
     every layer; `rope` says whose rotary positions are used (see `vsd.models.base.ROPES`); `max_pixels` bounds the
     pixels of a frame (None: as the checkpoint says); `compile` says how decoding passes are computed (see
     `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once); `attention` says how rows
-    attend under a mask (see `vsd.models.attention`); `vocab` cuts the logits to that many tokens (see
-    `VideoLM.narrow`); `field` is what error messages call the model. Raises ValueError as the checks above do, and if
-    the weights cannot be read.
+    attend under a mask (see `vsd.models.attention`); `quantisation` says how the text model's weights are held (see
+    `vsd.models.quantisation`); `vocab` cuts the logits to that many tokens (see `VideoLM.narrow`); `field` is what
+    error messages call the model. Raises ValueError as the checks above do, and if the weights cannot be read.
     """
-    kind = check_dtype(dtype, field=f"{field}.dtype")
-    check_rope(rope, field=f"{field}.rope")
-    spread = device_map is not None or tp_plan is not None
-    check_compile(compile, device=device, spread=spread, field=f"{field}.compile")
-    check_chunk(prefill_chunk, field=f"{field}.prefill_chunk")
-    check_attention(attention, device=device, dtype=kind, field=f"{field}.attention")
-    inspect(path, max_pixels=max_pixels, field=field)
+    kind = check_options(
+        dtype=dtype,
+        rope=rope,
+        compile=compile,
+        prefill_chunk=prefill_chunk,
+        attention=attention,
+        quantisation=quantisation,
+        device=device,
+        spread=device_map is not None or tp_plan is not None,
+        field=field,
+    )
+    info = inspect(path, max_pixels=max_pixels, field=field)
+    check_unquantised(info, quantisation, field=field)
     check_placement(path, device=device, device_map=device_map, tp_plan=tp_plan, field=field)
     check_contents(path, field=field)
     folder = fetch(path, field=field, weights=True)
-    adapter, model_class = FAMILIES[read_config(folder, field=field).model_type]
+    adapter, model_class = FAMILIES[info.model_type]
     processor = read_processor(folder, field=field)
     where: dict[str, Any] = {"device_map": {"": full_name(device)}}
     if tp_plan is not None:
@@ -316,6 +357,7 @@ def load(
         check_placed(loaded, field=f"{field}.device_map")
     if field == "target":
         _warn_of_generation(loaded, path)
+    quantise(loaded.model.language_model, quantisation)
     options: dict[str, Any] = {"rope": rope, "max_pixels": max_pixels, "attention": attention}
     model = adapter(loaded, processor, name=path, compile=compile, prefill_chunk=prefill_chunk, **options)
     return model if vocab is None else model.narrow(vocab)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vsd.types import Sample
 
 READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact"})
+_DIALS = ("dtype", "rope", "compile", "prefill_chunk", "attention", "quantisation", "device")
 READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
 
 
@@ -84,14 +85,11 @@ def check_models(
     roles = ("target", "draft") if uses_draft else ("target",)
     models.check_device(cfg.device)
     for role in roles:
-        dtype = models.check_dtype(cfg[role].dtype, field=f"{role}.dtype")
-        models.check_rope(cfg[role].rope, field=f"{role}.rope")
+        dials = {name: cfg[role][name] for name in _DIALS}
         spread = any(cfg[role].get(name) is not None for name in ("device_map", "tp_plan"))
-        models.check_compile(cfg[role].compile, device=cfg[role].device, spread=spread, field=f"{role}.compile")
-        models.check_chunk(cfg[role].prefill_chunk, field=f"{role}.prefill_chunk")
-        attention, device = cfg[role].attention, cfg[role].device
-        models.check_attention(attention, device=device, dtype=dtype, field=f"{role}.attention")
+        models.check_options(**dials, spread=spread, field=role)
     target = models.inspect(cfg.target.path, max_pixels=cfg.target.max_pixels, field="target")
+    models.check_unquantised(target, cfg.target.quantisation, field="target")
     _check_placement(cfg, "target")
     _check_context(cfg, target)
     models.check_needs(target, needs)
@@ -99,6 +97,7 @@ def check_models(
         tokens = models.read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
         draft = models.inspect(cfg.draft.path, max_pixels=cfg.draft.max_pixels, field="draft")
         models.check_pair(target, draft)
+        models.check_unquantised(draft, cfg.draft.quantisation, field="draft")
         vocab, largest = min(target.vocab, draft.vocab), max(tokens, default=0)
         require("draft_vocab", f"token ids below {vocab}, which both models have", largest, largest < vocab)
         _check_placement(cfg, "draft")

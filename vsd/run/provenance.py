@@ -14,7 +14,19 @@ from typing import Any
 
 from vsd.utils import distributed
 
-PACKAGES = ("vsd", "torch", "transformers", "accelerate", "lightning", "hydra-core", "decord", "av", "numpy", "wandb")
+PACKAGES = (
+    "vsd",
+    "torch",
+    "torchao",
+    "transformers",
+    "accelerate",
+    "lightning",
+    "hydra-core",
+    "decord",
+    "av",
+    "numpy",
+    "wandb",
+)
 
 
 def provenance() -> dict[str, Any]:
