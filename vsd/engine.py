@@ -66,10 +66,11 @@ class Engine:
 
         `draft` may be the target itself (self-speculation on the pruned prompt), or a checkpoint that is loaded where
         it will run: with `executor=Process()`, the default of parallel schedules, it must be one. `gamma` is the most
-        tokens of a draft, `max_new_tokens` of a generation. `pruner` drops visual tokens from the draft's prompt only; `positions` says whether its tokens keep
-        their positions ("original") or are re-indexed after pruning ("compact"). `relevance` says how visual relevance
-        is measured, for methods that need it and for the record. With `share_vision` a draft takes from the target
-        what it would compute itself (`shared`). Raises ValueError for a value out of range and for a missing draft.
+        tokens of a draft, `max_new_tokens` of a generation. `pruner` drops visual tokens from the draft's prompt only;
+        `positions` says whether its tokens keep their positions ("original") or are re-indexed after pruning
+        ("compact"). `relevance` says how visual relevance is measured, for methods that need it and for the record.
+        With `share_vision` a draft takes from the target what it would compute itself (`shared`). Raises ValueError for
+        a value out of range and for a missing draft.
         """
         require_whole("gamma", gamma, least=1)
         require_whole("max_new_tokens", max_new_tokens, least=1)

@@ -37,8 +37,8 @@ class Session:
     The last token generated is in no cache yet: it is the root of the next verification. `collector` collects evidence,
     whose numbers are recorded; `capacity` is the number of the target's cache rows; `gamma` is the most tokens of a
     draft, and `recent` are the last rounds of a parallel schedule's decoding, those of earlier samples too (none under
-    other schedules). `pending` is a chain that was drafted behind the tokens and is not verified. `handed` names the evidence of which a drafter gets a row for each
-    token.
+    other schedules). `pending` is a chain that was drafted behind the tokens and is not verified. `handed` names the
+    evidence of which a drafter gets a row for each token.
     """
 
     def __init__(

@@ -14,7 +14,8 @@ D     width of a hidden state
 P     position axes (3 for M-RoPE, 1 otherwise)
 ====  =========================================================================
 
-A letter that is none of these, or means something else, is explained where it is used. There is no batch axis: one sample is decoded at a time, as in every paper this project implements.
+A letter that is none of these, or means something else, is explained where it is used. There is no batch axis: one
+sample is decoded at a time, as in every paper this project implements.
 """
 
 from __future__ import annotations
