@@ -14,6 +14,7 @@ from vsd.engine import Engine
 from vsd.models import VideoLM, load
 from vsd.models import quantisation as module
 from vsd.models.quantisation import Quantisation
+from vsd.models.steps import Compile
 from vsd.pruners.uniform import Uniform
 from vsd.types import Video
 
@@ -45,7 +46,7 @@ def test_the_linear_layers_of_the_text_model_are_held_so(pair: Pair, rounded: Vi
 
 @needs_torchao
 @pytest.mark.parametrize("compile", ["none", "eager"])
-def test_it_decodes_as_itself(pair: Pair, rounded: VideoLM, video: Video, compile: str) -> None:
+def test_it_decodes_as_itself(pair: Pair, rounded: VideoLM, video: Video, compile: Compile) -> None:
     """A lossless run is held against this very target, plain or rounded; both may draft."""
     plain, draft = held(pair.target_path, "none"), held(pair.draft_path, "int8")
     for target, helper in ((rounded, draft), (plain, rounded), (rounded, rounded)):
