@@ -55,9 +55,20 @@ class Grid(NamedTuple):
         return self.t * self.h * self.w
 
 
+class Span(NamedTuple):
+    """The seconds of a video that are shown: from `start` on, counted from its first frame, and before `end` (None: to
+    the last frame)."""
+
+    start: float = 0.0
+    end: float | None = None
+
+
+WHOLE = Span()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One question about one video file, with what is known of the right answer.
+    """One question about one video file, or about the `span` of it, with what is known of the right answer.
 
     `options` are the texts of the options A, B, C ... of a multiple-choice question, whose reference is the letter;
     empty where the answer is free. `facts` are the data set's own, as JSON values: its scorer alone reads them.
@@ -69,6 +80,7 @@ class Sample:
     reference: str = ""
     options: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    span: Span = WHOLE
 
 
 class Score(NamedTuple):
