@@ -65,10 +65,12 @@ class Engine:
         that the schedule names.
 
         `draft` may be the target itself (self-speculation on the pruned prompt), or a checkpoint that is loaded where
-        it will run. `pruner` drops visual tokens from the draft's prompt only; `positions` says whether its tokens keep
-        their positions ("original") or are re-indexed after pruning ("compact"). `relevance` says how visual relevance
-        is measured, for methods that need it and for the record. With `share_vision` a draft takes from the target
-        what it would compute itself (`shared`). Raises ValueError for a value out of range and for a missing draft.
+        it will run: with `executor=Process()`, the default of parallel schedules, it must be one. `gamma` is the most
+        tokens of a draft, `max_new_tokens` of a generation. `pruner` drops visual tokens from the draft's prompt only;
+        `positions` says whether its tokens keep their positions ("original") or are re-indexed after pruning
+        ("compact"). `relevance` says how visual relevance is measured, for methods that need it and for the record.
+        With `share_vision` a draft takes from the target what it would compute itself (`shared`). Raises ValueError for
+        a value out of range and for a missing draft.
         """
         require_whole("gamma", gamma, least=1)
         require_whole("max_new_tokens", max_new_tokens, least=1)
@@ -111,12 +113,12 @@ class Engine:
         worker was lost; and whatever else that worker raised.
         """
         try:
-            return self._warmed_up(video, question, seed)
+            return self._without_compiling(video, question, seed)
         finally:
             if self.client is not None:
                 self.client.forget()
 
-    def _warmed_up(self, video: Video, question: str, seed: int) -> Trace:
+    def _without_compiling(self, video: Video, question: str, seed: int) -> Trace:
         """The sample without the time that compiling takes: where a pass had to be compiled on the way, it is decoded
         again, from what was known before it."""
         if self.client is not None:
@@ -126,7 +128,7 @@ class Engine:
             if attempt:
                 self._recent.clear()
                 self._recent.extend(recent)
-                if self.client is not None:
+                if self.client is not None:  # asked with a method of the runner, which is called over there
                     self.client.ask(partial(DraftRunner.unlearn))
             before = self._compiled()
             trace = self._run(video, question, seed)
@@ -160,7 +162,7 @@ class Engine:
         clock.mark("total")
 
         if draft is not None:
-            draft.learn(session.news()["rounds"])
+            draft.learn(session.take_news()["rounds"])
         generation, kept = session.generation, draft.kept if draft is not None else 0
         assert generation.finish
         return Trace(

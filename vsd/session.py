@@ -36,9 +36,9 @@ class Session:
 
     The last token generated is in no cache yet: it is the root of the next verification. `collector` collects evidence,
     whose numbers are recorded; `capacity` is the number of the target's cache rows; `gamma` is the most tokens of a
-    draft, and `recent` are the last rounds of the run, those of earlier samples too. `pending` is a chain that was
-    drafted behind the tokens and is not verified. `handed` names the evidence of which a drafter gets a row for each
-    token.
+    draft, and `recent` are the last rounds of a parallel schedule's decoding, those of earlier samples too (none under
+    other schedules). `pending` is a chain that was drafted behind the tokens and is not verified. `handed` names the
+    evidence of which a drafter gets a row for each token.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Session:
     ) -> None:
         self.generation, self.clock, self.gamma, self.recent = generation, clock, gamma, recent
         self.pending, self.forwards = NO_DRAFT, 0
-        self._handed, self._device, self._alone = sorted(handed), target.device, distributed.count() == 1
+        self._handed, self._device = sorted(handed), target.device
         self._target, self._collector, self._verifier, self._random = target, collector, verifier, random
-        self._reading = target.start_prefill(prompt, collector=collector, capacity=capacity)
-        self._state = self._reading.state
+        self._prefill = target.start_prefill(prompt, collector=collector, capacity=capacity)
+        self._state = self._prefill.state
         self._evidence: Evidence | None = None
         self._judged_rows = list[Mapping[str, Tensor]]()  # of the tokens generated, not yet handed over
         self._sent = 0
@@ -71,13 +71,13 @@ class Session:
     def early_evidence(self, needs: frozenset[str]) -> Evidence | None:
         """Read the prompt as far as this evidence needs, and hand it out; None where it is there at the end only."""
         stage = self._collector.stage(needs)
-        if not self._reading.until(stage):
+        if not self._prefill.until(stage):
             return None
         return self._collector.evidence(needs)
 
     def prefill(self) -> Tensor:
         """Read the prompt to its end; returns the logits_W of the first token."""
-        logits_W = self._reading.finish()
+        logits_W = self._prefill.finish()
         self._evidence = self._collector.evidence()
         return logits_W
 
@@ -95,7 +95,7 @@ class Session:
 
     def verify(self, draft: Draft) -> Judged:
         """One pass of the target over the last token and the draft; keeps the accepted rows of its cache."""
-        return self.judge(draft, self.read(draft))
+        return self.judge_and_commit(draft, self.read(draft))
 
     def read(self, draft: Draft) -> Output:
         """The target's pass over the last token and the draft's nodes."""
@@ -106,7 +106,7 @@ class Session:
         self.forwards += 1
         return self._target.forward(ids_M, parents, self._state, collector=self._collector)
 
-    def judge(self, draft: Draft, output: Output) -> Judged:
+    def judge_and_commit(self, draft: Draft, output: Output) -> Judged:
         """What the rule says of a draft; keeps the accepted rows of the target's cache."""
         judged = self._judged(draft, output)
         read = output.logits_MW.shape[0]
@@ -122,10 +122,7 @@ class Session:
             last_read=output.logits_MW.shape[0] > len(draft.parents),
         )
         rule = self._verifier
-        if self._alone:
-            verdict = rule.verify(draft, output, context, self._random)
-        else:
-            verdict = distributed.from_rank0(lambda: rule.verify(draft, output, context, self._random))
+        verdict = distributed.from_rank0(lambda: rule.verify(draft, output, context, self._random))
         check_final(verdict, output, rule)
         before = [0, *(node + 1 for node in verdict.path)]  # the rows that the tokens followed from
         before = before[: len(verdict.path) + (verdict.bonus is not None)]
@@ -155,8 +152,8 @@ class Session:
         if self._handed:
             self._judged_rows.append({name: judged.evidence[name][:committed] for name in self._handed})
 
-    def news(self) -> dict[str, Any]:
-        """What a drafter does not know yet: rounds, and the evidence of the tokens generated since."""
+    def take_news(self) -> dict[str, Any]:
+        """What a drafter does not know yet, handed out once: rounds, and the evidence of the tokens generated since."""
         rounds, self._sent = self.generation.rounds[self._sent :], len(self.generation.rounds)
         rows, self._judged_rows = self._judged_rows, []
         evidence = {name: torch.cat([row[name] for row in rows]) for name in (rows[0] if rows else ())}

@@ -14,7 +14,8 @@ D     width of a hidden state
 P     position axes (3 for M-RoPE, 1 otherwise)
 ====  =========================================================================
 
-There is no batch axis: one sample is decoded at a time, as in every paper this project implements.
+A letter that is none of these, or means something else, is explained where it is used. There is no batch axis: one
+sample is decoded at a time, as in every paper this project implements.
 """
 
 from __future__ import annotations
@@ -362,7 +363,9 @@ class Trace:
     "eos" or "length"; `target_forwards` counts decode-time forwards of the target; `devices` is how many devices the
     run held, a CPU once for each side that worked on it at the same time; `simulated` says that no second was measured
     (see `vsd.simulator`); `shared` what the draft took from the target instead of computing the same (None: no draft
-    model read the video).
+    model read the video). `visual` tokens show the video, of which the draft's prompt `kept` so many (all where no
+    draft model reads); the target's `prompt` has so many tokens in all. `tokens` are the generated ones, by id, the end
+    of sequence included; `rounds` those of the decoding, in order.
     """
 
     tokens: tuple[int, ...]

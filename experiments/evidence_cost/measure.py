@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from experiments.common import read_prompt, setting, table
 from vsd.commands.doctor.shapes import random_model
+from vsd.evidence.collector import Watch
 from vsd.models import VideoLM
 from vsd.models.qwen2_5_vl import Qwen25VL
 from vsd.pruners.attention import Attention
@@ -78,23 +80,51 @@ def prompt_of(model: VideoLM, visual: int, suffix: int) -> Prompt:
     )
 
 
-def read_and_prune(model: VideoLM, prompt: Prompt, pruner: Pruner | None) -> tuple[float, float]:
-    """Seconds to read the prompt, with what the pruner needs of it, and to prune."""
-    start = time.perf_counter()
-    _, evidence = read_prompt(model, prompt, pruner.needs if pruner else frozenset())
-    read = time.perf_counter()
+class Timed(NamedTuple):
+    """Seconds of reading a prompt, of that what evidence takes, and of pruning."""
+
+    read: float
+    evidence: float
+    prune: float
+
+
+@contextmanager
+def watched() -> Iterator[list[float]]:
+    """Within, the seconds that looking at states and attention takes are written down."""
+    seconds, plain = list[float](), (Watch.see_states, Watch.see_attention)
+
+    def timed(look: Callable[..., None]) -> Callable[..., None]:
+        def looks(*args: Any) -> None:
+            start = time.perf_counter()
+            look(*args)
+            seconds.append(time.perf_counter() - start)
+
+        return looks
+
+    Watch.see_states, Watch.see_attention = map(timed, plain)  # type: ignore[method-assign]
+    try:
+        yield seconds
+    finally:
+        Watch.see_states, Watch.see_attention = plain  # type: ignore[method-assign]
+
+
+def read_and_prune(model: VideoLM, prompt: Prompt, pruner: Pruner | None) -> Timed:
+    with watched() as seconds:
+        start = time.perf_counter()
+        _, evidence = read_prompt(model, prompt, pruner.needs if pruner else frozenset())
+        read = time.perf_counter()
     if pruner is not None:
         pruner.keep(evidence)
-    return read - start, time.perf_counter() - read
+    return Timed(read - start, sum(seconds), time.perf_counter() - read)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visual", type=int, default=12_288)
     parser.add_argument("--suffix", type=int, default=40)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--layers", type=int, default=28)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = build(args.layers, args.width)
@@ -112,14 +142,18 @@ def main() -> None:
         f"{args.layers} layers of width {args.width}, {RATIO:g} removed, medians of {args.repeats} interleaved runs.\n"
     )
     rows = [row(name, found, largest[name]) for name in PRUNERS]
-    print(table(["pruner", "prefill s", "evidence", "pruning", "largest tensor / T²"], rows))
+    print(table(["pruner", "prefill s", "slower by", "of it evidence", "pruning", "largest tensor / T²"], rows))
 
 
-def row(name: str, found: Sequence[Mapping[str, tuple[float, float]]], largest: float) -> list[object]:
+def row(name: str, found: Sequence[Mapping[str, Timed]], largest: float) -> list[object]:
     """Costs in percent of the prefill without evidence, run by run, so that a drift of the machine's speed cancels."""
-    evidence = median(each[name][0] / each["none"][0] - 1 for each in found)
-    pruning = median(each[name][1] / each["none"][0] for each in found)
-    return [name, median(each[name][0] for each in found), f"{evidence:+.1%}", f"{pruning:+.1%}", largest]
+    read = [each["none"].read for each in found]
+    shares = [
+        [each[name].read / whole - 1 for each, whole in zip(found, read, strict=True)],
+        [each[name].evidence / whole for each, whole in zip(found, read, strict=True)],
+        [each[name].prune / whole for each, whole in zip(found, read, strict=True)],
+    ]
+    return [name, median(each[name].read for each in found), *(f"{median(one):.1%}" for one in shares), largest]
 
 
 if __name__ == "__main__":

@@ -32,10 +32,12 @@ def random_evidence(
 
     def value(need: str) -> Any:
         match need.partition(":")[0]:
-            case "hidden":
+            case "hidden" | "relevance":
                 return Hidden(visual_VD=normal(tokens, width), text_SD=normal(suffix, width))
             case "attention":
                 return video * 0.3
+            case "visual_mass":
+                return 0.3
             case "video_attention" | "vision_attention":
                 return video.clone()
             case _:

@@ -30,7 +30,7 @@ RULE = f"a file of step times, or devices for target and draft like 'l40s*8,l40s
 @dataclass(frozen=True, kw_only=True)
 class Simulated(Executor):
     """Both work on this thread, in the time of another machine, by `profile`: a file of step times, or the devices of
-    target and draft, of whose data sheets the share `efficiency` is reached (or "eager" or "engine", see
+    target and draft, `efficiency` being the share of a data sheet's speed that is reached (or "eager" or "engine", see
     `vsd.step_times.roofline`). A schedule that has both sides work at once has a device for each."""
 
     simulated: ClassVar[bool] = True

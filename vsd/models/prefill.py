@@ -49,9 +49,9 @@ class Prefill:
 
     @torch.inference_mode()
     def until(self, layer: int) -> bool:
-        """Let the whole prompt go through the layers up to this one. False, and nothing is done, where that are all of
-        a prompt in pieces: what is shown by them together is there at the end."""
-        if len(self._pieces) > 1 and layer == self._model.depth:
+        """Let the whole prompt go through the layers up to this one. False, and nothing is done, if that is the last
+        one: what it shows is there at the end of the prefill, when the first token is."""
+        if layer == self._model.depth:
             return False
         self._go_on(layer)
         return True

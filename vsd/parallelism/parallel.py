@@ -114,7 +114,7 @@ class Parallel(Parallelism):
         new = windows[-1].draft if ahead else NO_DRAFT
         judging = now()
         tested = joined(pending, part(new, 0, 1))
-        judged = session.judge(tested, output)
+        judged = session.judge_and_commit(tested, output)
         end = now()
         session.add(
             tested,
@@ -135,7 +135,7 @@ class Parallel(Parallelism):
         if gamma < 1:
             return None
         tokens = [*session.generation.tokens, *pending.tokens]
-        return draft.start(tokens=tokens, gamma=gamma, **session.news())
+        return draft.start(tokens=tokens, gamma=gamma, **session.take_news())
 
 
 def _done(job: Pending[Window] | None) -> list[Window]:

@@ -20,7 +20,7 @@ class Sequential(Parallelism):
             start = clock.now()
             proposed, gamma = NO_DRAFT, min(session.gamma, generation.left - 1)
             if draft is not None and gamma > 0:
-                proposed = draft.propose(tokens=generation.tokens, gamma=gamma, **session.news()).draft
+                proposed = draft.propose(tokens=generation.tokens, gamma=gamma, **session.take_news()).draft
             drafted = clock.now()
             judged = session.verify(proposed)
             verified = clock.now()

@@ -368,7 +368,8 @@ def _draft(cfg: DictConfig, target: VideoLM, *, remote: bool) -> VideoLM | Check
 
 
 def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
-    """Load the models and put the engine together. A draft of the target's path, device and dtype has its weights."""
+    """Load the models and put the engine together. A draft that is the target but for how it computes shares its
+    weights."""
     from vsd.engine import Engine
 
     with _usage_errors():

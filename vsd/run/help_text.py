@@ -36,7 +36,10 @@ def text(conf: Path, commands: Mapping[str, str]) -> str:
     ]
     for folder in sorted(path for path in conf.iterdir() if path.is_dir() and path.name != "hydra"):
         lines += [f"  {folder.name}", *(_entry(f"  {file.stem}", first_sentence(file)) for file in _options(folder))]
-    return "\n".join([*lines, "", "Dials (DIAL=VALUE)", *(_entry(*dial) for dial in dials(conf / "config.yaml")), ""])
+    lines += ["", "Dials (DIAL=VALUE)", *(_entry(*dial) for dial in dials(conf / "config.yaml"))]
+    lines += ["", "Dials of a model alone (target.DIAL=VALUE, draft.DIAL=VALUE)"]
+    lines += [_entry(name, text) for name, text in dials(conf / "model.yaml") if text]
+    return "\n".join([*lines, "", "The fields of an option stand in conf/GROUP/OPTION.yaml.", ""])
 
 
 def _options(folder: Path) -> list[Path]:
@@ -51,7 +54,7 @@ def first_sentence(file: Path) -> str:
             break
         comments.append(line.removeprefix("#").strip())
     comment = " ".join(line for line in comments if not line.startswith("@package"))
-    return re.split(r"(?<=[.:]) (?=[A-Z])", comment, maxsplit=1)[0].rstrip(":")
+    return re.split(r"(?<=\.) (?=[A-Z])", comment, maxsplit=1)[0]
 
 
 def dials(file: Path) -> Iterator[tuple[str, str]]:

@@ -50,7 +50,7 @@ class LVSpec(Relaxed):
     of the relevances of the generation so far, these places included (`quantile`), or below the value `below`
     (`absolute`). With `shift` a mismatch at a strict place is forgiven when the token occurs within `shift_window`
     places in the other sequence (position-shift tolerance). Looseness 0 is greedy verification, whatever `shift` says;
-    it has no part in `threshold=absolute`.
+    other values have no part in `threshold=absolute`.
 
     Differs from the paper in: not published, therefore fields: the form of the threshold, the tolerance's window (3),
     its side (both) and its direction (either); the relevance of a place is that of the state which predicts it; the
