@@ -28,6 +28,10 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "runs": Command("vsd.commands.runs", "a table of runs: when, how they ended, what tells them apart"),
+    "compare": Command(
+        "vsd.commands.compare", "differences of runs on the same samples, and whether they are told apart"
+    ),
     "report": Command("vsd.commands.report", "a finished run's numbers again, without decoding"),
     "study": Command("vsd.commands.study", "searches dials for the best trade between metrics"),
     "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),

@@ -86,7 +86,7 @@ def trace_from(row: Mapping[str, Any] | None) -> Trace | None:
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:
-    return Sample(**{**row, "options": tuple(row["options"]), "span": Span(*row["span"])})
+    return Sample(**{**row, "options": tuple(row["options"]), "span": Span(*row.get("span", ()))})
 
 
 def _scores(row: Mapping[str, Any]) -> dict[str, Score]:

@@ -157,11 +157,15 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
         if todo:
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records, reader=reader, source=source)
+    except KeyboardInterrupt:
+        run_folder.ends("interrupted")
+        raise
     finally:
         summary = summarise(records)
         run_folder.write_metrics(summary.flat())
     if distributed.rank() > 0:
         return summary.values
+    run_folder.ends("done")
     terminal.show(records, summary, folder, verifier=methods["verifier"])
     if not summary.values["samples/done"]:
         raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
