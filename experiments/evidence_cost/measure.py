@@ -101,7 +101,7 @@ def watched() -> Iterator[list[float]]:
 
         return looks
 
-    Watch.see_states, Watch.see_attention = map(timed, plain)  # type: ignore[method-assign]
+    Watch.see_states, Watch.see_attention = (timed(each) for each in plain)  # type: ignore[method-assign]
     try:
         yield seconds
     finally:

@@ -71,7 +71,7 @@ def test_however_it_computes_its_drafts(configure: Compose, pair: list[str]) -> 
     cfg = configure(pair[0], *pair[2:], "draft=self", "pruner=none", *own)
     engine = app.build_engine(cfg, app.prepare(cfg, [])[0])
     target, draft = engine.target, engine.draft
-    assert draft is not None
+    assert isinstance(draft, VideoLM)
     assert draft.model is target.model
     assert (draft.compile, draft.attention, draft.prefill_chunk) == ("none", "split", 64)
     assert (target.compile, target.attention, target.prefill_chunk) == ("eager", "auto", None)

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tests.models.test_split_attention import as_on_cuda
 from vsd.commands.doctor import __main__ as doctor
 from vsd.commands.doctor import decoding, kernels
 from vsd.commands.doctor.checks import Finding, Machine, Skipped
 from vsd.commands.doctor.shapes import random_3b
+from vsd.models import split_attention
 from vsd.step_times.shapes import SHAPES
 from vsd.zoo import FAMILIES
 
@@ -66,13 +68,23 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path, capsys
 def test_one_key_too_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """As by a causal mask that is aligned to the wrong corner."""
 
-    def all_seen(module: Any, query: Any, key: Any, value: Any, mask: Any, scaling: float) -> Any:
+    def all_seen(module: Any, query: Any, key: Any, value: Any, mask: Any, scaling: float, **_: Any) -> Any:
         mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scaling, enable_gqa=True)
         return mixed.transpose(1, 2), None
 
     monkeypatch.setattr(kernels, "attention_forward", all_seen)
     with pytest.raises(RuntimeError, match="6 rows must see their own keys last"):
         kernels.rows(Machine(device=torch.device("cpu")))
+
+
+def test_a_hidden_piece_that_counts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a GPU's kernel would have it under a mask of the least numbers."""
+    monkeypatch.setattr(split_attention, "_with_share", as_on_cuda(split_attention._with_share))
+    machine = Machine(device=torch.device("cpu"))
+    assert kernels.split_keys(machine).data["float32"] < 1e-5
+    monkeypatch.setattr(kernels, "hidden", lambda dtype: torch.finfo(dtype).min)
+    with pytest.raises(RuntimeError, match=r"float32: keys in pieces must give the same to 0\.001, got"):
+        kernels.split_keys(machine)
 
 
 def test_a_large_model_has_the_shape_it_says() -> None:

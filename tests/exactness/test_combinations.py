@@ -26,7 +26,7 @@ from vsd.drafters import Drafter
 from vsd.engine import Engine
 from vsd.executors import process
 from vsd.executors.process import ProcessClient
-from vsd.models import Checkpoint
+from vsd.models import Checkpoint, split_attention
 from vsd.models.attention import Attention
 from vsd.models.steps import Compile
 from vsd.pruners.uniform import Uniform
@@ -113,6 +113,7 @@ def check(
         compile, attention = cast(Compile, row["compile"]), cast(Attention, row["attention"])
         key = ", ".join(row[axis] for axis in ("family", "drafter", "positions", "compile", "attention"))
         monkeypatch.setattr(process, "ProcessClient", processes.of(key))
+        monkeypatch.setattr(split_attention, "PIECE", 16)  # prompts are short
         engine = Engine(
             target=pair.target.computed_by(compile=compile, attention=attention),
             draft=Checkpoint(path=str(pair.draft_path), dtype="float64", compile=compile, attention=attention)

@@ -14,12 +14,11 @@ from vsd.engine import Engine
 from vsd.models import VideoLM, load
 from vsd.models import quantisation as module
 from vsd.models.quantisation import Quantisation
+from vsd.models.steps import Compile
 from vsd.pruners.uniform import Uniform
 from vsd.types import Video
 
-pytest.importorskip("torchao")
-from torchao.core.config import config_to_dict
-from torchao.quantization import Int8WeightOnlyConfig
+needs_torchao = pytest.mark.skipif(util.find_spec("torchao") is None, reason="torchao is an extra")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +32,7 @@ def held(path: Path, quantisation: Quantisation) -> VideoLM:
     return model
 
 
+@needs_torchao
 def test_the_linear_layers_of_the_text_model_are_held_so(pair: Pair, rounded: VideoLM) -> None:
     plain = held(pair.target_path, "none")
     eight = {name for name, weight in rounded.model.named_parameters() if type(weight) is not torch.nn.Parameter}
@@ -44,9 +44,10 @@ def test_the_linear_layers_of_the_text_model_are_held_so(pair: Pair, rounded: Vi
         assert (off.abs() <= 0.51 * step).all() if name in eight else not off.any()
 
 
+@needs_torchao
 @pytest.mark.parametrize("compile", ["none", "eager"])
-def test_it_decodes_as_itself(pair: Pair, rounded: VideoLM, video: Video, compile: str) -> None:
-    """A lossless run is held against this very target; here it drafts for the plain one's draft as well."""
+def test_it_decodes_as_itself(pair: Pair, rounded: VideoLM, video: Video, compile: Compile) -> None:
+    """A lossless run is held against this very target, plain or rounded; both may draft."""
     plain, draft = held(pair.target_path, "none"), held(pair.draft_path, "int8")
     for target, helper in ((rounded, draft), (plain, rounded), (rounded, rounded)):
         one, other = target.computed_by(compile=compile), helper.computed_by(compile=compile)
@@ -72,13 +73,20 @@ def test_what_cannot_be(pair: Pair, options: dict[str, object], message: str) ->
 
 
 def test_without_its_package(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "torchao" else util.find_spec(name))
-    with pytest.raises(ValueError, match=r"^target.quantisation: int8 needs torchao \(pip install 'vsd\[int8\]'\)"):
+    def missing() -> None:
+        raise ImportError("No module named 'torchao'")
+
+    monkeypatch.setattr(module, "_torchao", missing)
+    with pytest.raises(ValueError, match=r"^target.quantisation: int8 needs torchao \(pip install 'torchao>=0.18'\)"):
         load(str(pair.target_path), quantisation="int8")
     assert load(str(pair.target_path)).depth == pair.target.depth
 
 
+@needs_torchao
 def test_a_checkpoint_that_is_quantised_already(tmp_path: Path) -> None:
+    from torchao.core.config import config_to_dict
+    from torchao.quantization import Int8WeightOnlyConfig
+
     folder = FAMILIES["qwen2_5_vl"](tmp_path / "target")
     config = json.loads((folder / "config.json").read_text())
     setting = {"quant_method": "torchao", "quant_type": {"default": config_to_dict(Int8WeightOnlyConfig())}}

@@ -20,7 +20,8 @@ from vsd.drafters import Chain
 from vsd.drafters.tree import Tree
 from vsd.drafters.viskip import ViSkip
 from vsd.engine import Engine
-from vsd.models import State, VideoLM, load, steps
+from vsd.models import State, VideoLM, load, split_attention, steps
+from vsd.models.base import Computing
 from vsd.models.cache import bucket
 from vsd.models.steps import SPARE_ROWS, Compile, width_of
 from vsd.models.tree import chain
@@ -137,6 +138,13 @@ METHODS = {
     "relevance": (Chain(), LVSpec(looseness=0.5)),
     "attention": (ViSkip(inner=Chain()), None),
 }
+SPLIT = "tree"
+"""Of this one the keys are split."""
+
+
+@pytest.fixture(autouse=True)
+def _short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_attention, "PIECE", 64)  # of buffers of 320 rows
 
 
 def check(pair: Pair, video: Video, method: str) -> None:
@@ -145,7 +153,8 @@ def check(pair: Pair, video: Video, method: str) -> None:
     traces = []
     kinds: tuple[Compile, ...] = ("none", "eager", "inductor")
     for compile in kinds:
-        target, draft = pair.target.computed_by(compile=compile), pair.draft.computed_by(compile=compile)
+        how: Computing = {"compile": compile, "attention": "split" if method == SPLIT else "fused"}
+        target, draft = pair.target.computed_by(**how), pair.draft.computed_by(**how)
         methods: dict[str, Any] = {"drafter": drafter, "verifier": verifier, "pruner": Uniform(ratio=0.5), "gamma": 3}
         engine = Engine(target=target, draft=draft, max_new_tokens=14, **methods)
         traces += [engine.run(video, "Where?", seed=3), engine.baseline().run(video, "Where?", seed=3)]
@@ -192,7 +201,8 @@ def test_captured_passes(
         Engine(target=pair.target, draft=pair.draft, max_new_tokens=14, **methods).run(video, asked, seed=3)
         for asked in questions
     ]
-    target, draft = pair.target.computed_by(compile="cudagraph"), pair.draft.computed_by(compile="cudagraph")
+    how: Computing = {"compile": "cudagraph", "attention": "split" if method == SPLIT else "fused"}
+    target, draft = pair.target.computed_by(**how), pair.draft.computed_by(**how)
     engine = Engine(target=target, draft=draft, max_new_tokens=14, **methods)
     traces = [engine.run(video, asked, seed=3) for asked in questions]
     assert [trace.tokens for trace in traces] == [trace.tokens for trace in expected]

@@ -1,8 +1,9 @@
 """The attention function of the language models, registered with transformers, and the evidence it can collect.
 
 transformers looks attention up by name. The function registered here runs PyTorch's fused attention like the stock
-one, and differs in two things: queries that share a key/value head are folded into rows of one head, so that the
-cache is never repeated; and evidence that is collected of it, if some is wanted, is shown queries and keys.
+one, and differs in this: queries that share a key/value head are folded into rows of one head, so that the cache is
+never repeated; evidence that is collected of it, if some is wanted, is shown queries and keys; and rows of a chain go
+without a mask, and long keys in pieces, where that is of use.
 
 A chain of rows behind a cache sees all keys but those of the rows behind each. On a GPU in half precision that is flash
 attention's own causal form, aligned to the lower right, which takes grouped heads as they are and splits long keys over
@@ -29,7 +30,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from vsd.evidence.base import Attended
 from vsd.evidence.collector import Taken, Watch
-from vsd.models.split_attention import PIECE, split_attention
+from vsd.models import split_attention
 
 NAME = "vsd"
 
@@ -39,7 +40,7 @@ rows take to fill a GPU; `auto` is split where it is of use, on a GPU."""
 ATTENTIONS: tuple[Attention, ...] = get_args(Attention)
 
 _FEW_ROWS = 512  # with those of query heads that share a key head: more fill a GPU by themselves
-_LONG = 4 * PIECE
+_LONG = 4  # pieces
 
 torch.backends.cuda.enable_cudnn_sdp(False)
 
@@ -97,23 +98,29 @@ def attention_forward(
     if attention_mask is not None and attention_mask.shape[2] != groups * count:
         attention_mask = attention_mask.repeat(1, 1, groups, 1)  # a mask of transformers' own making
     folded = query.reshape(batch, key_heads, groups * count, size)
-    if attention_mask is not None and _splits(folded, key, attention):
-        mixed = split_attention(folded, key, value, attention_mask, scaling)
+    if attention_mask is not None and _splits(folded, key, attention_mask, attention):
+        mixed = split_attention.split_attention(folded, key, value, attention_mask, scaling)
     else:
         mixed = scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
     return mixed.reshape(batch, heads, count, value.shape[-1]).transpose(1, 2), None
 
 
-def splits_on(device: torch.device | str, dtype: torch.dtype) -> bool:
-    """Whether PyTorch has the kernel that pieces take: on a GPU not in float64."""
-    return torch.device(device).type == "cpu" or dtype != torch.float64
+@cache
+def splits_on(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether PyTorch has the kernel that pieces take there: on a GPU its memory-efficient attention."""
+    if device.type != "cuda":
+        return device.type == "cpu"
+    able = torch.cuda.is_available() and torch.version.hip is None and torch.backends.cuda.mem_efficient_sdp_enabled()
+    newest = dtype != torch.bfloat16 or (able and torch.cuda.get_device_capability(device) >= (8, 0))
+    return able and newest and dtype != torch.float64
 
 
-def _splits(folded: Tensor, key: Tensor, attention: Attention) -> bool:
+def _splits(folded: Tensor, key: Tensor, mask: Tensor, attention: Attention) -> bool:
     few = len(folded) == 1 and folded.shape[2] <= _FEW_ROWS
-    if attention == "fused" or not few or not splits_on(folded.device, folded.dtype):
+    if attention == "fused" or not few or mask.dtype != folded.dtype or not splits_on(folded.device, folded.dtype):
         return False
-    return key.shape[2] >= PIECE if attention == "split" else folded.is_cuda and key.shape[2] >= _LONG
+    pieces = key.shape[2] // split_attention.PIECE
+    return pieces >= 1 if attention == "split" else folded.is_cuda and pieces >= _LONG
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float, groups: int) -> Tensor:

@@ -390,7 +390,9 @@ class VideoLM(ABC):
         return copied
 
     def computed_by(self, **how: Unpack[Computing]) -> Self:
-        """The same model, sharing its weights, computed in another way."""
+        """The same model, sharing its weights, computed in another way. Raises TypeError for what is none."""
+        if unknown := how.keys() - Computing.__annotations__.keys():
+            raise TypeError(f"computed_by: must be of {', '.join(Computing.__annotations__)}, got {sorted(unknown)}")
         copied = copy.copy(self)
         copied.__dict__.update(how)
         return copied

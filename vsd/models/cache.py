@@ -19,9 +19,10 @@ from transformers.cache_utils import CacheLayerMixin
 
 from vsd.models.attention import unmasked_chains
 from vsd.models.mask import Mask
+from vsd.models.split_attention import PIECE
 from vsd.models.tree import chain, check, depths
 
-_BUCKET = 256
+_BUCKET = PIECE
 
 
 def bucket(rows: int) -> int:

@@ -23,7 +23,7 @@ from transformers.distributed.configuration_utils import DistributedConfig
 
 from vsd.evidence import check_need
 from vsd.models import hub
-from vsd.models.attention import ATTENTIONS, Attention, splits_on
+from vsd.models.attention import ATTENTIONS, Attention
 from vsd.models.base import ROPES, Computing, Rope, VideoLM, chat
 from vsd.models.config import hollow_model, quantised, read_config
 from vsd.models.families import FAMILIES
@@ -190,11 +190,14 @@ def check_compile(compile: str, *, device: str, spread: bool, field: str = "comp
         raise ValueError(f"{field}: inductor needs a C++ compiler (g++, or CXX) on a CPU, got {compile!r} without one")
 
 
-def check_attention(attention: str, *, device: str, dtype: torch.dtype, field: str = "attention") -> None:
-    """Raise ValueError unless it is one of ATTENTIONS that this `device` can compute in this `dtype`."""
+def check_attention(
+    attention: str, *, device: str, dtype: torch.dtype, spread: bool = False, field: str = "attention"
+) -> None:
+    """Raise ValueError unless it is one of ATTENTIONS, and one that this `device` can compute in this `dtype`, if the
+    model is not `spread` over others."""
     require_one_of(field, attention, ATTENTIONS)
-    able = attention != "split" or splits_on(device, dtype)
-    require(field, f"another than split in float64 on {device}", attention, able)
+    unable = attention == "split" and dtype == torch.float64 and device.startswith("cuda") and not spread
+    require(field, f"another than split in float64 on {device}", attention, not unable)
 
 
 def check_options(
@@ -215,7 +218,7 @@ def check_options(
     check_rope(rope, field=f"{field}.rope")
     check_compile(compile, device=device, spread=spread, field=f"{field}.compile")
     check_chunk(prefill_chunk, field=f"{field}.prefill_chunk")
-    check_attention(attention, device=device, dtype=kind, field=f"{field}.attention")
+    check_attention(attention, device=device, dtype=kind, spread=spread, field=f"{field}.attention")
     check_quantisation(quantisation, dtype=kind, spread=spread, field=f"{field}.quantisation")
     return kind
 

@@ -17,6 +17,12 @@ ALIGNED = 8  # elements: 16 bytes in half precision
 _KEPT_BLOCKS = 16
 
 
+def hidden(dtype: torch.dtype) -> float:
+    """What an additive mask holds where nothing is to be seen: far below every score, but finite, also when a kernel
+    multiplies it by log2(e) in float32. Of infinities alone kernels make means and sums of weights of their own."""
+    return torch.finfo(dtype).min / 2
+
+
 class Mask:
     """The masks of one state's steps. Only the last columns of a mask depend on the tree, everything before them is
     visible: so one buffer of zeros serves all steps, and each writes its block behind taking the last one's away.
@@ -52,6 +58,6 @@ class Mask:
                 self._blocks.clear()
             hidden_MN = ~ancestors(tree)[first:]
             block_MN = torch.zeros(hidden_MN.shape, dtype=self._like.dtype)
-            block_MN.masked_fill_(hidden_MN, torch.finfo(self._like.dtype).min)
+            block_MN.masked_fill_(hidden_MN, hidden(self._like.dtype))
             self._blocks[key] = block_MN.repeat(self._groups, 1).to(self._like.device)
         return self._blocks[key]

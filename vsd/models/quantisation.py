@@ -8,12 +8,12 @@ held against this very target.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import importlib
 from typing import Any, Literal, get_args
 
 import torch
 
-from vsd.utils.validation import require, require_one_of
+from vsd.utils.validation import first_line, require, require_one_of
 
 Quantisation = Literal["none", "int8"]
 """How the weights of the text model's linear layers are held: as the dtype says, or as 8-bit integers."""
@@ -28,13 +28,27 @@ def check_quantisation(quantisation: str, *, dtype: torch.dtype, spread: bool, f
         return
     require(field, "none beside a device_map or a tp_plan", quantisation, not spread)
     require(field, "none in float64, which torchao lacks", quantisation, dtype != torch.float64)
-    if find_spec("torchao") is None:
-        raise ValueError(f"{field}: int8 needs torchao (pip install 'vsd[int8]'), got {quantisation!r} without it")
+    try:
+        _torchao()
+    except ImportError as error:
+        what = f"int8 needs torchao (pip install 'torchao>=0.18'), got {quantisation!r} without it"
+        raise ValueError(f"{field}: {what} ({first_line(error)})") from error
 
 
 def quantise(model: Any, quantisation: Quantisation) -> None:
     """Hold the weights of this text model so, in place."""
     if quantisation == "int8":
-        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+        torchao = _torchao()
+        torchao.quantize_(model, torchao.Int8WeightOnlyConfig())
 
-        quantize_(model, Int8WeightOnlyConfig())
+
+def linear_weights(model: torch.nn.Module) -> set[str]:
+    """The names of the weights that `quantise` holds in fewer bits, of the whole model."""
+    inside = "model.language_model."
+    linear = (name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear))
+    return {f"{name}.weight" for name in linear if name.startswith(inside)}
+
+
+def _torchao() -> Any:
+    """Imported where it is asked for: it is an extra."""
+    return importlib.import_module("torchao.quantization")

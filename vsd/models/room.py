@@ -1,7 +1,8 @@
 """Whether the models of a run fit their devices, before a weight is loaded, and what helps if they do not.
 
-Counted are the weights in the dtype they are loaded in and the KV caches of the expected prompt. What else a run
-takes (the activations of a prefill, the frames) comes on top, so what is refused here could not have run.
+Counted are the weights in the dtype they are loaded in, or as they are held once they are quantised, and the KV caches
+of the expected prompt. What else a run takes (the activations of a prefill, the frames, weights before they are
+quantised) comes on top, so what is refused here could not have run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from vsd.models.cache import bucket
 from vsd.models.config import hollow_model, quantised
 from vsd.models.files import weight_files
+from vsd.models.quantisation import Quantisation, linear_weights
 
 GIB = 2**30
 
@@ -52,14 +54,15 @@ def needs_of(
     device_map: Mapping[str, str] | None = None,
     ranks: int = 1,
     shares_weights: bool = False,
+    quantisation: Quantisation = "none",
 ) -> list[Need]:
     """What a checkpoint of this config takes, with `rows` tokens in its cache: one need, or with a `device_map` of
     modules one for each device. Each of `ranks` processes takes its share; `shares_weights`: they are loaded already.
     """
-    weights = _weights(config, folder, dtype, role)
+    weights = _weights(config, folder, dtype, role, quantisation)
     total = sum(weights.values())
     cache = bucket(rows) * cache_bytes(config.text_config, dtype)
-    fixed = quantised(config)
+    fixed = quantised(config) or quantisation != "none"
     common: dict[str, Any] = {"role": role, "itemsize": dtype.itemsize, "fixed": fixed}
     if device_map is None or fixed:  # which module holds how much of a quantised model is not known beforehand
         held = 0 if shares_weights else total // ranks
@@ -158,7 +161,7 @@ def _cure(needs: Sequence[Need], there: Sequence[Need], devices: frozenset[str],
     return "a smaller model, or more memory"
 
 
-def _weights(config: Any, folder: Path, dtype: torch.dtype, role: str) -> dict[str, int]:
+def _weights(config: Any, folder: Path, dtype: torch.dtype, role: str, quantisation: Quantisation) -> dict[str, int]:
     """Bytes of the weights by name; those of a quantised checkpoint as its files hold them."""
     if quantised(config):
         try:
@@ -167,7 +170,10 @@ def _weights(config: Any, folder: Path, dtype: torch.dtype, role: str) -> dict[s
             return {"": 0}
     model = hollow_model(config, dtype=dtype, name=str(folder), field=role)
     # Parts of the model are made in a dtype that their config names, but loaded in the run's.
-    return {name: weight.numel() * dtype.itemsize for name, weight in model.named_parameters()}
+    small = set() if quantisation == "none" else linear_weights(model)
+    return {
+        name: weight.numel() * (1 if name in small else dtype.itemsize) for name, weight in model.named_parameters()
+    }
 
 
 def _gib(size: float) -> str:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PIECE = 256  # keys: what a buffer's length is a multiple of, and a border on which every kernel takes a mask
+PIECE = 256  # keys; a border on which every kernel takes a mask, and what a buffer's length is a multiple of
 
 _aten = torch.ops.aten
 
 
 def split_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> Tensor:
     """As `scaled_dot_product_attention` with this additive mask: (1, H, M, d) against (1, H, rows, d), the mask (1, 1,
-    M, rows); returns (1, H, M, d). Each row sees some key, but of a piece it may see none."""
+    M, rows), of the query's dtype; returns (1, H, M, d). Each row sees some key, but of a piece it may see none: what
+    hides keys must be finite there (`vsd.models.mask.hidden`), or the piece would count as one key."""
     heads, rows, size = key.shape[1:]
     count, pieces = query.shape[2], rows // PIECE
     whole = pieces * PIECE
@@ -36,9 +37,7 @@ def split_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, sca
         found.append(_with_share(query, key[:, :, whole:], value[:, :, whole:], mask[:, :, :, whole:], scaling))
     mixed_SHMd, shares_SHM = (torch.cat(parts) for parts in zip(*found, strict=True))
     weights_SHM = shares_SHM.softmax(0)[..., None]
-    # A piece of which a row sees nothing has no mean: what stands there may be no number.
-    parts_SHMd = torch.where(weights_SHM > 0, weights_SHM * mixed_SHMd, 0)
-    return parts_SHMd.sum(0, keepdim=True).to(query.dtype)
+    return (weights_SHM * mixed_SHMd).sum(0, keepdim=True).to(query.dtype)
 
 
 def _with_share(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
@@ -53,4 +52,4 @@ def _with_share(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling
         mixed, logarithms = _aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, attn_mask=mask, scale=scaling
         )
-    return mixed, logarithms.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+    return mixed, logarithms

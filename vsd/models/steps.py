@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vsd.evidence.collector import Taken, Wanted
 from vsd.models.cache import Buffers
+from vsd.models.mask import hidden
 from vsd.models.tree import ancestors, depths
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Steps:
             taken.queries = {layer: query[:, :, :count] for layer, query in queries.items()}
         return logits_MW if form.width == count else logits_MW[:count], taken
 
+    @torch.inference_mode()
     def buffers(self, rows: int, layers: int) -> Buffers:
         """Buffers of this many rows. A captured pass belongs to its buffers, so those that a sample has left behind are
         taken again."""
@@ -207,7 +209,7 @@ def _step_of(model: VideoLM, form: _Form) -> _Step:
         positions_P1M = (length + offset + depths_M).expand(form.axes, 1, form.width)
         embeds_MD = model.embed(ids_M)
         hidden_MC = ~_visible(rows_M, length, visible_MN, form.rows)
-        mask_MC = embeds_MD.new_zeros(hidden_MC.shape).masked_fill(hidden_MC, torch.finfo(embeds_MD.dtype).min)
+        mask_MC = embeds_MD.new_zeros(hidden_MC.shape).masked_fill(hidden_MC, hidden(embeds_MD.dtype))
         mask = mask_MC.repeat(model.groups, 1)[None, None]
         states_MD = model.run(embeds_MD, positions_P1M, mask, _Rows(rows_M, keys, values), watch=taken)
         return model.logits(states_MD), taken.states, taken.queries

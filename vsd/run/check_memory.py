@@ -52,6 +52,7 @@ def check_memory(
             rows=min(rows, config.text_config.max_position_embeddings),
             device_map={module: full_name(there) for module, there in option.device_map.items()} if by_hand else None,
             ranks=distributed.count() if option.tp_plan else 1,
+            quantisation=option.quantisation,
             shares_weights=role == "draft" and same_weights(cfg.draft, cfg.target) and not remote,
         )
     if len(set(visual.values())) > 1:

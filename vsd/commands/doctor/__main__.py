@@ -24,6 +24,7 @@ from vsd.run.provenance import provenance
 CHECKS: dict[str, Check] = {
     "versions": kernels.versions,
     "rows": kernels.rows,
+    "split keys": kernels.split_keys,
     "growing keys": kernels.growing_keys,
     "head": kernels.head,
     "capacities": decoding.capacities,

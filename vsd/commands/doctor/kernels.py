@@ -14,8 +14,8 @@ from torch.nn.attention import SDPBackend
 from torch.nn.functional import scaled_dot_product_attention
 
 from vsd.commands.doctor.checks import Finding, Machine, milliseconds, require
-from vsd.models.attention import Attention, attention_forward, sdpa_flags, unmasked_chains
-from vsd.models.mask import Mask
+from vsd.models.attention import Attention, attention_forward, sdpa_flags, splits_on, unmasked_chains
+from vsd.models.mask import Mask, hidden
 from vsd.models.tree import chain
 from vsd.run.provenance import packages
 
@@ -91,6 +91,32 @@ def rows(machine: Machine) -> Finding:
         data[str(number)] = {"s": {way: times_s[way][-1] for way in WAYS}, "apart": apart, "kernels": names}
     said = ", ".join(f"{milliseconds(times_s[way])} {way}" for way in WAYS)
     return Finding(said=f"{', '.join(map(str, ROWS))} rows over {count:,} keys: {said}", data=data)
+
+
+def split_keys(machine: Machine) -> Finding:
+    """Rows over keys in pieces, of which they see only some, against all keys at once, where all scores are small: a
+    hidden piece that counted at all would show."""
+    data: dict[str, float] = {}
+    for name in ("float32", "float16", "bfloat16"):
+        dtype = getattr(torch, name)
+        if not splits_on(machine.device, dtype):
+            continue
+        shapes = (1, HEADS, 6, SIZE), (1, KEY_HEADS, 3328, SIZE), (1, KEY_HEADS, 3328, SIZE)
+        query, keys, values = (torch.randn(shape, device=machine.device).to(dtype) for shape in shapes)
+        seen_MC = torch.arange(3328) < 1500 + torch.arange(6)[:, None]
+        mask_MC = torch.where(seen_MC, -16.0, hidden(dtype)).to(query).repeat(HEADS // KEY_HEADS, 1)
+
+        def attend(
+            how: Attention, q: Tensor = query, k: Tensor = keys, v: Tensor = values, m: Tensor = mask_MC
+        ) -> Tensor:
+            return attention_forward(torch.nn.Module(), q, k, v, m[None, None], SIZE**-0.5, attention=how)[0].float()
+
+        fused = attend("fused")
+        data[name] = float((attend("split") - fused).abs().max() / fused.abs().max())
+        bound = 1e-3 if name == "float32" else 0.03
+        require(data[name] < bound, f"{name}: keys in pieces must give the same to {bound:g}, got {data[name]:.2g}")
+    said = ", ".join(f"{off:.1g} in {name}" for name, off in data.items())
+    return Finding(said=f"keys in pieces against all at once, some hidden: apart by {said}", data=data)
 
 
 def _climb(keys: Tensor, number: int) -> Tensor:
