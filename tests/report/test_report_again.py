@@ -32,7 +32,7 @@ def test_the_numbers_are_made_again(finished: Path, capsys: pytest.CaptureFixtur
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
-    assert "FOLDER: must be the folder of a run" in capsys.readouterr().err
+    assert "FOLDER: must hold a run" in capsys.readouterr().err
     assert calibrate.main([str(tmp_path), "--out", str(tmp_path / "tokens.json")]) == 2
 
 

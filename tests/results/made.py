@@ -82,6 +82,7 @@ def write_run(
     config: Mapping[str, Any],
     *,
     choices: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
     outcome: State | None = "done",
     error: str = "",
 ) -> Path:
@@ -91,8 +92,9 @@ def write_run(
     run.open(OmegaConf.create(dict(config)), told | ({"outcome": outcome} if outcome else {}))
     for record in records:
         run.append(record)
-    hydra = {"hydra": {"runtime": {"choices": dict(choices or {})}, "overrides": {"task": []}}}
+    hydra = {"hydra": {"runtime": {"choices": dict(choices or {})}, "overrides": {"task": list(overrides)}}}
     (folder / ".hydra").mkdir()
+    OmegaConf.save(OmegaConf.create(list(overrides)), folder / ".hydra" / "overrides.yaml")
     OmegaConf.save(OmegaConf.create(hydra), folder / ".hydra" / "hydra.yaml")
     if error:
         (folder / "error.txt").write_text(error + "\n")

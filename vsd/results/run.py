@@ -47,7 +47,7 @@ class Run:
 def load_run(folder: str | Path) -> Run:
     """The run in this folder. Raises ValueError if there is none, or none that this version can read."""
     path = Path(folder)
-    if not (path / "provenance.json").is_file() and not (path / "error.txt").is_file():
+    if not _is_run(path):
         raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}")
     provenance, records = _json(path / "provenance.json"), list[Record]()
     if "config" in provenance:
@@ -82,9 +82,14 @@ def find_runs(folders: Iterable[str | Path]) -> list[Run]:
     return list(found.values())
 
 
+def _is_run(folder: Path) -> bool:
+    """Whether a run has begun here, however far it came."""
+    return any((folder / name).is_file() for name in ("provenance.json", "error.txt", ".hydra/overrides.yaml"))
+
+
 def _below(folder: Path) -> Iterator[Path]:
     """The folders of runs, their names in order as numbers where they are some."""
-    if (folder / "provenance.json").is_file() or (folder / "error.txt").is_file():
+    if _is_run(folder):
         yield folder
         return
     inside = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]

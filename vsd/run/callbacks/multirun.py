@@ -33,13 +33,13 @@ class Summary(Callback):
         jobs = sweep.jobs(folder, since=self._began)
         file = folder / "summary.csv"
         console = Console()
-        console.print(sweep.table(jobs))
+        console.print(sweep.screen(jobs))
         try:
             with disk.writing(file):
-                sweep.write_csv(jobs, file)
+                file.write_text(sweep.summary_csv(jobs), encoding="utf-8")
         except disk.CannotWrite as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         console.print(f"[dim]files[/]  {file}")
-        if any(job.error for job in jobs):
+        if not sweep.ended_well(jobs):
             sys.exit(1)
