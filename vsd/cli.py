@@ -33,6 +33,7 @@ COMMANDS = {
         "vsd.commands.compare", "differences of runs on the same samples, and whether they are told apart"
     ),
     "plot": Command("vsd.commands.plot", "curves over a sweep, with error bars"),
+    "show": Command("vsd.commands.show", "one sample: both texts, whose tokens they are, kept tokens on its frames"),
     "report": Command("vsd.commands.report", "a finished run's numbers again, without decoding"),
     "study": Command("vsd.commands.study", "searches dials for the best trade between metrics"),
     "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),

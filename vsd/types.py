@@ -91,6 +91,9 @@ class Score(NamedTuple):
     asked: float = 1.0
 
 
+NOTHING_SEEN = Grid(0, 0, 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Video:
     """Decoded frames: uint8 RGB of shape (frames, height, width, 3), and the second at which each was shown
@@ -365,7 +368,8 @@ class Trace:
     (see `vsd.simulator`); `shared` what the draft took from the target instead of computing the same (None: no draft
     model read the video). `visual` tokens show the video, of which the draft's prompt `kept` so many (all where no
     draft model reads); the target's `prompt` has so many tokens in all. `tokens` are the generated ones, by id, the end
-    of sequence included; `rounds` those of the decoding, in order.
+    of sequence included; `rounds` those of the decoding, in order. `grid` is that of the visual tokens, and `kept_K`
+    are those that the draft's prompt kept, by their places in it; empty where that is all of them.
     """
 
     tokens: tuple[int, ...]
@@ -379,6 +383,8 @@ class Trace:
     devices: int = 1
     simulated: bool = False
     shared: Shared | None = None
+    grid: Grid = NOTHING_SEEN
+    kept_K: tuple[int, ...] = ()
 
     @property
     def before_rounds(self) -> int:

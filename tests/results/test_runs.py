@@ -79,7 +79,7 @@ def test_the_table_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said if "01-02" in line] == ["fast", "middle", "slow", "wrong"]
     assert any("failed" in line and "0/0" in line for line in said)
-    assert any(line.startswith(" fast") and "2.49x ±" in line and "0.1" in line for line in said)
+    assert any(line.startswith(" fast") and "2.49x ±" in line for line in said)
     assert runs.main([str(tmp_path), "--where", "ratio=0.1"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "01-02" in line] == ["fast"]
 

@@ -90,7 +90,7 @@ def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
     found.add_column("done", justify="right", no_wrap=True)
     dials = varying(runs)
     for name in dials:
-        found.add_column(escape(name), overflow="fold")
+        found.add_column(escape(name), overflow="fold", min_width=4)
     for name in columns:
         found.add_column(heading(name), justify="right", no_wrap=True)
     for place, run in enumerate(runs):

@@ -34,7 +34,9 @@ def cell(summary: Summary, name: str) -> str:
     if metric is None or name not in summary.values:
         return "–"
     value = metric.written(summary.values[name])
-    return f"{value} ± {metric.written(summary.errors[name])}" if name in summary.errors else value
+    if name not in summary.errors:
+        return value
+    return f"{value} ±{metric.written(summary.errors[name]).rstrip('x%').removeprefix('0')}"
 
 
 def written(value: Any) -> str:

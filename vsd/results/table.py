@@ -23,6 +23,7 @@ from vsd.run.report.printable import printable
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MARKED = "bold: the best of a column, and what is not told apart from it"
+_NARROW = 12  # letters of a dial that a narrow terminal leaves whole
 _LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$", "–": "--", "×": r"$\times$"})
 
 
@@ -60,8 +61,9 @@ def rich(table: Table, title: str = "") -> RichTable:
     """For a terminal."""
     found = RichTable(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     found.add_column("job", justify="right")
-    for name in table.dials:
-        found.add_column(escape(name), overflow="fold")
+    for name, column in table.dials.items():
+        widest = max(len(written(value)) for value in column)
+        found.add_column(escape(name), overflow="fold", min_width=min(widest, _NARROW))
     for name in table.metrics:
         found.add_column(heading(name), justify="right", no_wrap=True)
     for run, row in zip(table.runs, table.rows(), strict=True):
