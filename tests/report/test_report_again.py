@@ -27,6 +27,8 @@ def test_the_numbers_are_made_again(finished: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert main([str(finished)]) == 0
     assert json.loads((finished / "metrics.json").read_text()) == before
+    assert "4 of 4 generations are the target's own" in capsys.readouterr().out
+    assert main([str(finished), "--full"]) == 0
     assert "accept/length" in capsys.readouterr().out
 
 

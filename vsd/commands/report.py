@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="vsd report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--full", action="store_true", help="every number of a run")
     parser.add_argument("--format", choices=table.FORMATS, help="a table for a file, in place of the screen")
     parser.add_argument("--columns", nargs="+", default=[*HEADLINE], metavar="METRIC", help="of metrics.json")
     args = parser.parse_args(argv)
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.format:
         print(table.text(table.table_of(runs, args.columns), args.format), end="")
     elif len(runs) == 1:
-        _screen(runs[0])
+        _screen(runs[0], full=args.full)
     else:
         console = Console()
         console.print(table.rich(table.table_of(runs, args.columns)), *table.troubles(runs), sep="\n")
@@ -66,10 +67,10 @@ def _rewrite(run: Run) -> None:
         raise ValueError(f"FOLDER: must hold a sample that this version can read, got {str(run.folder)!r}")
 
 
-def _screen(run: Run) -> None:
+def _screen(run: Run, *, full: bool) -> None:
     if run.records:
         verifier = instantiate(OmegaConf.create(dict(run.config["verifier"])))
-        terminal.show(run.records, run.summary, run.folder, verifier=verifier)
+        terminal.show(run.records, run.summary, run.folder, verifier=verifier, full=full)
     for line in table.troubles([run]):
         Console().print(line)
 

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,15 @@ class Questions:
     path: str
     root: str | None = None
     question: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", as_text("data.path", self.path))
         for name in ("root", "question"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, as_text(f"data.{name}", value))
-        unknown = [name for name in self.columns if name not in FIELDS]
-        require("data.columns", f"names for {', '.join(FIELDS)}", dict(self.columns), not unknown)
+        unknown = [name for name in self.columns or () if name not in FIELDS]
+        require("data.columns", f"names for {', '.join(FIELDS)}", dict(self.columns or {}), not unknown)
 
     def samples(self) -> list[Sample]:
         """The samples in the file's order. Raises ValueError for the first line that is none, with its number, and if
@@ -69,7 +69,7 @@ class Questions:
         return samples
 
     def _called(self, name: str) -> str:
-        return self.columns.get(name, name)
+        return (self.columns or {}).get(name, name)
 
     def _sample(
         self, where: str, number: int, given: Mapping[str, Any], row: Mapping[str, Any], folder: Path

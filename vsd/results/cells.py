@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vsd.metrics import Summary, metric_of
+from vsd.run.report.headline import plus_minus
 
 HEADLINE = ("exact/mismatched", "speed/decode", "speed/end_to_end", "accept/draft_length", "quality/retention")
 """What is asked of a run first."""
@@ -31,12 +32,7 @@ def heading(name: str) -> str:
 def cell(summary: Summary, name: str) -> str:
     """The value with its standard error; a dash where it is not defined."""
     metric = metric_of(name)
-    if metric is None or name not in summary.values:
-        return "–"
-    value = metric.written(summary.values[name])
-    if name not in summary.errors:
-        return value
-    return f"{value} ±{metric.written(summary.errors[name]).rstrip('x%').removeprefix('0')}"
+    return "–" if metric is None or name not in summary.values else plus_minus(metric, summary)
 
 
 def written(value: Any) -> str:

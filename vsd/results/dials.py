@@ -7,7 +7,9 @@ from typing import Any
 
 from vsd.results.run import Run
 
-_ELSEWHERE = frozenset({"out", "shard", "limit", "logger", "callbacks", "trainer", "baseline_folder", "video", "hydra"})
+_ELSEWHERE = frozenset(
+    {"out", "report", "shard", "limit", "logger", "callbacks", "trainer", "baseline_folder", "video", "hydra"}
+)
 """Where and how far a run goes; what it gives does not depend on them."""
 _UNSET = "–"
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from vsd.metrics.record import Record
 from vsd.results.run import Run, State
 
-_APART = ("out", "shard")
+_APART = ("out", "report", "shard")
 _WORST: tuple[State, ...] = ("failed", "unfinished", "interrupted", "done")
 
 

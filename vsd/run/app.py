@@ -166,7 +166,7 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
     if distributed.rank() > 0:
         return summary.values
     run_folder.ends("done")
-    terminal.show(records, summary, folder, verifier=methods["verifier"])
+    terminal.show(records, summary, folder, verifier=methods["verifier"], full=cfg.report == "full")
     if not summary.values["samples/done"]:
         raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
     return summary.values

@@ -18,7 +18,7 @@ from vsd.run import disk
 from vsd.utils.fingerprint import fingerprint
 
 # These change where, how far or with how many jobs a run goes, never what a sample gives.
-_NOT_HASHED = ("out", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
+_NOT_HASHED = ("out", "report", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
 
 
 def config_hash(cfg: DictConfig, *, weights: Sequence[Sequence[str]] = ()) -> str:
