@@ -102,8 +102,8 @@ def a_sweep(folder: Path, ratios: tuple[float, ...] = (0.5, 0.9)) -> list[Run]:
     for number, ratio in enumerate(ratios):
         records = [a_record(f"v{n}", [5, n % 4], 4.0 + number + n / 100) for n in range(4)]
         write_run(folder / f"{number}", records, config(ratio=ratio), overrides=("limit=4", f"ratio={ratio}"))
-    wrong = {"error": "ratio: must be below 1", "outcome": None}
-    write_run(folder / "2", [], config(ratio=2), overrides=("limit=4", "ratio=2"), **wrong)
+    wrong = "ratio: must be below 1"
+    write_run(folder / "2", [], config(ratio=2), overrides=("limit=4", "ratio=2"), outcome=None, error=wrong)
     write_run(folder / "10", [], config(ratio=0.7), overrides=("limit=4", "ratio=0.7"), outcome=None)
     return sweep.jobs(folder)
 

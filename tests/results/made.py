@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from vsd.metrics.record import Record
@@ -54,7 +55,7 @@ def a_record(video: str, accepted: Sequence[int], decode_s: float, name: str = "
     return Record(sample=sample, trace=trace, baseline=alone, text="so", baseline_text="so")
 
 
-def records_of(random: np.random.Generator, videos: int, speed: float, effects: Sequence[float]) -> list[Record]:
+def records_of(random: np.random.Generator, videos: int, speed: float, effects: NDArray[np.float64]) -> list[Record]:
     """A sample of each video; how fast one is decoded has a part of the video's own (`effects`) and one of the run."""
     return [
         a_record(

@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 
 from tests.results.made import a_record, a_run, records_of
+from vsd.metrics import values_of
+from vsd.metrics.record import Record
 from vsd.results.comparison import Difference, common, compared, told_apart
 
 SPEED = "speed/decode"
@@ -17,8 +19,8 @@ SPEED = "speed/decode"
 def difference(first: float, second: float, seed: int, videos: int = 24) -> Difference:
     random = np.random.default_rng(seed)
     effects = random.normal(0, 0.3, videos)  # of the videos, which both runs have in common
-    sides = [a_run(records_of(random, videos, speed, effects)) for speed in (first, second)]
-    (found,) = compared(*sides, [SPEED])
+    one, other = (a_run(records_of(random, videos, speed, effects)) for speed in (first, second))
+    (found,) = compared(one, other, [SPEED])
     return found
 
 
@@ -29,7 +31,7 @@ def test_two_runs_of_one_setting_are_not_told_apart() -> None:
 
 
 def test_a_difference_of_two_standard_errors_is_found_every_other_time() -> None:
-    error = np.mean([difference(2.0, 2.0, seed).by.error for seed in range(20)]) * 2.0
+    error = 2.0 * float(np.mean([difference(2.0, 2.0, seed).by.error for seed in range(20)]))
     better = sum(difference(2.0, 2.0 + 2 * error, seed).verdict == "better" for seed in range(200, 400))
     power = 1 - stats.nct.cdf(stats.t.ppf(0.975, 23), 23, 2.0)
     assert abs(better / 200 - power) < 4 * math.sqrt(power * (1 - power) / 200)
@@ -40,11 +42,11 @@ def test_what_videos_have_in_common_cancels() -> None:
     found = difference(2.0, 2.2, 0)
     assert found.verdict == "better"
     assert found.by.value == pytest.approx(1.1, abs=0.05)
-    alone = np.std([record.baseline.seconds["decode"] / record.trace.seconds["decode"] for record in records(0)])
+    alone = np.std([values_of([record])[SPEED] for record in records(0)])
     assert alone / math.sqrt(24) > 2 * found.by.error
 
 
-def records(seed: int) -> list[object]:
+def records(seed: int) -> list[Record]:
     random = np.random.default_rng(seed)
     return [*records_of(random, 24, 2.0, random.normal(0, 0.3, 24))]
 

@@ -78,10 +78,10 @@ def draw(
         if metric_of(name) is None:
             raise ValueError(f"--y: must be a metric (docs/metrics.md), got {name!r}")
     tables = [dials_of(run) for run in runs]
-    for option, name in (("x", x), ("by", by), ("facet", facet)):
-        known = metric_of(name) is not None if option == "x" and name else False
-        if name and not known and not any(name in table for table in tables):
-            raise ValueError(f"--{option}: must be a dial of these runs, got {name!r}")
+    for option, dial in (("x", x), ("by", by), ("facet", facet)):
+        is_metric = option == "x" and metric_of(x) is not None
+        if dial and not is_metric and not any(dial in table for table in tables):
+            raise ValueError(f"--{option}: must be a dial of these runs, got {dial!r}")
     panels = _groups(runs, [facet] if facet else [])
     figure = Figure(figsize=(_SIZE[0] * len(panels), _SIZE[1] * len(ys)), layout="constrained")
     axes = figure.subplots(len(ys), len(panels), squeeze=False, sharex=True)

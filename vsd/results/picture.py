@@ -51,7 +51,9 @@ def _fitted(frame: NDArray[np.uint8], grid: Grid) -> NDArray[np.float64]:
     larger = max(1, -(-_LEAST // frame.shape[0]), -(-3 * _EDGE * grid.h // frame.shape[0]))
     frame = frame.repeat(larger, 0).repeat(larger, 1)
     rows, columns = (
-        np.arange(side * (size // side)) * size // (side * (size // side))
-        for size, side in zip(frame.shape, (grid.h, grid.w), strict=False)
+        np.arange(side * (size // side)) for size, side in zip(frame.shape, (grid.h, grid.w), strict=False)
     )
-    return frame[rows][:, columns] / 255.0
+    cut: NDArray[np.float64] = (
+        frame[rows * frame.shape[0] // len(rows)][:, columns * frame.shape[1] // len(columns)] / 255.0
+    )
+    return cut
