@@ -15,6 +15,7 @@ import hydra
 from omegaconf import DictConfig
 
 from vsd.run import app, help_text
+from vsd.run.suggest import unknown_word
 
 CONF = Path(__file__).parent / "conf"
 """The YAML files, beside the package in a checkout and inside it once it is installed."""
@@ -57,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments and arguments[0] in COMMANDS:
         code: int | None = importlib.import_module(COMMANDS[arguments[0]].module).main(arguments[1:])
         return code
-    sys.argv = [sys.argv[0], *(arguments[1:] if arguments[:1] == ["run"] else arguments)]
+    words = arguments[1:] if arguments[:1] == ["run"] else arguments
+    if wrong := unknown_word(words, CONF, COMMANDS):
+        print(f"error: {wrong}", file=sys.stderr)
+        return 2
+    sys.argv = [sys.argv[0], *words]
     run()
     return None
 
