@@ -32,7 +32,7 @@ from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uniform import Uniform
 from vsd.pruners.uv_prune import UVPrune
 from vsd.pruners.window import Window
-from vsd.results.picture import GAP, spread, strip
+from vsd.run.results.picture import GAP, spread, strip
 from vsd.run.task import sample_seed
 from vsd.types import Grid, Sample, Video
 

@@ -17,8 +17,8 @@ from tests.results.test_runs import config
 from vsd.metrics import Summary, summarise
 from vsd.metrics.audit import Audit
 from vsd.metrics.record import Record
-from vsd.results.run import Run, load_run
 from vsd.run.report import sweep, terminal
+from vsd.run.results.run import Run, load_run
 from vsd.types import Round, Sample, Trace
 from vsd.verifiers import Greedy
 from vsd.verifiers.random_relax import RandomRelax

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from vsd.metrics.record import Record
-from vsd.results.run import Run, State
 from vsd.run.report.folder import RunFolder
+from vsd.run.results.run import Run, State
 from vsd.types import Round, Sample, Trace
 
 ALONE_S = 10.0

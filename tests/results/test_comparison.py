@@ -11,7 +11,7 @@ from scipy import stats
 from tests.results.made import a_record, a_run, records_of
 from vsd.metrics import values_of
 from vsd.metrics.record import Record
-from vsd.results.comparison import Difference, common, compared, told_apart
+from vsd.run.results.comparison import Difference, common, compared, told_apart
 
 SPEED = "speed/decode"
 

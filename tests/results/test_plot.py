@@ -9,7 +9,7 @@ import pytest
 from tests.results.made import a_record, write_run
 from tests.results.test_runs import config
 from vsd.commands import plot
-from vsd.results.run import Run, find_runs
+from vsd.run.results.run import Run, find_runs
 
 RATIOS = (0.9, 0.5, 0.0)
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.results.made import a_record, a_run, write_run
 from vsd.commands import compare, runs
-from vsd.results.dials import varying
-from vsd.results.pool import pooled
-from vsd.results.run import find_runs, load_run
+from vsd.run.results.dials import varying
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import find_runs, load_run
 
 PRUNERS = {"hippo": "vsd.pruners.hippo.Hippo", "random": "vsd.pruners.random.Random"}
 

@@ -13,7 +13,7 @@ from tests.results.made import a_record, write_run
 from tests.video.clips import write_video
 from vsd.commands import show
 from vsd.metrics.record import Record, from_dict, to_dict
-from vsd.results.picture import DARK, FRAME, GAP, spread, strip
+from vsd.run.results.picture import DARK, FRAME, GAP, spread, strip
 from vsd.types import Grid, Round, Sample, Video
 
 GRID = Grid(4, 2, 3)

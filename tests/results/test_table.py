@@ -12,8 +12,8 @@ import pytest
 from tests.results.made import a_record, records_of, write_run
 from tests.results.test_runs import config
 from vsd.commands import report
-from vsd.results.run import find_runs
-from vsd.results.table import Table, table_of, text
+from vsd.run.results.run import find_runs
+from vsd.run.results.table import Table, table_of, text
 
 NAMES = ["speed/decode", "accept/draft_length", "samples/done"]
 

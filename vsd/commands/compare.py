@@ -20,10 +20,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from vsd.metrics import metric_of
-from vsd.results.cells import written
-from vsd.results.comparison import Difference, common, compared
-from vsd.results.dials import varying
-from vsd.results.run import Run, load_run
+from vsd.run.results.cells import written
+from vsd.run.results.comparison import Difference, common, compared
+from vsd.run.results.dials import varying
+from vsd.run.results.run import Run, load_run
 
 METRICS = (
     "exact/mismatched",

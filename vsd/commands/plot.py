@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from vsd.metrics import Summary, metric_of
-from vsd.results.cells import written
-from vsd.results.dials import dials_of, varying
-from vsd.results.pool import pooled
-from vsd.results.run import Run, find_runs
+from vsd.run.results.cells import written
+from vsd.run.results.dials import dials_of, varying
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import Run, find_runs
 from vsd.utils.validation import is_number
 
 _SIZE = (4.2, 3.2)  # inches of a panel

@@ -20,12 +20,12 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from vsd.metrics import metric_of
-from vsd.results import table
-from vsd.results.cells import HEADLINE
-from vsd.results.pool import pooled
-from vsd.results.run import Run, find_runs
 from vsd.run.report import terminal
 from vsd.run.report.folder import last_run
+from vsd.run.results import table
+from vsd.run.results.cells import HEADLINE
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import Run, find_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:

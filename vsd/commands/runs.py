@@ -21,10 +21,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from vsd.metrics import metric_of
-from vsd.results.cells import HEADLINE, cell, heading, written
-from vsd.results.dials import dials_of, varying
-from vsd.results.pool import pooled
-from vsd.results.run import Run, find_runs
+from vsd.run.results.cells import HEADLINE, cell, heading, written
+from vsd.run.results.dials import dials_of, varying
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import Run, find_runs
 
 _STATES = {"done": "green", "failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
 

@@ -20,10 +20,10 @@ from rich.markup import escape
 from rich.text import Text
 
 from vsd.metrics.record import Record
-from vsd.results.picture import spread, strip
-from vsd.results.run import Run, load_run
 from vsd.run.report.marks import marked, marks
 from vsd.run.report.printable import printable
+from vsd.run.results.picture import spread, strip
+from vsd.run.results.run import Run, load_run
 from vsd.types import Trace, Video
 from vsd.utils.validation import require_whole
 from vsd.video import BadVideo, read

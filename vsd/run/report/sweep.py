@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 
 from vsd.metrics import METRICS
-from vsd.results.cells import HEADLINE
-from vsd.results.run import Run, load_run
-from vsd.results.table import rich, table_of, text, troubles
+from vsd.run.results.cells import HEADLINE
+from vsd.run.results.run import Run, load_run
+from vsd.run.results.table import rich, table_of, text, troubles
 
 COLUMNS = ("samples/done", *HEADLINE)
 

@@ -14,7 +14,7 @@ from vsd.metrics import METRICS, Estimate, Metric, by_video, estimate, metric_of
 from vsd.metrics.record import Record
 from vsd.metrics.registry import Sums, Value, ratio
 from vsd.metrics.resampling import Videos
-from vsd.results.run import Run
+from vsd.run.results.run import Run
 
 LEVEL = 0.95
 Verdict = Literal["better", "worse", "higher", "lower", "the same", "not told apart"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vsd.metrics.record import Record
-from vsd.results.run import Run, State
+from vsd.run.results.run import Run, State
 
 _APART = ("out", "report", "shard")
 _WORST: tuple[State, ...] = ("failed", "unfinished", "interrupted", "done")

@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from vsd.metrics import metric_of
-from vsd.results.cells import cell, heading, written
-from vsd.results.comparison import compared
-from vsd.results.dials import varying
-from vsd.results.run import Run
 from vsd.run.report.printable import printable
+from vsd.run.results.cells import cell, heading, written
+from vsd.run.results.comparison import compared
+from vsd.run.results.dials import varying
+from vsd.run.results.run import Run
 
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)

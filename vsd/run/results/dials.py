@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vsd.results.run import Run
+from vsd.run.results.run import Run
 
 _ELSEWHERE = frozenset(
     {"out", "report", "shard", "limit", "logger", "callbacks", "trainer", "baseline_folder", "video", "hydra"}
