@@ -15,6 +15,7 @@ import hydra
 from omegaconf import DictConfig
 
 from vsd.run import app, help_text
+from vsd.run.suggest import unknown_word
 
 CONF = Path(__file__).parent / "conf"
 """The YAML files, beside the package in a checkout and inside it once it is installed."""
@@ -28,6 +29,12 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "runs": Command("vsd.commands.runs", "a table of runs: when, how they ended, what tells them apart"),
+    "compare": Command(
+        "vsd.commands.compare", "differences of runs on the same samples, and whether they are told apart"
+    ),
+    "plot": Command("vsd.commands.plot", "curves over a sweep, with error bars"),
+    "show": Command("vsd.commands.show", "one sample: both texts, whose tokens they are, kept tokens on its frames"),
     "report": Command("vsd.commands.report", "a finished run's numbers again, without decoding"),
     "study": Command("vsd.commands.study", "searches dials for the best trade between metrics"),
     "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),
@@ -51,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments and arguments[0] in COMMANDS:
         code: int | None = importlib.import_module(COMMANDS[arguments[0]].module).main(arguments[1:])
         return code
-    sys.argv = [sys.argv[0], *(arguments[1:] if arguments[:1] == ["run"] else arguments)]
+    words = arguments[1:] if arguments[:1] == ["run"] else arguments
+    if wrong := unknown_word(words, CONF, COMMANDS):
+        print(f"error: {wrong}", file=sys.stderr)
+        return 2
+    sys.argv = [sys.argv[0], *words]
     run()
     return None
 

@@ -202,6 +202,7 @@ class DraftSession:
         self._encoding: Pending[float] | None = None
         self._prefilling: Pending[tuple[int, float]] | None = None
         self.kept = 0
+        self.kept_K: tuple[int, ...] = ()
 
     @property
     def needs(self) -> frozenset[str]:
@@ -224,6 +225,7 @@ class DraftSession:
             if self._pruner is not None:
                 with self._clock.span("prune"):
                     kept_K = distributed.from_rank0(partial(self._pruner.keep, evidence))
+                self.kept_K = tuple(kept_K.tolist()) if len(kept_K) < self._prompt.grid.tokens else ()
             read = partial(
                 DraftRunner.prefill,
                 kept_K=kept_K,
@@ -235,8 +237,8 @@ class DraftSession:
         return self._prefilling
 
     def ready(self, evidence: Evidence) -> None:
-        """Wait until the prompt is read, and note the seconds; `kept` are then its visual tokens, 0 if there is no
-        model that reads."""
+        """Wait until the prompt is read, and note the seconds; `kept` is then the number of its visual tokens, 0 if
+        there is no model that reads, and `kept_K` which they are (none named: all)."""
         prefilling = self.prefill(evidence)
         encode_s = self.encode().result()
         self.kept, prefill_s = prefilling.result()

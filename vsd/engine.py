@@ -177,6 +177,8 @@ class Engine:
             devices=self._devices(simulated=clock.simulated),
             simulated=clock.simulated,
             shared=shared if kept else None,
+            grid=prompt.grid,
+            kept_K=draft.kept_K if draft is not None and kept else (),
         )
 
     def _pixels(self, video: Video, question: str) -> dict[str, Any]:

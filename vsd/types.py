@@ -56,9 +56,20 @@ class Grid(NamedTuple):
         return self.t * self.h * self.w
 
 
+class Span(NamedTuple):
+    """The seconds of a video that are shown: from `start` on, counted from its first frame, and before `end` (None: to
+    the last frame)."""
+
+    start: float = 0.0
+    end: float | None = None
+
+
+WHOLE = Span()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One question about one video file, with what is known of the right answer.
+    """One question about one video file, or about the `span` of it, with what is known of the right answer.
 
     `options` are the texts of the options A, B, C ... of a multiple-choice question, whose reference is the letter;
     empty where the answer is free. `facts` are the data set's own, as JSON values: its scorer alone reads them.
@@ -70,6 +81,7 @@ class Sample:
     reference: str = ""
     options: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    span: Span = WHOLE
 
 
 class Score(NamedTuple):
@@ -77,6 +89,9 @@ class Score(NamedTuple):
 
     right: float
     asked: float = 1.0
+
+
+NOTHING_SEEN = Grid(0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,7 +368,8 @@ class Trace:
     (see `vsd.simulator`); `shared` what the draft took from the target instead of computing the same (None: no draft
     model read the video). `visual` tokens show the video, of which the draft's prompt `kept` so many (all where no
     draft model reads); the target's `prompt` has so many tokens in all. `tokens` are the generated ones, by id, the end
-    of sequence included; `rounds` those of the decoding, in order.
+    of sequence included; `rounds` those of the decoding, in order. `grid` is that of the visual tokens, and `kept_K`
+    are those that the draft's prompt kept, by their places in it; empty where that is all of them.
     """
 
     tokens: tuple[int, ...]
@@ -367,6 +383,8 @@ class Trace:
     devices: int = 1
     simulated: bool = False
     shared: Shared | None = None
+    grid: Grid = NOTHING_SEEN
+    kept_K: tuple[int, ...] = ()
 
     @property
     def before_rounds(self) -> int:

@@ -32,14 +32,12 @@ from vsd.pruners.specvlm import SpecVLM
 from vsd.pruners.uniform import Uniform
 from vsd.pruners.uv_prune import UVPrune
 from vsd.pruners.window import Window
+from vsd.run.results.picture import GAP, spread, strip
 from vsd.run.task import sample_seed
 from vsd.types import Grid, Sample, Video
 
 KINDS: tuple[type[Pruner], ...] = (Attention, SpecVLM, Hippo, UVPrune, Random, Uniform, Frame, Window)
 COLUMNS = 16  # frames of a row
-DARK = 0.18  # of the light of a token that was kept
-FRAME = (0.95, 0.8, 0.25)  # colour around one
-_EDGE, _GAP = 2, 4  # pixels: of that frame, between two frames of the video
 LETTERS = 150  # of a line of text
 
 
@@ -74,29 +72,8 @@ def watch(
 
 
 def columns(grid: Grid, event: Sequence[int]) -> list[int]:
-    """The tokens in time that are drawn: evenly spread, and moved to a nearby one that shows what was asked for."""
-    even = [place * grid.t // COLUMNS for place in range(min(COLUMNS, grid.t))]
-    step, busy = grid.t // len(even), sorted({token // (grid.h * grid.w) for token in event})
-    return [next((time for time in busy if place <= time < place + step), place) for place in even]
-
-
-def strip(video: Video, grid: Grid, times: Sequence[int], kept_K: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Frames side by side, (height, width, 3) from 0 to 1: tokens that were kept in a thin frame, the others dark."""
-    kept = np.zeros(grid.tokens, bool)
-    kept[kept_K] = True
-    each, (height, width) = len(video.frames) // grid.t, video.frames.shape[1:3]
-    cell = (height // grid.h, width // grid.w)
-    edge = np.ones(cell, bool)
-    edge[_EDGE:-_EDGE, _EDGE:-_EDGE] = False
-    found = []
-    for time in times:
-        cells = kept.reshape(grid.t, grid.h, grid.w)[time]
-        bright = np.kron(cells, np.ones(cell, bool))[..., None]
-        image = np.where(bright, video.frames[time * each] / 255, DARK * video.frames[time * each] / 255)
-        if not kept.all():
-            image[np.kron(cells, edge)] = FRAME
-        found += [image, np.ones((height, _GAP, 3))]
-    return np.concatenate(found[:-1], axis=1)
+    """The tokens in time that are drawn: those that show what was asked for where they can."""
+    return spread(grid, COLUMNS, sorted({token // (grid.h * grid.w) for token in event}))
 
 
 def outline(axis: Any, grid: Grid, times: Sequence[int], event: Sequence[int], side: int) -> None:
@@ -108,7 +85,7 @@ def outline(axis: Any, grid: Grid, times: Sequence[int], event: Sequence[int], s
         time, place = divmod(token, grid.h * grid.w)
         if time in times:
             row, column = divmod(place, grid.w)
-            corner = (times.index(time) * (side + _GAP) + column * cell - 1, row * cell - 1)
+            corner = (times.index(time) * (side + GAP) + column * cell - 1, row * cell - 1)
             axis.add_patch(Rectangle(corner, cell, cell, fill=False, lw=1.1, ec="white"))
             axis.add_patch(Rectangle(corner, cell, cell, fill=False, lw=1.1, ec="red", ls=(0, (3, 3))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,19 @@ def test_a_study_leaves_its_trials_and_its_front(call: Any, tmp_path: Path, caps
     shown = capsys.readouterr().out
     assert "The front" in shown
     assert "pruner=" in shown
+
+
+def test_no_setting_of_a_finite_grid_is_tried_twice(
+    call: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    space = ("pruner=random,uniform", "ratio=0.5,0.7", "gamma=range(2,4)")
+    assert call("--trials", "5", space=space) == 0
+    with caplog.at_level(logging.INFO):
+        assert call("--trials", "50", space=space) == 0
+    assert "all 8 settings are tried" in caplog.text
+    done = [row for row in rows(tmp_path) if row["state"] == "complete"]
+    settings = {(row["pruner"], row["ratio"], row["gamma"]) for row in done}
+    assert len(settings) == len(done) == 8
 
 
 def test_it_goes_on_where_it_stopped(call: Any, tmp_path: Path, fake: FakeEngine) -> None:

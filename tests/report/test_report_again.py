@@ -27,12 +27,14 @@ def test_the_numbers_are_made_again(finished: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert main([str(finished)]) == 0
     assert json.loads((finished / "metrics.json").read_text()) == before
+    assert "4 of 4 generations are the target's own" in capsys.readouterr().out
+    assert main([str(finished), "--full"]) == 0
     assert "accept/length" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
-    assert "FOLDER: must be the folder of a run" in capsys.readouterr().err
+    assert "FOLDER: must hold a run" in capsys.readouterr().err
     assert calibrate.main([str(tmp_path), "--out", str(tmp_path / "tokens.json")]) == 2
 
 

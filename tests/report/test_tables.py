@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 from dataclasses import replace
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.results.made import a_record, write_run
+from tests.results.test_runs import config
 from vsd.metrics import Summary, summarise
 from vsd.metrics.audit import Audit
 from vsd.metrics.record import Record
 from vsd.run.report import sweep, terminal
+from vsd.run.results.run import Run, load_run
 from vsd.types import Round, Sample, Trace
 from vsd.verifiers import Greedy
 from vsd.verifiers.random_relax import RandomRelax
@@ -43,10 +47,10 @@ def decoded(name: str, tokens: tuple[int, ...], alone: tuple[int, ...]) -> Recor
     )
 
 
-def shown(records: list[Record], width: int = 80) -> str:
+def shown(records: list[Record], width: int = 80, *, full: bool = False) -> str:
     console = Console(width=width, record=True, file=None, quiet=False)
     with console.capture() as capture:
-        terminal.show(records, summarise(records), Path("outputs/x"), console, verifier=Greedy())
+        terminal.show(records, summarise(records), Path("outputs/x"), console, verifier=Greedy(), full=full)
     return capture.get()
 
 
@@ -64,7 +68,10 @@ def test_a_difference_is_said() -> None:
 
 
 def test_the_table_fits_80_columns() -> None:
-    text = shown([decoded(name, (1, 2, 3), (1, 2, 3)) for name in "ab"])
+    records = [decoded(name, (1, 2, 3), (1, 2, 3)) for name in "ab"]
+    assert "…" not in shown(records)
+    assert "accept/tokens_per_target_forward" not in shown(records)
+    text = shown(records, full=True)
     assert "…" not in text
     assert "accept/tokens_per_target_forward" in text
 
@@ -90,40 +97,56 @@ def test_failures_are_told_but_not_without_end() -> None:
     assert "and 5 more" in text
 
 
-def job(folder: Path, name: str, overrides: str, metrics: str | None, error: str | None = None) -> None:
-    (folder / name / ".hydra").mkdir(parents=True)
-    (folder / name / ".hydra" / "overrides.yaml").write_text(overrides)
-    if metrics:
-        (folder / name / "metrics.json").write_text(metrics)
-    if error:
-        (folder / name / "error.txt").write_text(error)
+def a_sweep(folder: Path, ratios: tuple[float, ...] = (0.5, 0.9)) -> list[Run]:
+    """Two jobs that are done, one that was refused, one that was killed."""
+    for number, ratio in enumerate(ratios):
+        records = [a_record(f"v{n}", [5, n % 4], 4.0 + number + n / 100) for n in range(4)]
+        write_run(folder / f"{number}", records, config(ratio=ratio), overrides=("limit=4", f"ratio={ratio}"))
+    wrong = "ratio: must be below 1"
+    write_run(folder / "2", [], config(ratio=2), overrides=("limit=4", "ratio=2"), outcome=None, error=wrong)
+    write_run(folder / "10", [], config(ratio=0.7), overrides=("limit=4", "ratio=0.7"), outcome=None)
+    return sweep.jobs(folder)
+
+
+def screen(found: list[Run], width: int) -> str:
+    console = Console(width=width, file=io.StringIO())
+    console.print(sweep.screen(found))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 def test_a_multirun_is_one_table(tmp_path: Path) -> None:
-    job(tmp_path, "0", "- limit=4\n- ratio=0.5\n", '{"accept/length": 2.5, "samples/done": 4}')
-    job(tmp_path, "10", "- limit=4\n- ratio=0.7\n", None)
-    job(tmp_path, "2", "- limit=4\n- ratio=2\n", None, "ratio: must be below 1")
-    found = sweep.jobs(tmp_path)
-    assert [(each.number, each.error) for each in found] == [
-        ("0", ""),
-        ("2", "ratio: must be below 1"),
-        ("10", "did not finish"),
+    found = a_sweep(tmp_path)
+    assert [(run.folder.name, run.state) for run in found] == [
+        ("0", "done"),
+        ("1", "done"),
+        ("2", "failed"),
+        ("10", "unfinished"),
     ]
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(sweep.table(found))
-    text = capture.get()
+    assert not sweep.ended_well(found)
+    text = screen(found, 120)
     assert text.count("limit=4") == 1  # shared by all jobs: in the title
-    assert "2.50" in text
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()[:2].strip().isdecimal()}
+    assert rows["0"][1:3] == ["0.5", "4"]  # a column for the dial that differs
+    assert "2.49x" in rows["0"]
     assert "job 2  ratio: must be below 1" in text
+    assert "job 10  did not finish" in text
 
 
-def test_summary_csv_has_every_metric(tmp_path: Path) -> None:
-    job(tmp_path, "0", "- a=1\n", '{"x": 1}')
-    job(tmp_path, "1", "- a=2\n", '{"y": 2}')
-    sweep.write_csv(sweep.jobs(tmp_path), tmp_path / "summary.csv")
-    lines = (tmp_path / "summary.csv").read_text().splitlines()
-    assert lines == ["job,overrides,error,x,y", "0,a=1,,1,", "1,a=2,,,2"]
+def test_a_multiruns_numbers_stay_whole_at_80_columns(tmp_path: Path) -> None:
+    assert "…" not in screen(a_sweep(tmp_path), 80)
+
+
+def test_summary_csv_has_every_dial_and_metric(tmp_path: Path) -> None:
+    lines = [*csv.DictReader(io.StringIO(sweep.summary_csv(a_sweep(tmp_path))))]
+    assert [line["ratio"] for line in lines] == ["0.5", "0.9", "2", "0.7"]
+    assert [line["state"] for line in lines] == ["done", "done", "failed", "unfinished"]
+    assert lines[2]["error"] == "ratio: must be below 1"
+    found = load_run(tmp_path / "0").summary
+    for name in ("speed/decode", "accept/length"):
+        ends = [float(lines[0][f"{name}{end}"]) for end in ("", "_se", "_low", "_high")]
+        assert ends == pytest.approx([found.values[name], found.errors[name], *found.intervals[name]])
+    assert lines[2]["speed/decode"] == ""
 
 
 def test_a_lossless_run_that_is_not_exact_says_so(tmp_path: Path) -> None:
@@ -167,20 +190,4 @@ def test_jobs_of_an_earlier_sweep_are_not_this_ones(tmp_path: Path) -> None:
         (tmp_path / f"{number}" / ".hydra").mkdir(parents=True)
         (tmp_path / f"{number}" / ".hydra" / "overrides.yaml").write_text("[]")
         os.utime(tmp_path / f"{number}" / ".hydra" / "overrides.yaml", (number, number))
-    assert [job.number for job in sweep.jobs(tmp_path, since=1)] == ["1", "2"]
-
-
-def test_a_multiruns_numbers_stay_whole_at_80_columns() -> None:
-    found = [
-        sweep.Job(number=name, overrides=(f"pruner={name}" * 9,), metrics=dict.fromkeys(METRICS, 0.125), error="")
-        for name in ("0", "11")
-    ]
-    console = Console(width=80, file=io.StringIO())
-    console.print(sweep.table(found))
-    assert isinstance(console.file, io.StringIO)
-    text = console.file.getvalue()
-    assert "…" not in text
-    assert text.count("12.5%") == text.count("0.12x") / 2 == 2
-
-
-METRICS = list(sweep.COLUMNS)
+    assert [run.folder.name for run in sweep.jobs(tmp_path, since=1)] == ["1", "2"]

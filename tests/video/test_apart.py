@@ -43,7 +43,7 @@ def serve(pipe: Connection) -> None:
             for _ in range(6):
                 time.sleep(LIMIT_S / 3)
                 pipe.send("beat")
-        for event in stream(*message[:2], reader=message[2]):
+        for event in stream(*message[:2], span=message[2], reader=message[3]):
             if isinstance(event, np.ndarray):
                 pipe.send("frame")
                 send_stream(pipe, event)

@@ -27,7 +27,9 @@ from tests.video.clips import (
     write_video,
     write_zero_frames,
 )
+from vsd.types import Span
 from vsd.video import BadVideo, measure, read, sample_indices
+from vsd.video.apart import ReaderProcess
 from vsd.video.reading import check_reader
 
 X264 = "keyint=12:min-keyint=12:bframes=3:open-gop=1:scenecut=0"
@@ -281,3 +283,39 @@ def test_readers_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
     check_reader("auto")
     with pytest.raises(ValueError, match=r"video\.reader: its package must be installed, got 'torchcodec'"):
         check_reader("torchcodec")
+
+
+@pytest.mark.parametrize(
+    ("span", "first", "count"),
+    [
+        (Span(), 0, 50),
+        (Span(1.0), 10, 40),
+        (Span(1.0, 2.0), 10, 10),
+        (Span(0.95, 2.05), 10, 11),
+        (Span(0.0, 0.1), 0, 1),
+        (Span(4.9, 100.0), 49, 1),
+    ],
+)
+def test_a_span_of_a_video(span: Span, first: int, count: int, tmp_path: Path) -> None:
+    """The frames that are shown from its start on and before its end, as ffmpeg's -ss and -to have it."""
+    path = write_video(tmp_path / "a.mp4", frames=50)
+    whole, part = read(path, 50), read(path, 99, span=span)
+    assert measure(path, span)[0] == count
+    np.testing.assert_array_equal(part.frames, whole.frames[first : first + count])
+    np.testing.assert_allclose(part.timestamps, whole.timestamps[first : first + count] - span.start, atol=1e-4)
+    few = read(path, 3, span=span)
+    np.testing.assert_array_equal(few.frames, part.frames[sample_indices(count, 3)])
+    reader = ReaderProcess()
+    np.testing.assert_array_equal(reader.read(path, 3, span=span).frames, few.frames)
+    assert reader.measure(path, span)[0] == count
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("span", "said"), [(Span(5.0), "from 5 s to the end"), (Span(4.95, 6.0), "from 4.95 s to 6 s")]
+)
+def test_a_span_without_a_frame_is_refused(span: Span, said: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", frames=50)
+    for call in (lambda: read(path, 4, span=span), lambda: measure(path, span)):
+        with pytest.raises(BadVideo, match=rf"a.mp4: no frame is shown {said}: its last one is at 4.900 s"):
+            call()

@@ -1,4 +1,12 @@
-"""A finished run's numbers and table again, without decoding: ``vsd report FOLDER [FOLDER ...]``."""
+"""Finished runs' numbers again, without decoding: ``vsd report FOLDER [FOLDER ...]``
+
+Of one run its screen; of several, or of a multirun's folder, one table. Shards of a run are put together, from one
+folder or several. Examples:
+
+  vsd report outputs/RUN
+  vsd report outputs/SWEEP --columns speed/decode accept/draft_length
+  vsd report outputs/SWEEP --format latex > table.tex
+"""
 
 from __future__ import annotations
 
@@ -9,31 +17,62 @@ from pathlib import Path
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from rich.console import Console
 
-from vsd.metrics import summarise
+from vsd.metrics import metric_of
 from vsd.run.report import terminal
 from vsd.run.report.folder import last_run
+from vsd.run.results import table
+from vsd.run.results.cells import HEADLINE
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import Run, find_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rewrites metrics.json from all samples of a folder's last config, whatever their limit and shard, and prints the
-    table; 2 for a folder that holds no run, or none that this version can read."""
-    parser = argparse.ArgumentParser(prog="vsd report", description=__doc__)
+    """Prints the screen or the table, and rewrites the metrics.json of each run from all samples of its last config; 2
+    for a folder that holds no run, or none that this version can read."""
+    parser = argparse.ArgumentParser(
+        prog="vsd report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
-    for folder in parser.parse_args(argv).folders:
-        if not (folder / "provenance.json").is_file():
-            print(f"error: FOLDER: must be the folder of a run, got {str(folder)!r}", file=sys.stderr)
-            return 2
-        run, records = last_run(folder)
-        if not records:  # its metrics.json stays: nothing here could make it again
-            rule = "must hold a sample that this version can read"
-            print(f"error: FOLDER: {rule}, got {str(folder)!r}", file=sys.stderr)
-            return 2
-        summary = summarise(records)
-        run.write_metrics(summary.flat())
-        verifier = instantiate(OmegaConf.load(folder / "config.yaml").verifier)
-        terminal.show(records, summary, folder, verifier=verifier)
+    parser.add_argument("--full", action="store_true", help="every number of a run")
+    parser.add_argument("--format", choices=table.FORMATS, help="a table for a file, in place of the screen")
+    parser.add_argument("--columns", nargs="+", default=[*HEADLINE], metavar="METRIC", help="of metrics.json")
+    args = parser.parse_args(argv)
+    try:
+        if unknown := [name for name in args.columns if metric_of(name) is None]:
+            raise ValueError(f"--columns: must be metrics (docs/metrics.md), got {unknown[0]!r}")
+        found = find_runs(args.folders)
+        for run in found:
+            _rewrite(run)
+        runs = pooled(found)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if args.format:
+        print(table.text(table.table_of(runs, args.columns), args.format), end="")
+    elif len(runs) == 1:
+        _screen(runs[0], full=args.full)
+    else:
+        console = Console()
+        console.print(table.rich(table.table_of(runs, args.columns)), *table.troubles(runs), sep="\n")
     return 0
+
+
+def _rewrite(run: Run) -> None:
+    """Its numbers. Raises ValueError for a run whose samples are of another version."""
+    if run.records:
+        last_run(run.folder)[0].write_metrics(run.summary.flat())
+    elif (run.folder / "samples.jsonl").is_file():  # its metrics.json stays: nothing here could make it again
+        raise ValueError(f"FOLDER: must hold a sample that this version can read, got {str(run.folder)!r}")
+
+
+def _screen(run: Run, *, full: bool) -> None:
+    if run.records:
+        verifier = instantiate(OmegaConf.create(dict(run.config["verifier"])))
+        terminal.show(run.records, run.summary, run.folder, verifier=verifier, full=full)
+    for line in table.troubles([run]):
+        Console().print(line)
 
 
 if __name__ == "__main__":

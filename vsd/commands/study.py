@@ -20,9 +20,12 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep, Transformer
@@ -41,8 +44,9 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
+LARGEST_GRID = 10_000  # settings
 LONGEST_NAME = 200  # bytes of a folder's name
-CUT_SHORT = "cut short"
+CUT_SHORT, REPEATED = "cut short", "repeated"
 LOCKS = ".locks"  # their folder
 SEED_STEP = 1_000_003  # between the seeds of trials
 Goals = list[tuple[str, str]]  # metric, "maximize" or "minimize"
@@ -211,13 +215,77 @@ def next_trial(
         with locked(locks, "study"):
             if ended(study) + len(running(study, folder)) < trials:
                 count = len(study.get_trials(deepcopy=False))
-                study.sampler = TPESampler(seed=None if seed is None else seed + SEED_STEP * count)
-                trial = study.ask()
-                held.enter_context(locked(locks, _number(trial)))
-                begun = trial, [suggest(trial, override) for override in space]
+                seed = None if seed is None else seed + SEED_STEP * count
+                study.sampler = TPESampler(seed=seed)
+                begun = _untried(study, space, folder, seed)
+                if begun is not None:
+                    held.enter_context(locked(locks, _number(begun[0])))
         if begun:
             held.enter_context(locked(locks, name_of(begun[0])))
         yield begun
+
+
+def _untried(study: Study, space: Sequence[Override], folder: Path, seed: int | None) -> tuple[Trial, list[str]] | None:
+    """A trial of settings that no other one has, and its overrides; None if there are no more. What the sampler asks
+    for once more is replaced by a setting at random."""
+    known, every = tried(study, folder), grid(space)
+    left = None if every is None else [params for params in every if params not in known]
+    if left is not None and not left:
+        log.info("all %d settings are tried", len(every or ()))
+        return None
+    trial = study.ask()
+    chosen = [suggest(trial, override) for override in space]
+    if left is None or trial.params in left:
+        return trial, chosen
+    _forget(study, trial)
+    study.enqueue_trial(left[int(np.random.default_rng(seed).integers(len(left)))])
+    trial = study.ask()
+    return trial, [suggest(trial, override) for override in space]
+
+
+def _forget(study: Study, trial: Trial) -> None:
+    """End a trial that is not to count."""
+    from optuna.trial import TrialState
+
+    for name in (CUT_SHORT, REPEATED):
+        trial.set_user_attr(name, True)
+    study.tell(trial, state=TrialState.FAIL)
+
+
+def tried(study: Study, folder: Path) -> list[dict[str, Any]]:
+    """The settings of all trials that have ended, or that a worker is at."""
+    from optuna.trial import TrialState
+
+    ours = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    known = [trial.params for trial in ours if not trial.user_attrs.get(CUT_SHORT)]
+    return known + [trial.params for trial in running(study, folder)]
+
+
+def grid(space: Sequence[Override]) -> list[dict[str, Any]] | None:
+    """All settings of a space without an interval; None of one that has any, or more settings than can be listed."""
+    options: dict[str, list[Any]] = {}
+    for override in space:
+        if override.is_sweep_override():
+            if isinstance(override.value(), IntervalSweep):
+                return None
+            options[override.get_key_element()] = _options(override)
+    if prod(map(len, options.values())) > LARGEST_GRID:
+        return None
+    return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+
+
+def _options(override: Override) -> list[Any]:
+    """The values that a choice or a range leaves, as Optuna has them: numbers of a range, else text."""
+    sweep = override.value()
+    if _is_range(sweep):
+        return list(range(sweep.start, sweep.stop))
+    return [str(option) for option in override.sweep_iterator(transformer=Transformer.encode)]
+
+
+def _is_range(sweep: Any) -> bool:
+    """Whether these are whole numbers, one after the other."""
+    whole = isinstance(sweep, RangeSweep) and isinstance(sweep.start, int) and isinstance(sweep.stop, int)
+    return bool(whole and sweep.step == 1)
 
 
 def ended(study: Study) -> int:
@@ -248,14 +316,9 @@ def suggest(trial: Trial, override: Override) -> str:
     scale = "log" in (getattr(sweep, "tags", None) or ())
     if isinstance(sweep, IntervalSweep) and sweep.start is not None and sweep.end is not None:
         return f"{name}={trial.suggest_float(name, float(sweep.start), float(sweep.end), log=scale)}"
-    if (
-        isinstance(sweep, RangeSweep)
-        and isinstance(sweep.start, int)
-        and isinstance(sweep.stop, int)
-        and sweep.step == 1
-    ):
+    if _is_range(sweep):
         return f"{name}={trial.suggest_int(name, sweep.start, sweep.stop - 1, log=scale)}"
-    options = [str(option) for option in override.sweep_iterator(transformer=Transformer.encode)]
+    options = _options(override)
     if scale or not options:
         raise ValueError("only intervals and ranges have a scale" if scale else "no options")
     return f"{name}={trial.suggest_categorical(name, options)}"
@@ -293,7 +356,7 @@ def front(study: Study, goals: Goals) -> Table:
 def write_csv(study: Study, goals: Goals, file: Path) -> None:
     """One line per trial: number, state, whether it is on the front, metrics, settings."""
     best = {trial.number for trial in study.best_trials}
-    trials = study.get_trials(deepcopy=False)
+    trials = [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get(REPEATED)]
     names = sorted({name for trial in trials for name in trial.params})
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from vsd.data.choices import LETTERS
@@ -87,6 +88,14 @@ def _is_json(value: object) -> bool:
         return isinstance(value, Mapping) and bool(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def expanded(path: str) -> Path:
+    """The path with ~ replaced. Raises ValueError for the home of nobody."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"data.path: must be in a home folder that is known, got {path!r}") from None
 
 
 def parse_shard(shard: str) -> tuple[int, int]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from vsd.types import Sample, SampleError, Video
+from vsd.types import Sample, SampleError, Span, Video
 from vsd.utils.faults import of_sample
 from vsd.utils.fingerprint import file_stamp
 from vsd.video import read
 
-Read = Callable[[str, int], Video]
+
+class Read(Protocol):
+    """Reads a video, as `vsd.video.read` does."""
+
+    def __call__(self, path: str, frames: int, /, *, span: Span) -> Video: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,7 @@ class VideoDataset(Dataset[Item]):
         self.samples = samples
         self.frames = frames
         self.read = read
+        self._last: tuple[Any, Any] = None, None  # questions about one video mostly come one after the other
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -43,17 +48,20 @@ class VideoDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         sample = self.samples[index]
         stamp = file_stamp(sample.video)
-        try:
-            with of_sample("video"):
-                video = self.read(sample.video, self.frames)
-        except SampleError as error:
-            return Item(sample=sample, stamp=stamp, failure=str(error))
+        key = (sample.video, sample.span, stamp)
+        if key != self._last[0]:
+            try:
+                with of_sample("video"):
+                    self._last = key, self.read(sample.video, self.frames, span=sample.span)
+            except SampleError as error:
+                return Item(sample=sample, stamp=stamp, failure=str(error))
+        video = self._last[1]
         return Item(sample=sample, stamp=stamp, video=video, warnings=_warnings(video, self.frames))
 
 
 class VideoData(LightningDataModule):
     """The samples of one job, one at a time and in their order. Videos are read between samples, outside every clock,
-    by `read`, which gets a path and a number of frames and raises BadVideo."""
+    by `read`, which raises BadVideo."""
 
     def __init__(self, samples: Sequence[Sample], frames: int, *, read: Read = read) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A user's own videos, all asked the same question."""
+"""A user's own videos, all asked the same question, or those of a list beside them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsd.data.base import as_text
+from vsd.data.base import as_text, expanded
+from vsd.data.questions import Questions
+from vsd.data.table import READERS
 from vsd.types import Sample
 from vsd.utils.validation import shortened
 
@@ -22,7 +24,8 @@ EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
 class Folder:
     """One video file, whatever its name, or every video under a folder, by name. The id is the path in the folder.
 
-    Files and folders in it whose names begin with a dot are left out.
+    Files and folders in it whose names begin with a dot are left out. A folder with a questions.csv (or .jsonl, .json,
+    .tsv; see `vsd.data.questions.Questions`) is asked what that says; `question` is for its lines without one.
     """
 
     path: str
@@ -36,6 +39,10 @@ class Folder:
         """One sample per video. Raises ValueError if the path does not exist or holds no video."""
         root = expanded(self.path)
         if root.is_dir():
+            listed = [file for suffix in READERS if (file := root / f"questions{suffix}").is_file()]
+            if listed:
+                log.info("data.path: asked is what %s says", listed[0])
+                return Questions(path=str(listed[0]), question=self.question).samples()
             named = sorted(file for file in _all_in(root) if file.suffix.lower() in EXTENSIONS)
             files = [file for file in named if file.is_file()]
             if not files:
@@ -52,14 +59,6 @@ class Folder:
 
     def _sample(self, file: Path, name: str) -> Sample:
         return Sample(id=name, video=str(file), question=self.question)
-
-
-def expanded(path: str) -> Path:
-    """The path with ~ replaced. Raises ValueError for the home of nobody."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise ValueError(f"data.path: must be in a home folder that is known, got {path!r}") from None
 
 
 def _all_in(root: Path) -> Iterator[Path]:

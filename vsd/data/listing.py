@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsd.data.base import demand
-from vsd.data.folder import expanded
+from vsd.data.base import demand, expanded
 from vsd.utils.validation import is_whole, shortened
 
 

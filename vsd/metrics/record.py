@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vsd.metrics.audit import Audit
-from vsd.types import Round, Sample, Score, Trace
+from vsd.types import Grid, Round, Sample, Score, Span, Trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def to_dict(record: Record) -> dict[str, Any]:
 def from_dict(row: Mapping[str, Any]) -> Record:
     """The record that `to_dict` wrote."""
     return Record(
-        sample=Sample(**{**row["sample"], "options": tuple(row["sample"]["options"])}),
+        sample=_sample(row["sample"]),
         trace=trace_from(row["trace"]),
         baseline=trace_from(row["baseline"]),
         text=row["text"],
@@ -82,7 +82,12 @@ def trace_from(row: Mapping[str, Any] | None) -> Trace | None:
     if row is None:
         return None
     rounds = tuple(Round(**{name: _frozen(value) for name, value in entry.items()}) for entry in row["rounds"])
-    return Trace(**{**row, "tokens": tuple(row["tokens"]), "rounds": rounds})
+    seen = {"grid": Grid(*row.get("grid", (0, 0, 0))), "kept_K": tuple(row.get("kept_K", ()))}
+    return Trace(**{**row, **seen, "tokens": tuple(row["tokens"]), "rounds": rounds})
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    return Sample(**{**row, "options": tuple(row["options"]), "span": Span(*row.get("span", ()))})
 
 
 def _scores(row: Mapping[str, Any]) -> dict[str, Score]:

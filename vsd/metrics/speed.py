@@ -45,6 +45,12 @@ def cost_ratio(s: Sums) -> Value:
     return ratio(ratio(s["baseline/decode"], s["baseline/forwards"]), ratio(s["draft_s"], s["steps"]))
 
 
+@metric("speed/verify_steps", "verification / target step", "tokens", "lower")
+def verify_steps(s: Sums) -> Value:
+    """Seconds of a verification, over those of one decode step of the target alone: what theory takes to be 1."""
+    return ratio(ratio(s["verify_s"], s["verified"]), ratio(s["baseline/decode"], s["baseline/forwards"]))
+
+
 @metric("speed/predicted", "speed-up, by theory", "times", "higher")
 def predicted(s: Sums) -> Value:
     """Theory for a sequential chain with i.i.d. acceptance (2211.17192): τ / (γ/c + 1), τ = (1 − α^(γ+1)) / (1 − α).

@@ -87,6 +87,8 @@ def _trace_sums(trace: Trace) -> dict[str, float]:
     sums |= {"accepted": sum(r.accepted for r in rounds), "rejected": sum(r.rejected for r in rounds)}
     sums["run"] = _finished_runs(rounds)
     sums |= {"drafted": sum(r.drafted for r in rounds), "draft_s": sum(r.draft_s for r in rounds)}
+    verified = [r.verify_s for r in rounds if r.verify_s]  # not one that was tested with the prefill's logits
+    sums |= {"verify_s": sum(verified), "verified": len(verified)}
     sums["device/decode"] = trace.devices * trace.seconds["decode"]
     sums |= {"vision_drafts": trace.shared is not None, "vision_shared": trace.shared == "features"}
     sums["pixels_shared"] = trace.shared == "pixels"

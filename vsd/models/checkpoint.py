@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -41,7 +42,7 @@ from vsd.models.placement import (
 from vsd.models.quantisation import Quantisation, check_quantisation, quantise
 from vsd.models.scaling import Viewer
 from vsd.models.steps import COMPILES, Compile
-from vsd.models.weights import check_report, check_weights
+from vsd.models.weights import check_report, check_weights, is_short, without_bar
 from vsd.types import Dtype
 from vsd.utils import distributed
 from vsd.utils.validation import first_line, is_whole, require, require_one_of
@@ -355,7 +356,8 @@ def load(
         where = {"distributed_config": DistributedConfig(tp_plan="auto")}
     elif device_map is not None:
         where = {"device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map}
-    loaded, report = _read(model_class, folder, path, field, dtype=kind, output_loading_info=True, **where)
+    with without_bar() if is_short(folder, field=field) else nullcontext():
+        loaded, report = _read(model_class, folder, path, field, dtype=kind, output_loading_info=True, **where)
     check_report(report, name=path, field=field)
     if device_map is not None:
         check_placed(loaded, field=f"{field}.device_map")

@@ -76,12 +76,30 @@ def _loaded_hollow(config: Any, headers: Mapping[str, Tensor]) -> Mapping[str, A
 @contextmanager
 def _silent() -> Iterator[None]:
     """Without transformers' report and progress bar of a loading that is none."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
+    try:
+        with without_bar():
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def without_bar() -> Iterator[None]:
+    """Without transformers' progress bar."""
+    bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def is_short(folder: Path, *, field: str) -> bool:
+    """Whether these weights are read in seconds."""
+    return sum(file.stat().st_size for file in weight_files(folder, field=field)) < _SHORT
+
+
+_SHORT = 2**30

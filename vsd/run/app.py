@@ -88,7 +88,7 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
     try:
         with disk.room(folder):
             given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
-            return run(cfg, folder, overrides=given["task"])
+            return run(cfg, folder, overrides=given["task"], brief=multirun)
     except KeyboardInterrupt:
         out = hydra.sweep.dir if multirun else folder
         if distributed.rank() > 0:
@@ -110,10 +110,11 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
     return None
 
 
-def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict[str, float]:
+def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: bool = False) -> dict[str, float]:
     """Check, load, decode what is not decoded yet, report. Returns the metrics.
 
-    `cfg` as Hydra composes it, `folder` takes the files, `overrides` are the command line's. Raises UsageError before
+    `cfg` as Hydra composes it, `folder` takes the files, `overrides` are the command line's. A `brief` run has no
+    screen of its own, unless report=full asks for it: a multirun says a line of each. Raises UsageError before
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
     from vsd.video.apart import ReaderProcess
@@ -121,10 +122,12 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = ()) -> dict
     with _usage_errors():
         check.check_video(cfg.video)
     with closing(ReaderProcess(**cfg.video)) as reader:
-        return _run(cfg, folder, reader, overrides)
+        return _run(cfg, folder, reader, overrides, brief=brief)
 
 
-def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
+def _run(
+    cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str], *, brief: bool
+) -> dict[str, float]:
     from vsd.utils import faults
 
     with _usage_errors():
@@ -157,12 +160,17 @@ def _run(cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequen
         if todo:
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records, reader=reader, source=source)
+    except KeyboardInterrupt:
+        run_folder.ends("interrupted")
+        raise
     finally:
         summary = summarise(records)
         run_folder.write_metrics(summary.flat())
     if distributed.rank() > 0:
         return summary.values
-    terminal.show(records, summary, folder, verifier=methods["verifier"])
+    run_folder.ends("done")
+    if not brief or cfg.report == "full":
+        terminal.show(records, summary, folder, verifier=methods["verifier"], full=cfg.report == "full")
     if not summary.values["samples/done"]:
         raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
     return summary.values

@@ -44,5 +44,6 @@ class BaselineCache:
             warn_once(f"baseline_folder: {self.folder} takes no more baselines ({why}); this run measures its own")
 
     def _file(self, sample: Sample) -> Path:
-        key = {**self.setting, "id": sample.id, "question": sample.question, "video": file_identity(sample.video)}
+        asked = {"id": sample.id, "question": sample.question, "span": sample.span}
+        key = {**self.setting, **asked, "video": file_identity(sample.video)}
         return self.folder / f"{fingerprint(key)}.json"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vsd.run.check_memory import Measure
     from vsd.types import Sample
 
-READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact"})
+READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report"})
 _DIALS = ("dtype", "rope", "compile", "prefill_chunk", "attention", "quantisation", "device")
 READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
 
@@ -227,4 +227,5 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("positions", _either(get_args(Positions)), lambda value: value in get_args(Positions)),
     ("dtype", _either(get_args(Dtype)), lambda value: value in get_args(Dtype)),
     ("baseline", "true, cache or false", lambda value: value is True or value is False or value == "cache"),
+    ("report", "short or full", lambda value: value in ("short", "full")),
 )

@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 from vsd.utils import distributed
 
 if TYPE_CHECKING:
-    from vsd.types import Sample
+    from vsd.types import Sample, Span
 
 _TRIED = 3  # videos, until one can be read
-Measure = Callable[[str], tuple[int, int, int]]
+Measure = Callable[[str, "Span"], tuple[int, int, int]]
 
 
 def check_memory(
@@ -87,7 +87,7 @@ def _visual_tokens(
     for sample in samples[:_TRIED]:
         try:
             with of_sample("video"):
-                size = measure(sample.video)
+                size = measure(sample.video, sample.span)
             return {role: seen(role, *size) for role in configs}
         except SampleError:
             continue

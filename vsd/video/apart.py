@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from vsd.types import Video
+from vsd.types import WHOLE, Span, Video
 from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTimeout, send_stream
 from vsd.utils.validation import reason
 from vsd.video.base import BadVideo
@@ -33,27 +33,27 @@ class ReaderProcess:
         self._timeout_s = timeout_s
         self._child = ChildProcess(serve, name="vsd-reader")
 
-    def read(self, path: str | Path, frames: int, *, scaling: Scaling | None = None) -> Video:
+    def read(self, path: str | Path, frames: int, *, span: Span = WHOLE, scaling: Scaling | None = None) -> Video:
         """See `vsd.video.read`. The frames are scaled at this end."""
-        return collect(path, self._events(path, frames), scaling)
+        return collect(path, self._events(path, frames, span), scaling)
 
-    def measure(self, path: str | Path) -> tuple[int, int, int]:
+    def measure(self, path: str | Path, span: Span = WHOLE) -> tuple[int, int, int]:
         """See `vsd.video.measure`."""
-        *_, shown = self._shown(path)
+        *_, shown = self._shown(path, span)
         return shown.total, shown.height, shown.width
 
     def close(self) -> None:
         """End the process."""
         self._child.close()
 
-    def _shown(self, path: str | Path) -> list[Shown]:
+    def _shown(self, path: str | Path, span: Span) -> list[Shown]:
         """What is said before any frame, to the end: a process that is left in the midst of a file is lost."""
-        return [event for event in self._events(path, 0) if isinstance(event, Shown)]
+        return [event for event in self._events(path, 0, span) if isinstance(event, Shown)]
 
-    def _events(self, path: str | Path, frames: int) -> Iterator[Shown | NDArray[np.uint8]]:
+    def _events(self, path: str | Path, frames: int, span: Span) -> Iterator[Shown | NDArray[np.uint8]]:
         self._start(path)
         try:
-            yield from self._received(path, frames)
+            yield from self._received(path, frames, span)
         except ChildTimeout as error:
             raise BadVideo(path, f"reading it stands still for {self._timeout_s:g} s (video.timeout_s)") from error
         except ChildDied as error:
@@ -72,8 +72,8 @@ class ReaderProcess:
         except ChildError as error:
             raise BadVideo(path, f"the process that reads videos does not start ({error})") from error
 
-    def _received(self, path: str | Path, frames: int) -> Iterator[Shown | NDArray[np.uint8]]:
-        self._child.send((str(path), frames, self._reader), self._timeout_s)
+    def _received(self, path: str | Path, frames: int, span: Span) -> Iterator[Shown | NDArray[np.uint8]]:
+        self._child.send((str(path), frames, span, self._reader), self._timeout_s)
         pixels = np.empty(0, dtype=np.uint8)
         while (message := self._child.receive(self._timeout_s)) != _END:
             if isinstance(message, BadVideo):
@@ -94,9 +94,9 @@ def serve(pipe: Connection) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what decoders say of damaged files; the reason reaches the user
     pipe.send(_READY)
     while True:
-        path, frames, reader = pipe.recv()
+        path, frames, span, reader = pipe.recv()
         try:
-            for event in stream(path, frames, reader=reader, alive=_Beat(pipe)):
+            for event in stream(path, frames, span=span, reader=reader, alive=_Beat(pipe)):
                 if isinstance(event, Shown):
                     pipe.send(event)
                 else:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vsd.types import Video
+from vsd.types import WHOLE, Span, Video
 from vsd.video import by_decord, by_pyav, by_torchcodec
 from vsd.video.base import BadVideo, WrongFrames, sample_indices
 from vsd.video.timetable import Alive, Timetable, count_frames, read_timetable, silent
@@ -22,6 +22,7 @@ READERS = {
     "torchcodec": by_torchcodec.frames,
 }
 _COMPLETE = ("auto", "pyav")  # those that show whatever FFmpeg shows
+_CLOSE_S = 1e-6  # a frame's time is a fraction, that of a span a decimal
 _LEAST = 0.5  # share of a file's frames that must be decodable: it may begin in the midst of a scene
 Scaling = Callable[[int, int, int], Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None]
 
@@ -36,8 +37,11 @@ class Shown(NamedTuple):
     warning: str = ""
 
 
-def read(path: str | Path, frames: int, *, reader: str = "auto", scaling: Scaling | None = None) -> Video:
-    """The `frames` evenly spaced frames of `sample_indices`, or all of them if the video has fewer.
+def read(
+    path: str | Path, frames: int, *, span: Span = WHOLE, reader: str = "auto", scaling: Scaling | None = None
+) -> Video:
+    """The `frames` evenly spaced frames of `sample_indices` within the `span`, or all of them if there are fewer; their
+    times are counted from where a span begins.
 
     They are those that the ffmpeg program shows: in the order and at the times of presentation, hidden ones left out
     (edit lists), turned as the file says, of the stream that it picks. `reader` is one of READERS: "auto" and "pyav"
@@ -45,13 +49,13 @@ def read(path: str | Path, frames: int, *, reader: str = "auto", scaling: Scalin
     height and width of the frames, says how each of them is scaled as soon as it is decoded (see
     `vsd.models.scaling`), if at all. Raises BadVideo with the reason for a file that cannot be read.
     """
-    return collect(path, stream(path, frames, reader=reader), scaling)
+    return collect(path, stream(path, frames, span=span, reader=reader), scaling)
 
 
-def measure(path: str | Path) -> tuple[int, int, int]:
-    """How many frames a video has, and their height and width. Raises BadVideo as `read` does."""
+def measure(path: str | Path, span: Span = WHOLE) -> tuple[int, int, int]:
+    """How many frames a video has within the span, and their height and width. Raises BadVideo as `read` does."""
     table = read_timetable(_checked(path))
-    return len(table), table.height, table.width
+    return len(_inside(table, span)), table.height, table.width
 
 
 def check_reader(reader: object) -> None:
@@ -63,7 +67,7 @@ def check_reader(reader: object) -> None:
 
 
 def stream(
-    path: str | Path, frames: int, *, reader: str = "auto", alive: Alive = silent
+    path: str | Path, frames: int, *, span: Span = WHOLE, reader: str = "auto", alive: Alive = silent
 ) -> Iterator[Shown | NDArray[np.uint8]]:
     """The same as it comes: what follows, then the frames. What follows can come again: then all begins anew.
 
@@ -71,14 +75,14 @@ def stream(
     """
     table = read_timetable(_checked(path), alive)
     try:
-        yield from _events(table, frames, reader, alive)
+        yield from _events(table, frames, span, reader, alive)
     except WrongFrames as error:
         if reader not in _COMPLETE:
             raise BadVideo(path, f"{error} (video.reader=auto)") from error
         counted = count_frames(table.file, alive)
         if len(counted) < _LEAST * len(table):
             raise BadVideo(path, f"damaged: {len(counted)} of {len(table)} frames can be decoded") from error
-        yield from _events(counted, frames, reader, alive)
+        yield from _events(counted, frames, span, reader, alive)
 
 
 def collect(path: str | Path, events: Iterable[Shown | NDArray[np.uint8]], scaling: Scaling | None = None) -> Video:
@@ -98,9 +102,25 @@ def collect(path: str | Path, events: Iterable[Shown | NDArray[np.uint8]], scali
     return Video(frames=pixels, timestamps=shown.timestamps, path=str(path), fitted=fitted, warning=shown.warning)
 
 
-def _events(table: Timetable, frames: int, reader: str, alive: Alive) -> Iterator[Shown | NDArray[np.uint8]]:
-    indices: Sequence[int] = sample_indices(len(table), frames).tolist()
-    yield Shown(len(table), table.timestamps_N[indices].round(4), table.height, table.width, table.warning)
+def _inside(table: Timetable, span: Span) -> NDArray[np.int64]:
+    """The frames that are shown within the span. Raises BadVideo if there are none."""
+    times_N = table.timestamps_N - table.timestamps_N[0]
+    until = np.inf if span.end is None else span.end
+    inside = np.flatnonzero((times_N >= span.start - _CLOSE_S) & (times_N < until - _CLOSE_S))
+    if not len(inside):
+        rule = f"no frame is shown from {span.start:g} s to {'the end' if span.end is None else f'{span.end:g} s'}"
+        raise BadVideo(table.file, f"{rule}: its last one is at {times_N[-1]:.3f} s")
+    return inside
+
+
+def _events(
+    table: Timetable, frames: int, span: Span, reader: str, alive: Alive
+) -> Iterator[Shown | NDArray[np.uint8]]:
+    inside = _inside(table, span)
+    indices: Sequence[int] = inside[sample_indices(len(inside), frames)].tolist()
+    begins = 0.0 if span == WHOLE else float(table.timestamps_N[0]) + span.start
+    timestamps = (table.timestamps_N[indices] - begins).round(4)
+    yield Shown(len(inside), timestamps, table.height, table.width, table.warning)
     for frame in READERS[reader](table, indices, alive) if indices else ():
         if frame.shape != (table.height, table.width, 3):
             raise WrongFrames(f"{reader} shows frames of {frame.shape}, not {(table.height, table.width, 3)}")

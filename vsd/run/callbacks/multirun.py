@@ -1,13 +1,19 @@
-"""Hydra's callback at the end of a multirun: one table over its jobs."""
+"""Hydra's callback around a multirun: a line for each job that ends, one table over all of them."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vsd.run import disk
@@ -18,8 +24,24 @@ class Summary(Callback):
     """Prints the table and writes summary.csv. The exit code is 1 when a job failed, which is known only now: a job
     that fails leaves error.txt and lets the others run."""
 
+    # A cluster's job is in a process of its own, which has begun no multirun.
+    _began, _total, _swept = 0.0, 0, frozenset[str]()
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self._began = time.time()
+        self._began, self._total = time.time(), jobs_of(config.hydra.overrides.task)
+        self._swept = swept(config.hydra.overrides.task)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if config.hydra.mode != RunMode.MULTIRUN or distributed.rank() > 0:
+            return
+        from rich.console import Console
+
+        from vsd.run.report.line import job_line
+
+        metrics = job_return._return_value if isinstance(job_return._return_value, dict) else None
+        own = [each for each in job_return.overrides or () if each.split("=")[0] in self._swept]
+        spent_s = time.time() - self._began if self._began else None
+        Console().print(job_line(int(config.hydra.job.num), self._total, own, metrics, spent_s))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if distributed.rank() > 0:
@@ -33,13 +55,28 @@ class Summary(Callback):
         jobs = sweep.jobs(folder, since=self._began)
         file = folder / "summary.csv"
         console = Console()
-        console.print(sweep.table(jobs))
+        console.print(sweep.screen(jobs))
         try:
             with disk.writing(file):
-                sweep.write_csv(jobs, file)
+                file.write_text(sweep.summary_csv(jobs), encoding="utf-8")
         except disk.CannotWrite as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         console.print(f"[dim]files[/]  {file}")
-        if any(job.error for job in jobs):
+        if not sweep.ended_well(jobs):
             sys.exit(1)
+
+
+def jobs_of(overrides: Sequence[str]) -> int:
+    """How many jobs a sweep over these overrides has."""
+    return prod(len(list(each.sweep_iterator())) for each in _sweeps(overrides))
+
+
+def swept(overrides: Sequence[str]) -> frozenset[str]:
+    """The dials that it varies."""
+    return frozenset(each.get_key_element() for each in _sweeps(overrides))
+
+
+def _sweeps(overrides: Sequence[str]) -> list[Override]:
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [each for each in parsed if each.is_sweep_override()]

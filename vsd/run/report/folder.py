@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vsd.run import disk
 from vsd.utils.fingerprint import fingerprint
 
 # These change where, how far or with how many jobs a run goes, never what a sample gives.
-_NOT_HASHED = ("out", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
+_NOT_HASHED = ("out", "report", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
 
 
 def config_hash(cfg: DictConfig, *, weights: Sequence[Sequence[str]] = ()) -> str:
@@ -47,6 +48,13 @@ class RunFolder:
         past = _read_json(file)
         earlier = [*past.pop("earlier", []), past] if past else []
         _write_json(file, {**provenance, "config": self.config, "earlier": earlier})
+
+    def ends(self, outcome: str) -> None:
+        """Write down how the run has ended."""
+        file = self.path / "provenance.json"
+        _write_json(
+            file, {**_read_json(file), "outcome": outcome, "ended": datetime.now(UTC).isoformat(timespec="seconds")}
+        )
 
     def append(self, record: Record) -> None:
         """Add a sample to samples.jsonl; it is on disk when this returns."""

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from vsd.metrics import Metric, Summary, metric_of
 from vsd.metrics.record import Record
+from vsd.run.report.headline import headline
 from vsd.run.report.marks import heats, marked, marks, step
 from vsd.run.report.printable import printable
 from vsd.verifiers import Verifier
@@ -66,8 +67,9 @@ def show(
     console: Console | None = None,
     *,
     verifier: Verifier,
+    full: bool = False,
 ) -> None:
-    """Print the numbers with their standard errors over the samples, one sample's texts, failures and files.
+    """Print what is asked first, one sample's texts, failures and files; if it is to be `full`, all numbers too.
 
     `verifier` tells whether it promises the target's own generations, so that others are a fault, and whether
     acceptance was made up.
@@ -78,7 +80,9 @@ def show(
     if any(record.trace is not None and record.trace.simulated for record in records):
         faults = [*faults, "[yellow]simulated[/]  the times are those of executor.profile; none was measured"]
     files = f"[dim]files[/]  {_plain(str(folder))}"
-    (console or Console()).print(Group(_numbers(summary), *_texts(records), *_troubles(records), *faults, files))
+    numbers = [_headline(summary, verifier), *([_numbers(summary)] if full else [])]
+    hint = "" if full else "   [dim]all numbers: report=full, or vsd report --full[/]"
+    (console or Console()).print(Group(*numbers, *_texts(records), *_troubles(records), *faults, files + hint))
 
 
 def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[RenderableType]:
@@ -113,6 +117,16 @@ def _width(record: Record) -> str:
     if audit.gap <= audit.limit * audit.step:
         return f", and {audit.violations} tokens from there on are not the target's"
     return f", the logits {audit.gap:.3g} apart where {audit.limit * audit.step:.3g} would be rounding"
+
+
+def _headline(summary: Summary, verifier: Verifier) -> Table:
+    found = Table.grid(padding=(0, 2))
+    found.add_column(style="bold", no_wrap=True)
+    found.add_column()
+    lossless = verifier.lossless
+    for name, said in headline(summary, lossless=lossless, mismatched_matters=lossless and verifier.deterministic):
+        found.add_row(name, said)
+    return found
 
 
 def _numbers(summary: Summary) -> Table:

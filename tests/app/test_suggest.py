@@ -1,0 +1,38 @@
+"""A word that nothing is called is refused in one line that says what was probably meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from vsd import cli
+from vsd.run.suggest import unknown_word
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gama=3"], "gama: must be a dial or a group (did you mean gamma?), got 'gama=3'"),
+        (["-m", "prunner=hippo"], "prunner: must be a dial or a group (did you mean pruner?), got 'prunner=hippo'"),
+        (["ratio=0.9", "tagret.dtype=x"], "tagret: must be a dial or a group (did you mean target?), got"),
+        (["zzz=1"], "zzz: must be a dial or a group, got 'zzz=1'"),
+        (["repot"], "repot: must be a command, or DIAL=VALUE (did you mean report?)"),
+        (["ratio=0.9", "hippo"], "hippo: must be DIAL=VALUE"),
+    ],
+)
+def test_a_wrong_word(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--help"],
+        ["-m", "pruner=hippo,random", "ratio=0.5", "target.dtype=float64", "video.reader=pyav", "relevance.top_n=1"],
+        ["hydra/launcher=slurm", "hydra.sweep.dir=x", "+new=1", "~logger", "++gamma=3", "data.ask=[one,two]"],
+        ["--cfg", "job", "experiment=hippo", "target@draft=tiny_qwen"],
+    ],
+)
+def test_right_words(words: list[str]) -> None:
+    assert not unknown_word(words, cli.CONF, cli.COMMANDS)

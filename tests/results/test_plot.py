@@ -1,0 +1,84 @@
+"""Curves over sweeps: what is drawn is what the runs say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.results.made import a_record, write_run
+from tests.results.test_runs import config
+from vsd.commands import plot
+from vsd.run.results.run import Run, find_runs
+
+RATIOS = (0.9, 0.5, 0.0)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    for number, (pruner, ratio) in enumerate((p, r) for p in ("hippo", "random") for r in RATIOS):
+        seconds = 4.0 + ratio + (pruner == "random")
+        records = [a_record(f"v{n}", [5, n % 4], seconds + n / 10) for n in range(4)]
+        write_run(tmp_path / str(number), records, config(pruner, ratio), choices={"pruner": pruner})
+    return tmp_path
+
+
+@pytest.fixture
+def runs(sweep: Path) -> list[Run]:
+    return find_runs([sweep])
+
+
+def test_a_line_for_each_value_and_a_panel_for_each_metric(runs: list[Run]) -> None:
+    figure = plot.draw(runs, x="ratio", ys=["speed/decode", "accept/draft_length"], by="pruner")
+    assert len(figure.axes) == 2
+    containers = figure.axes[0].containers
+    assert [each.get_label() for each in containers] == ["hippo", "random"]
+    for container, ours in zip(containers, (runs[:3], runs[3:]), strict=True):
+        line, _, (bars,) = container
+        assert list(line.get_xdata()) == sorted(RATIOS)
+        assert list(line.get_ydata()) == pytest.approx([run.summary.values["speed/decode"] for run in ours[::-1]])
+        ends = [segment[:, 1] for segment in bars.get_segments()]
+        errors = [run.summary.errors["speed/decode"] for run in ours[::-1]]
+        assert [(high - low) / 2 for low, high in ends] == pytest.approx(errors)
+    assert "speed/decode" in figure.axes[0].get_ylabel()
+    assert figure.axes[1].get_xlabel() == "ratio"
+
+
+def test_what_else_differs_makes_the_lines(runs: list[Run]) -> None:
+    figure = plot.draw(runs, x="ratio", ys=["speed/decode"])
+    assert [each.get_label() for each in figure.axes[0].containers] == ["hippo", "random"]
+
+
+def test_a_metric_against_a_metric_has_bars_both_ways(runs: list[Run]) -> None:
+    figure = plot.draw(runs, x="accept/draft_length", ys=["speed/decode"], by="pruner", log="both")
+    assert len(figure.axes[0].containers[0][2]) == 2
+    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
+
+
+def test_a_dial_of_words_and_facets(runs: list[Run]) -> None:
+    figure = plot.draw(runs, x="pruner", ys=["speed/decode"], by="gamma", facet="ratio")
+    assert [axis.get_title() for axis in figure.axes] == ["0.9", "0.5", "0.0"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["hippo", "random"]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_the_file(sweep: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
+    file = sweep / "figures" / f"speed.{ending}"
+    assert plot.main([str(sweep), "--x", "ratio", "--y", "speed/decode", "--out", str(file)]) == 0
+    assert capsys.readouterr().out.strip() == str(file)
+    assert file.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--x", "ratio", "--y", "fast"], "--y: must be a metric (docs/metrics.md), got 'fast'"),
+        (["--x", "raito", "--y", "speed/decode"], "--x: must be a dial of these runs, got 'raito'"),
+        (["--x", "ratio", "--y", "speed/decode", "--by", "x"], "--by: must be a dial of these runs, got 'x'"),
+    ],
+)
+def test_what_no_run_has_is_refused(
+    sweep: Path, capsys: pytest.CaptureFixture[str], given: list[str], said: str
+) -> None:
+    assert plot.main([str(sweep), *given]) == 2
+    assert capsys.readouterr().err == f"error: {said}\n"

@@ -1,0 +1,120 @@
+"""Runs read back from their folders: what tells them apart, shards, and the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.results.made import a_record, a_run, write_run
+from vsd.commands import compare, runs
+from vsd.run.results.dials import varying
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import find_runs, load_run
+
+PRUNERS = {"hippo": "vsd.pruners.hippo.Hippo", "random": "vsd.pruners.random.Random"}
+
+
+def config(pruner: str = "hippo", ratio: float = 0.9, **more: Any) -> dict[str, Any]:
+    option = {"_target_": PRUNERS[pruner], "ratio": ratio} | ({"alpha": 0.5} if pruner == "hippo" else {})
+    return {"pruner": option, "ratio": ratio, "gamma": 5, "out": "somewhere", "shard": "0/1"} | more
+
+
+def test_what_tells_runs_apart() -> None:
+    settings = [("hippo", 0.9), ("hippo", 0.5), ("random", 0.9)]
+    found = [a_run([], config=config(*each), choices={"pruner": each[0]}) for each in settings]
+    assert varying(found) == {"pruner": ["hippo", "hippo", "random"], "ratio": [0.9, 0.5, 0.9]}
+    alphas = [config(), config()]
+    alphas[1]["pruner"]["alpha"] = 0.1
+    assert varying([a_run([], config=each, choices={"pruner": "hippo"}) for each in alphas]) == {
+        "pruner.alpha": [0.5, 0.1]
+    }
+    assert varying([a_run([], config=config()), a_run([], config=config(out="elsewhere"))]) == {}
+
+
+def test_a_folder_says_what_run_it_holds(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [a_record("v", [5], 5.0)], config(), choices={"pruner": "hippo", "hydra/x": "y"})
+    run = load_run(tmp_path / "a")
+    assert (run.state, run.error, run.choices, run.time) == ("done", "", {"pruner": "hippo"}, "2026-01-02 03:04")
+    assert run.summary.values["speed/decode"] == pytest.approx(2.0)
+    with pytest.raises(ValueError, match=r"^FOLDER: must be the folder of a run, got '.*none'$"):
+        load_run(tmp_path / "none")
+
+
+def test_runs_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("10", "9", "b", "a"):
+        write_run(tmp_path / "all" / name, [], config(), outcome=None, error="it failed" if name == "9" else "")
+    found = find_runs([tmp_path / "all"])
+    assert [run.folder.name for run in found] == ["a", "b", "9", "10"]
+    assert [run.state for run in found] == ["unfinished", "unfinished", "failed", "unfinished"]
+    assert found[2].error == "it failed"
+    (tmp_path / "empty").mkdir()
+    for name, rule in (("empty", "must hold a run"), ("none", "must be a folder")):
+        with pytest.raises(ValueError, match=f"^FOLDER: {rule}, got"):
+            find_runs([tmp_path / name])
+
+
+def test_shards_are_one_run(tmp_path: Path) -> None:
+    """From folders of their own, each sample once; other runs stay apart, equal ones too."""
+    records = [a_record(f"v{number}", [5, number % 5], 5.0) for number in range(8)]
+    for index in range(4):
+        write_run(tmp_path / str(index), records[index::4], config(shard=f"{index}/4", out=str(index)))
+    for name in ("again", "whole"):
+        write_run(tmp_path / name, records, config(out=name))
+    again, whole, shards = pooled(find_runs([tmp_path]))
+    assert len(shards.records) == 8
+    assert shards.summary == whole.summary == again.summary
+    assert shards.config["shard"] == "0/1"
+
+
+def test_the_table_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    speeds = {"slow": 8.0, "fast": 4.0, "middle": 5.0}
+    for number, (name, seconds) in enumerate(speeds.items()):
+        records = [a_record(f"v{n}", [5], seconds + n / 100) for n in range(3)]
+        write_run(tmp_path / name, records, config(ratio=number / 10), choices={"pruner": "hippo"})
+    write_run(tmp_path / "wrong", [], config("random"), outcome=None, error="no room")
+    assert runs.main([str(tmp_path), "--sort", "speed/decode"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said if "01-02" in line] == ["fast", "middle", "slow", "wrong"]
+    assert any("failed" in line and "0/0" in line for line in said)
+    assert any(line.startswith(" fast") and "2.49x ±" in line for line in said)
+    assert runs.main([str(tmp_path), "--where", "ratio=0.1"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "01-02" in line] == ["fast"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["none"], "FOLDER: must be a folder, got 'none'"),
+        (["{}", "--where", "gamma"], "--where: must be DIAL=VALUE, got 'gamma'"),
+        (["{}", "--where", "gama=5"], "--where: must name a dial of these runs, got 'gama'"),
+        (["{}", "--sort", "fast"], "--sort: must be time or a metric (docs/metrics.md), got 'fast'"),
+        (["{}", "--columns", "fast"], "--columns: must be metrics (docs/metrics.md), got 'fast'"),
+    ],
+)
+def test_wrong_words_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], said: str
+) -> None:
+    write_run(tmp_path / "a", [], config())
+    assert runs.main([word.format(tmp_path) for word in given]) == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_runs_beside_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    for name, seconds in (("a", 8.0), ("b", 4.0)):
+        records = [a_record(f"v{n}", [5], seconds + n / 100) for n in range(5)]
+        write_run(tmp_path / name, records, config(gamma=ord(name)))
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    said = capsys.readouterr().out
+    assert "5 samples in common" in said
+    assert "gamma: 97 → 98" in said
+    assert [line.split()[-1] for line in said.splitlines() if "1.25x" in line and "2.49x" in line] == ["better"]
+    write_run(tmp_path / "c", [a_record("other", [5], 5.0)], config())
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "c")]) == 2
+    assert "OTHER: must have a sample in common with FIRST, got" in capsys.readouterr().err
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--metrics", "fast"]) == 2

@@ -1,0 +1,87 @@
+"""Runs as a table: what stands out, and every form."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.results.made import a_record, records_of, write_run
+from tests.results.test_runs import config
+from vsd.commands import report
+from vsd.run.results.run import find_runs
+from vsd.run.results.table import Table, table_of, text
+
+NAMES = ["speed/decode", "accept/draft_length", "samples/done"]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Two that are equally fast but for noise, and one that is slower."""
+    random = np.random.default_rng(0)
+    effects = random.normal(0, 0.3, 20)
+    for number, speed in enumerate((2.0, 2.0, 1.5)):
+        write_run(tmp_path / f"{number}", records_of(random, 20, speed, effects), config(gamma=number + 1))
+    return tmp_path
+
+
+@pytest.fixture
+def table(sweep: Path) -> Table:
+    return table_of(find_runs([sweep]), NAMES)
+
+
+def test_the_best_stands_out_and_what_is_not_told_apart_from_it(table: Table) -> None:
+    assert table.dials == {"gamma": [1, 2, 3]}
+    assert table.best["speed/decode"] == {0, 1}
+    assert table.best["samples/done"] == frozenset()
+
+
+def test_markdown(table: Table) -> None:
+    lines = text(table, "markdown").splitlines()
+    assert lines[0] == "| gamma | decode | accepted | done |"
+    cells = [line.strip("|").split("|") for line in lines[2:5]]
+    assert [row[1].strip().startswith("**") for row in cells] == [True, True, False]
+    assert "bold: the best" in lines[-1]
+
+
+def test_latex(table: Table) -> None:
+    found = text(table, "latex")
+    assert r"\begin{tabular}{lrrr}" in found
+    assert [line.count(r"\textbf{") for line in found.splitlines() if line.endswith(r"\\")] == [0, 2, 2, 1]
+    assert found.count(r"$\pm$") == 6
+    assert found.count(r"\\") == 4
+
+
+def test_csv(table: Table) -> None:
+    rows = [*csv.DictReader(io.StringIO(text(table, "csv")))]
+    values = table.runs[0].summary
+    assert float(rows[0]["speed/decode"]) == values.values["speed/decode"]
+    assert float(rows[0]["speed/decode_se"]) == values.errors["speed/decode"]
+    assert rows[2]["gamma"] == "3"
+
+
+def test_the_command(sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert report.main([str(sweep)]) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[:2] for line in said.splitlines() if "x ±" in line] == [["0", "1"], ["1", "2"], ["2", "3"]]
+    assert report.main([str(sweep), "--format", "latex", "--columns", "speed/decode"]) == 0
+    assert capsys.readouterr().out.startswith("% bold")
+    assert report.main([str(sweep), "--columns", "fast"]) == 2
+    assert "--columns: must be metrics" in capsys.readouterr().err
+
+
+def test_shards_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From out/0, out/1, out/2 as from one folder."""
+    records = [a_record(f"v{n}", [5, n % 3], 5.0 + n / 10) for n in range(9)]
+    for index in range(3):
+        write_run(tmp_path / "parts" / f"{index}", records[index::3], config(shard=f"{index}/3"))
+    write_run(tmp_path / "whole", records, config())
+    for folder in ("parts", "whole"):
+        assert report.main([str(tmp_path / folder), "--format", "csv", "--columns", *NAMES]) == 0
+    parts, whole = (row for row in csv.DictReader(io.StringIO(capsys.readouterr().out)) if row["folder"] != "folder")
+    numbers = [name for name in parts if name.startswith(("speed", "accept", "samples"))]
+    assert {name: parts[name] for name in numbers} == {name: whole[name] for name in numbers}

@@ -1,0 +1,108 @@
+"""What runs are there? ``vsd runs [FOLDER ...]``
+
+A line a run: when, how it ended, what tells it from the others, and its headline. Examples:
+
+  vsd runs                                         all below outputs/
+  vsd runs outputs/2026-11-26 --sort speed/decode  the fastest first
+  vsd runs --where pruner=hippo --where ratio=0.9  those of one kind
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vsd.metrics import metric_of
+from vsd.run.results.cells import HEADLINE, cell, heading, written
+from vsd.run.results.dials import dials_of, varying
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import Run, find_runs
+
+_STATES = {"done": "green", "failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the table; 2 for a folder without runs, or a name that no metric or dial has."""
+    parser = argparse.ArgumentParser(
+        prog="vsd runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], metavar="FOLDER")
+    parser.add_argument("--where", action="append", default=[], metavar="DIAL=VALUE", help="only runs with this value")
+    parser.add_argument(
+        "--sort", default="time", metavar="METRIC", help="the best first; default: time, the last first"
+    )
+    parser.add_argument("--columns", nargs="+", default=[*HEADLINE], metavar="METRIC", help="of metrics.json")
+    args = parser.parse_args(argv)
+    try:
+        runs = ordered(chosen(pooled(find_runs(args.folders)), args.where), args.sort)
+        unknown = [name for name in args.columns if metric_of(name) is None]
+        if unknown:
+            raise ValueError(f"--columns: must be metrics (docs/metrics.md), got {unknown[0]!r}")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    Console().print(table(runs, args.columns))
+    return 0
+
+
+def chosen(runs: Sequence[Run], wheres: Sequence[str]) -> list[Run]:
+    """The runs whose dials have these values. Raises ValueError for a dial that none of them has."""
+    found = list(runs)
+    for where in wheres:
+        name, equals, value = where.partition("=")
+        if not equals:
+            raise ValueError(f"--where: must be DIAL=VALUE, got {where!r}")
+        if not any(name in dials_of(run) for run in runs):
+            raise ValueError(f"--where: must name a dial of these runs, got {name!r}")
+        found = [run for run in found if written(dials_of(run).get(name)) == value]
+    return found
+
+
+def ordered(runs: Sequence[Run], by: str) -> list[Run]:
+    """The runs in this order. Raises ValueError for what is no metric."""
+    if by == "time":
+        return sorted(runs, key=lambda run: run.time, reverse=True)
+    metric = metric_of(by)
+    if metric is None:
+        raise ValueError(f"--sort: must be time or a metric (docs/metrics.md), got {by!r}")
+    sign = 1 if metric.better == "lower" else -1
+    have = [run for run in runs if by in run.summary.values]
+    return sorted(have, key=lambda run: sign * run.summary.values[by]) + [run for run in runs if run not in have]
+
+
+def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
+    """A line a run."""
+    above = common_folder(runs)
+    found = Table(
+        title=escape(str(above)), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    found.add_column("run", no_wrap=True)
+    found.add_column("when", no_wrap=True)
+    found.add_column("state", no_wrap=True)
+    found.add_column("done", justify="right", no_wrap=True)
+    dials = varying(runs)
+    for name in dials:
+        found.add_column(escape(name), overflow="fold", min_width=4)
+    for name in columns:
+        found.add_column(heading(name), justify="right", no_wrap=True)
+    for place, run in enumerate(runs):
+        state = f"[{_STATES[run.state]}]{run.state}[/]"
+        done = sum(record.done for record in run.records)
+        own = [escape(written(column[place])) for column in dials.values()]
+        numbers = [cell(run.summary, name) for name in columns]
+        name = escape(str(run.folder.relative_to(above)))
+        found.add_row(name, run.time[5:], state, f"{done}/{len(run.records)}", *own, *numbers)
+    return found
+
+
+def common_folder(runs: Sequence[Run]) -> Path:
+    """The folder that all of them are in."""
+    return Path(os.path.commonpath([run.folder.parent for run in runs])) if runs else Path()

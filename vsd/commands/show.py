@@ -1,0 +1,123 @@
+"""One sample of a run, looked at: ``vsd show RUN [--sample ID]``
+
+Both texts, which tokens were the draft's, which stand by a loose rule alone, how many were accepted in each round; and
+a picture of the frames with the visual tokens that the draft saw. Examples:
+
+  vsd show outputs/RUN                       the first sample
+  vsd show outputs/RUN --sample 003-one      the one of this id
+  vsd show outputs/RUN --out kept.png --columns 8
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.text import Text
+
+from vsd.metrics.record import Record
+from vsd.run.report.marks import marked, marks
+from vsd.run.report.printable import printable
+from vsd.run.results.picture import spread, strip
+from vsd.run.results.run import Run, load_run
+from vsd.types import Trace, Video
+from vsd.utils.validation import require_whole
+from vsd.video import BadVideo, read
+
+_DRAFTED, _OWN = "green", "default"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the sample and writes the picture beside the run; 2 for a folder without a run and for an id that it does
+    not have."""
+    parser = argparse.ArgumentParser(
+        prog="vsd show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN")
+    parser.add_argument("--sample", metavar="ID", help="default: the first that was decoded")
+    parser.add_argument("--out", type=Path, help="the picture; default: RUN/show-ID.png")
+    parser.add_argument("--columns", type=int, default=8, help="frames of the picture (default: 8)")
+    args = parser.parse_args(argv)
+    console = Console()
+    try:
+        require_whole("--columns", args.columns, least=1)
+        run = load_run(args.folder)
+        record = chosen(run, args.sample)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    console.print(told(record))
+    if record.trace is None:
+        return 0
+    file = args.out or args.folder / f"show-{record.sample.id.replace('/', '_')}.png"
+    try:
+        video = read(record.sample.video, int(run.config["frames"]), span=record.sample.span)
+        write_picture(file, record.trace, video, args.columns)
+        console.print(f"[dim]picture[/]  {escape(str(file))}")
+    except BadVideo as error:
+        console.print(f"[yellow]no picture[/]  {escape(printable(str(error)))}")
+    return 0
+
+
+def chosen(run: Run, name: str | None) -> Record:
+    """The sample of this id, or the first that was decoded. Raises ValueError if there is none."""
+    if name is None:
+        record = next((each for each in run.records if each.done), None)
+    else:
+        record = next((each for each in run.records if each.sample.id == name), None)
+    if record is None:
+        ids = ", ".join(each.sample.id for each in run.records[:5])
+        rule = "must hold a sample that was decoded" if name is None else f"must be the id of a sample ({ids}, ...)"
+        raise ValueError(
+            f"{'RUN' if name is None else '--sample'}: {rule}, got {str(run.folder) if name is None else name!r}"
+        )
+    return record
+
+
+def told(record: Record) -> RenderableType:
+    """The sample in words."""
+    sample, trace = record.sample, record.trace
+    lines: list[RenderableType] = [f"[bold]{_plain(sample.id)}[/]  {_plain(sample.video)}", _plain(sample.question)]
+    if trace is None:
+        return Group(*lines, f"[red]failed[/]  {_plain(record.failure)}")
+    kept = f"{trace.kept} of {trace.visual} visual tokens kept"
+    rounds = " ".join(f"{each.accepted}/{each.drafted}" for each in trace.rounds if each.drafted)
+    lines += ["", Text("speculative: green tokens are the draft's, in ⟦⟧ those that a loose rule let stand", "dim")]
+    lines += [tokens_of(record, trace)]
+    if record.baseline is not None:
+        same = "the same tokens" if not record.mismatched else "other tokens"
+        lines += ["", Text(f"target alone: {same}", "dim"), Text(printable(record.baseline_text))]
+    lines += ["", Text("accepted of drafted, round by round", "dim"), rounds or "–", kept]
+    return Group(*lines)
+
+
+def tokens_of(record: Record, trace: Trace) -> Text:
+    """The text, token by token, those of the draft in their colour."""
+    drafted = [False] * trace.before_rounds
+    for each in trace.rounds:
+        own = min(each.accepted, each.committed)
+        drafted += [True] * own + [False] * (each.committed - own)
+    found = Text()
+    if len(record.pieces) != len(trace.tokens):
+        return Text(printable(record.text))
+    for piece, mark, by_draft in zip(record.pieces, marks(trace), drafted, strict=True):
+        found.append(printable(marked([piece], [mark])), _DRAFTED if by_draft else _OWN)
+    return found
+
+
+def write_picture(file: Path, trace: Trace, video: Video, columns: int) -> None:
+    """The frames with what the draft saw, as an image file."""
+    from matplotlib.image import imsave
+
+    kept_K = trace.kept_K or range(trace.grid.tokens)
+    image = strip(video, trace.grid, spread(trace.grid, columns), list(kept_K))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    imsave(file, image)
+
+
+def _plain(text: str) -> str:
+    return escape(printable(text))

@@ -1,0 +1,42 @@
+"""How dials and metrics stand in tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vsd.metrics import Summary, metric_of
+from vsd.run.report.headline import plus_minus
+
+HEADLINE = ("exact/mismatched", "speed/decode", "speed/end_to_end", "accept/draft_length", "quality/retention")
+"""What is asked of a run first."""
+
+_SHORT = {
+    "accept/length": "per round",
+    "accept/draft_length": "accepted",
+    "accept/rate": "rate",
+    "speed/decode": "decode",
+    "speed/end_to_end": "end to end",
+    "speed/ttft": "first token",
+    "exact/mismatched": "differ",
+    "quality/retention": "kept quality",
+    "samples/done": "done",
+    "samples/failed": "failed",
+}
+
+
+def heading(name: str) -> str:
+    """A narrow one; any other metric's is its name."""
+    return _SHORT.get(name, name)
+
+
+def cell(summary: Summary, name: str) -> str:
+    """The value with its standard error; a dash where it is not defined."""
+    metric = metric_of(name)
+    return "–" if metric is None or name not in summary.values else plus_minus(metric, summary)
+
+
+def written(value: Any) -> str:
+    """A dial's value as the command line has it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

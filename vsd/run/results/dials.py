@@ -1,0 +1,75 @@
+"""What tells runs apart: the dials whose values differ between them, without those that only follow another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vsd.run.results.run import Run
+
+_ELSEWHERE = frozenset(
+    {"out", "report", "shard", "limit", "logger", "callbacks", "trainer", "baseline_folder", "video", "hydra"}
+)
+"""Where and how far a run goes; what it gives does not depend on them."""
+_UNSET = "–"
+
+
+def dials_of(run: Run) -> dict[str, Any]:
+    """Every dial of a run by its name on the command line; a group's is its option."""
+    found: dict[str, Any] = {}
+    for name, value in run.config.items():
+        if name in _ELSEWHERE:
+            continue
+        if isinstance(value, Mapping) and (name in run.choices or "_target_" in value):
+            found[name] = run.choices.get(name) or _class_of(value)
+        found |= _leaves(name, value) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
+def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The dials that differ between these runs, with the value of each run, "–" where it has none.
+
+    A field of a group counts where it differs between runs with the same option: between options it follows from the
+    choice. One that goes with another dial, by interpolation, is left out.
+    """
+    tables = [dials_of(run) for run in runs]
+    names = dict.fromkeys(name for table in tables for name in table)
+    columns = {name: [table.get(name, _UNSET) for table in tables] for name in names}
+    chosen = {name: column for name, column in columns.items() if _differs(name, columns)}
+    return {name: column for name, column in chosen.items() if not _follows(name, column, chosen)}
+
+
+def _leaves(prefix: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        if name == "_target_":
+            continue
+        key = f"{prefix}.{name}"
+        if isinstance(inner, Mapping) and "_target_" in inner:
+            found[key] = _class_of(inner)
+        found |= _leaves(key, inner) if isinstance(inner, Mapping) else {key: inner}
+    return found
+
+
+def _class_of(option: Mapping[str, Any]) -> str:
+    return str(option.get("_target_", _UNSET)).rpartition(".")[2]
+
+
+def _differs(name: str, columns: Mapping[str, list[Any]]) -> bool:
+    """Whether a column has two values, of runs that have chosen the same above it."""
+    above = name.rpartition(".")[0]
+    while above and above not in columns:
+        above = above.rpartition(".")[0]
+    choices = columns[above] if above else [None] * len(columns[name])
+    by_choice: dict[Any, set[str]] = {}
+    for choice, value in zip(choices, columns[name], strict=True):
+        by_choice.setdefault(repr(choice), set()).add(repr(value))
+    return any(len(values) > 1 for values in by_choice.values())
+
+
+def _follows(name: str, column: list[Any], chosen: Mapping[str, list[Any]]) -> bool:
+    """Whether a dial that stands above it has the same values, wherever this one has any."""
+    shorter = [other for other in chosen if other.count(".") < name.count(".")]
+    return any(
+        all(mine in (_UNSET, theirs) for mine, theirs in zip(column, chosen[other], strict=True)) for other in shorter
+    )

@@ -1,0 +1,115 @@
+"""A run as its folder tells it: its settings, its samples, how it ended, and its numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+
+from vsd.metrics import Summary, summarise
+from vsd.metrics.record import Record
+from vsd.run.report.folder import last_run
+
+State = Literal["done", "interrupted", "failed", "unfinished"]
+"""How a run ended; one that is unfinished is still at work, or was killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run. `config` is the resolved config as plain values, `choices` the option of each group by name, `overrides`
+    what the command line set. `records` are its samples under its last config, `error` why it failed."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+    overrides: tuple[str, ...]
+    provenance: Mapping[str, Any]
+    records: tuple[Record, ...]
+    state: State
+    error: str = ""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """All numbers, with their errors."""
+        return summarise(self.records)
+
+    @property
+    def time(self) -> str:
+        """When it began, in UTC."""
+        return str(self.provenance.get("time", ""))[:16].replace("T", " ")
+
+
+def load_run(folder: str | Path) -> Run:
+    """The run in this folder. Raises ValueError if there is none, or none that this version can read."""
+    path = Path(folder)
+    if not _is_run(path):
+        raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}")
+    provenance, records = _json(path / "provenance.json"), list[Record]()
+    if "config" in provenance:
+        records = last_run(path)[1]
+    hydra = _yaml(path / ".hydra" / "hydra.yaml").get("hydra", {})
+    choices = {name: str(value) for name, value in hydra.get("runtime", {}).get("choices", {}).items()}
+    error = path / "error.txt"
+    said = error.read_text(encoding="utf-8", errors="replace").strip() if error.is_file() else ""
+    return Run(
+        folder=path,
+        config=_yaml(path / "config.yaml") or _yaml(path / ".hydra" / "config.yaml"),
+        choices={name: value for name, value in choices.items() if not name.startswith("hydra")},
+        overrides=tuple(hydra.get("overrides", {}).get("task", ())),
+        provenance=provenance,
+        records=tuple(records),
+        state="failed" if said else provenance.get("outcome", "unfinished"),
+        error=said,
+    )
+
+
+def find_runs(folders: Iterable[str | Path]) -> list[Run]:
+    """All runs in these folders and below them, a multirun's in the order of their numbers. Raises ValueError for a
+    folder that does not exist or holds none."""
+    found = dict[Path, Run]()
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise ValueError(f"FOLDER: must be a folder, got {str(folder)!r}")
+        paths = list(_below(folder))
+        if not paths:
+            raise ValueError(f"FOLDER: must hold a run, got {str(folder)!r}")
+        found |= {path.resolve(): load_run(path) for path in paths if path.resolve() not in found}
+    return list(found.values())
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a run has begun here, however far it came."""
+    return any((folder / name).is_file() for name in ("provenance.json", "error.txt", ".hydra/overrides.yaml"))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The folders of runs, their names in order as numbers where they are some."""
+    if _is_run(folder):
+        yield folder
+        return
+    inside = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for path in sorted(
+        inside, key=lambda path: (path.name.isdecimal(), len(path.name) * path.name.isdecimal(), path.name)
+    ):
+        yield from _below(path)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    # Interpolations of Hydra's own files cannot all be resolved here.
+    found: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,139 @@
+"""Runs as a table: a column for each dial that differs and for each metric, the best marked; for a terminal, Markdown,
+LaTeX or a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from vsd.metrics import metric_of
+from vsd.run.report.printable import printable
+from vsd.run.results.cells import cell, heading, written
+from vsd.run.results.comparison import compared
+from vsd.run.results.dials import varying
+from vsd.run.results.run import Run
+
+Format = Literal["markdown", "latex", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+MARKED = "bold: the best of a column, and what is not told apart from it"
+_NARROW = 12  # letters of a dial that a narrow terminal leaves whole
+_LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$", "–": "--", "×": r"$\times$"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Runs in rows. `dials` are the columns that tell them apart, `metrics` those of numbers, and `best` says by metric
+    which rows stand out."""
+
+    runs: Sequence[Run]
+    dials: dict[str, list[Any]]
+    metrics: tuple[str, ...]
+    best: dict[str, frozenset[int]]
+
+    def rows(self) -> list[list[tuple[str, bool]]]:
+        """The cells of each run, each with whether it is marked."""
+        found = []
+        for place, run in enumerate(self.runs):
+            cells = [(written(column[place]), False) for column in self.dials.values()]
+            cells += [(cell(run.summary, name), place in self.best[name]) for name in self.metrics]
+            found.append(cells)
+        return found
+
+    @property
+    def head(self) -> list[str]:
+        return [*self.dials, *map(heading, self.metrics)]
+
+
+def table_of(runs: Sequence[Run], metrics: Sequence[str]) -> Table:
+    """The table of these runs. A metric that no run has is left out."""
+    names = tuple(name for name in metrics if any(name in run.summary.values for run in runs))
+    return Table(runs=runs, dials=varying(runs), metrics=names, best={name: _best(runs, name) for name in names})
+
+
+def rich(table: Table, title: str = "") -> RichTable:
+    """For a terminal."""
+    found = RichTable(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    found.add_column("job", justify="right")
+    for name, column in table.dials.items():
+        widest = max(len(written(value)) for value in column)
+        found.add_column(escape(name), overflow="fold", min_width=min(widest, _NARROW))
+    for name in table.metrics:
+        found.add_column(heading(name), justify="right", no_wrap=True)
+    for run, row in zip(table.runs, table.rows(), strict=True):
+        found.add_row(
+            escape(run.folder.name), *(f"[bold]{escape(text)}[/]" if mark else escape(text) for text, mark in row)
+        )
+    if any(table.best.values()):
+        found.caption, found.caption_justify = MARKED, "left"
+    return found
+
+
+def troubles(runs: Sequence[Run]) -> list[str]:
+    """A line for each run that did not end well, for a terminal."""
+    said = {"failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
+    lines = []
+    for run in runs:
+        if run.state in said:
+            why = escape(printable(run.error)) or {"unfinished": "did not finish"}.get(run.state, run.state)
+            lines.append(f"[{said[run.state]}]job {escape(run.folder.name)}[/]  {why}")
+    return lines
+
+
+def text(table: Table, form: Format) -> str:
+    """For a file."""
+    return {"markdown": _markdown, "latex": _latex, "csv": _csv}[form](table)
+
+
+def _best(runs: Sequence[Run], name: str) -> frozenset[int]:
+    """The rows with the best value, and those that are not told apart from it; none where nothing differs."""
+    metric = metric_of(name)
+    have = [place for place, run in enumerate(runs) if name in run.summary.values]
+    if metric is None or metric.better == "neither" or len({runs[place].summary.values[name] for place in have}) < 2:
+        return frozenset()
+    choose = max if metric.better == "higher" else min
+    best = choose(have, key=lambda place: runs[place].summary.values[name])
+    return frozenset(place for place in have if place == best or _as_good(runs[best], runs[place], name))
+
+
+def _as_good(best: Run, other: Run, name: str) -> bool:
+    return any(found.verdict in ("the same", "not told apart") for found in compared(best, other, [name]))
+
+
+def _markdown(table: Table) -> str:
+    lines = [table.head, ["---"] * len(table.dials) + ["---:"] * len(table.metrics)]
+    lines += [[f"**{one}**" if mark else one for one, mark in row] for row in table.rows()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{MARKED}\n"
+
+
+def _latex(table: Table) -> str:
+    """With booktabs."""
+    align = "l" * len(table.dials) + "r" * len(table.metrics)
+    rows = [[rf"\textbf{{{_escaped(one)}}}" if mark else _escaped(one) for one, mark in row] for row in table.rows()]
+    body = [" & ".join(row) + r" \\" for row in rows]
+    head = " & ".join(map(_escaped, table.head)) + r" \\"
+    begin = [f"% {MARKED}", rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule"]
+    return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _escaped(one: str) -> str:
+    return one.translate(_LATEX)
+
+
+def _csv(table: Table) -> str:
+    """Every number in full, with its standard error and interval."""
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    ends = [f"{name}{end}" for name in table.metrics for end in ("", "_se", "_low", "_high")]
+    writer.writerow(["folder", "state", "error", *table.dials, *ends])
+    for place, run in enumerate(table.runs):
+        flat = run.summary.flat()
+        dials = [written(column[place]) for column in table.dials.values()]
+        writer.writerow([str(run.folder), run.state, run.error, *dials, *(flat.get(name, "") for name in ends)])
+    return stream.getvalue()

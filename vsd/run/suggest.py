@@ -1,0 +1,36 @@
+"""A word of the command line that nothing is called, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+_OWN = ("hydra",)
+
+
+def unknown_word(arguments: Sequence[str], conf: Path, commands: Iterable[str]) -> str:
+    """What is wrong with the first of these words that is no command, flag, dial or group; empty if all are. Fields of
+    options, and what is added with + or taken away with ~, are left to Hydra."""
+    groups = [path.name for path in conf.iterdir() if path.is_dir()]
+    dials = [str(name) for name in OmegaConf.load(conf / "config.yaml") if name != "defaults"]
+    for number, word in enumerate(arguments):
+        if word.startswith(("-", "+", "~")) or (
+            number and arguments[number - 1] in ("-c", "--cfg", "-cn", "-cd", "-cp")
+        ):
+            continue
+        name, equals, _ = word.partition("=")
+        if not equals:
+            rule = "must be a command, or DIAL=VALUE" if not number else "must be DIAL=VALUE"
+            return f"{word}: {rule}{_meant(word, [*commands] if not number else [])}"
+        top = name.partition(".")[0].partition("@")[0].partition("/")[0]
+        if top not in (*groups, *dials, *_OWN):
+            return f"{top}: must be a dial or a group{_meant(top, [*dials, *groups])}, got {word!r}"
+    return ""
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]}?)" if near else ""
