@@ -91,10 +91,13 @@ def test_multirun_one_table_and_a_failing_job_stops_no_other(pair: list[str], cl
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout.count("Multirun") == 1
+    assert [f"job {number}" in result.stdout for number in range(4)] == [True] * 4
+    assert len(result.stdout.splitlines()) < 60
     assert "ratio=0.5 has no effect" in result.stdout  # under pruner=none: a warning, since sweeps cross dials
     with (tmp_path / "sweep" / "summary.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["job"] for row in rows] == ["0", "1", "2", "3"]
+    assert [Path(row["folder"]).name for row in rows] == ["0", "1", "2", "3"]
+    assert [row["ratio"] for row in rows] == ["0.5", "2", "0.5", "2"]
     assert ["got 2" in row["error"] for row in rows] == [False, True, False, True]
     assert [row["exact/mismatched"] and float(row["exact/mismatched"]) for row in rows] == [0, "", 0, ""]
 

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from tests.app.conftest import Compose, FakeEngine
+from tests.results.made import a_record, write_run
 from vsd.run import app, disk
 from vsd.run.baselines import BaselineCache
 from vsd.run.callbacks.multirun import Summary
@@ -270,18 +271,16 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
 def test_a_table_that_cannot_be_written_is_shown_all_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = tmp_path / "0" / ".hydra"
-    job.mkdir(parents=True)
-    (job / "overrides.yaml").write_text("- ratio=0.5")
-    (tmp_path / "0" / "metrics.json").write_text('{"accept/rate": 0.75}')
+    write_run(tmp_path / "0", [a_record("clip", [5], 5.0)], {"ratio": 0.5}, overrides=["ratio=0.5"])
     (tmp_path / "summary.csv").symlink_to("/dev/full")
-    config, summary = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}), Summary()
+    hydra = {"sweep": {"dir": str(tmp_path)}, "overrides": {"task": ["ratio=0.5,0.9"]}}
+    config, summary = OmegaConf.create({"hydra": hydra}), Summary()
     summary.on_multirun_start(config)
     summary._began = 0.0
     with pytest.raises(SystemExit, match="1"):
         summary.on_multirun_end(config)
     out, err = capsys.readouterr()
-    assert "75.0%" in out
+    assert "2.00x" in out
     assert err == f"error: {tmp_path / 'summary.csv'}: must be written, got No space left on device\n"
 
 

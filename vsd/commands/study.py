@@ -271,21 +271,23 @@ def grid(space: Sequence[Override]) -> list[dict[str, Any]] | None:
             options[override.get_key_element()] = _options(override)
     if prod(map(len, options.values())) > LARGEST_GRID:
         return None
-    return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+    return [dict(zip(options, values, strict=True)) for values in product(*map(dict.fromkeys, options.values()))]
 
 
 def _options(override: Override) -> list[Any]:
     """The values that a choice or a range leaves, as Optuna has them: numbers of a range, else text."""
-    sweep = override.value()
-    if _is_range(sweep):
-        return list(range(sweep.start, sweep.stop))
+    whole = _whole(override.value())
+    if whole is not None:
+        return list(whole)
     return [str(option) for option in override.sweep_iterator(transformer=Transformer.encode)]
 
 
-def _is_range(sweep: Any) -> bool:
-    """Whether these are whole numbers, one after the other."""
-    whole = isinstance(sweep, RangeSweep) and isinstance(sweep.start, int) and isinstance(sweep.stop, int)
-    return bool(whole and sweep.step == 1)
+def _whole(sweep: Any) -> range | None:
+    """The whole numbers of a sweep over some that follow each other; None of any other."""
+    if not isinstance(sweep, RangeSweep) or sweep.step != 1:
+        return None
+    start, stop = sweep.start, sweep.stop
+    return range(start, stop) if isinstance(start, int) and isinstance(stop, int) else None
 
 
 def ended(study: Study) -> int:
@@ -316,8 +318,9 @@ def suggest(trial: Trial, override: Override) -> str:
     scale = "log" in (getattr(sweep, "tags", None) or ())
     if isinstance(sweep, IntervalSweep) and sweep.start is not None and sweep.end is not None:
         return f"{name}={trial.suggest_float(name, float(sweep.start), float(sweep.end), log=scale)}"
-    if _is_range(sweep):
-        return f"{name}={trial.suggest_int(name, sweep.start, sweep.stop - 1, log=scale)}"
+    whole = _whole(sweep)
+    if whole is not None:
+        return f"{name}={trial.suggest_int(name, whole.start, whole.stop - 1, log=scale)}"
     options = _options(override)
     if scale or not options:
         raise ValueError("only intervals and ranges have a scale" if scale else "no options")
