@@ -32,6 +32,9 @@ def test_a_wrong_word(words: list[str], said: str, capsys: pytest.CaptureFixture
         ["-m", "pruner=hippo,random", "ratio=0.5", "target.dtype=float64", "video.reader=pyav", "relevance.top_n=1"],
         ["hydra/launcher=slurm", "hydra.sweep.dir=x", "+new=1", "~logger", "++gamma=3", "data.ask=[one,two]"],
         ["--cfg", "job", "experiment=hippo", "target@draft=tiny_qwen"],
+        ["--info", "config", "ratio=0.5"],
+        ["--config-dir", "mine", "mygroup=x"],
+        ["-sc", "install=bash"],
     ],
 )
 def test_right_words(words: list[str]) -> None:

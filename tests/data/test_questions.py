@@ -76,9 +76,31 @@ def test_every_form_says_the_same(folder: Path, name: str, text: str) -> None:
 
 
 def test_options_that_the_question_holds_are_not_listed_again(folder: Path) -> None:
-    row = {**ROWS[1], "video": "a.mp4", "question": "Is it a dog, a cat or a cow?"}
+    row = {**ROWS[1], "video": "a.mp4", "question": "Which?\nA. a dog\nB. a cat\nC. a cow"}
     (sample,) = Questions(path=written(folder, "q.jsonl", json.dumps(row))).samples()
     assert sample.question == row["question"]
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "listed"),
+    [
+        ("In 2012, how many dogs are seen?", ["0", "1", "2"], True),
+        ("Do the eyes close? Do you notice it?", ["yes", "no"], True),
+        ("Which?\nA. a dog\nB. a cat", ["a dog", "a cat"], False),
+        ("Which? (A) a dog; (B) a cat", ["a dog", "a cat"], False),
+    ],
+)
+def test_which_questions_list_their_options(folder: Path, question: str, options: list[str], listed: bool) -> None:
+    row = {"video": "a.mp4", "question": question, "options": options}
+    (sample,) = Questions(path=written(folder, "q.jsonl", json.dumps(row))).samples()
+    assert ("A. " + options[0] in sample.question.removeprefix(question)) == listed
+
+
+def test_letters_of_options_are_not_listed_twice(folder: Path) -> None:
+    row = {"video": "a.mp4", "question": "Which?", "options": ["A. Apples.", "B. Pears."], "reference": "Pears."}
+    (sample,) = Questions(path=written(folder, "q.jsonl", json.dumps(row))).samples()
+    assert sample.question.startswith("Which?\nA. Apples.\nB. Pears.\n")
+    assert (sample.options, sample.reference) == (("Apples.", "Pears."), "B")
 
 
 def test_columns_of_other_names_another_root_and_one_question_for_all(

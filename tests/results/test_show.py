@@ -54,7 +54,7 @@ def test_the_command(record: Record, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "2/5 0/5" in said
     assert "10 of 100 visual tokens kept" in said
     image = imread(tmp_path / "run" / "show-a_b.png")
-    assert image.shape[1] % 4 == 1 + (3 * GAP) % 4 - 1
+    assert (image.shape[1] - 3 * GAP) % (4 * GRID.w) == 0
     assert show.main([str(tmp_path / "run"), "--sample", "bad"]) == 0
     assert "failed  no such file" in capsys.readouterr().out
     assert show.main([str(tmp_path / "run"), "--sample", "c"]) == 2
@@ -95,6 +95,13 @@ def test_a_frame_of_any_size_is_cut_to_whole_tokens() -> None:
     image = strip(Video(frames=frames, timestamps=np.arange(2.0)), Grid(2, 5, 7), [0, 1], [0])
     assert image.shape[0] % 5 == 0
     assert image.shape[0] >= 90
+
+
+def test_frames_of_an_odd_number() -> None:
+    """Of 63 frames in pairs there are 32 places in time, the last of one frame."""
+    frames = np.repeat(np.arange(63, dtype=np.uint8), 96 * 96 * 3).reshape(63, 96, 96, 3)
+    image = strip(Video(frames=frames, timestamps=np.arange(63.0)), Grid(32, 1, 1), [0, 8, 31], range(32))
+    assert [round(float(image[48, place * (96 + GAP) + 48, 0]) * 255) for place in range(3)] == [0, 16, 62]
 
 
 def test_frames_are_spread_and_moved_to_where_something_is() -> None:

@@ -85,3 +85,24 @@ def test_shards_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     parts, whole = (row for row in csv.DictReader(io.StringIO(capsys.readouterr().out)) if row["folder"] != "folder")
     numbers = [name for name in parts if name.startswith(("speed", "accept", "samples"))]
     assert {name: parts[name] for name in numbers} == {name: whole[name] for name in numbers}
+
+
+def test_what_was_decoded_on_other_samples_is_not_held_against_it(tmp_path: Path) -> None:
+    """Nor is a run with failures, or with generations that are not the target's, among the best of these counts."""
+    for number, count in enumerate((20, 6)):
+        records = [a_record(f"v{n}", [5], 4.0 + number + n / 100) for n in range(count)]
+        write_run(tmp_path / f"{number}", records, config(gamma=number))
+    found = table_of(find_runs([tmp_path]), [*NAMES])
+    assert found.best == {"speed/decode": frozenset(), "accept/draft_length": frozenset(), "samples/done": {0}}
+
+
+def test_a_job_that_was_refused_brings_no_columns(tmp_path: Path) -> None:
+    """Of it there is the config as Hydra composed it, with dials that stand for others."""
+    write_run(tmp_path / "0", [a_record("v", [5], 4.0)], {"ratio": 0.5, "pruner": {"ratio": 0.5}, "dtype": "float32"})
+    (tmp_path / "1" / ".hydra").mkdir(parents=True)
+    (tmp_path / "1" / "error.txt").write_text("ratio: must be below 1")
+    composed = "ratio: 2\npruner:\n  ratio: ${ratio}\ndtype: float32\nout: outputs/${now:%Y}\n"
+    (tmp_path / "1" / ".hydra" / "config.yaml").write_text(composed)
+    (tmp_path / "1" / ".hydra" / "overrides.yaml").write_text("- ratio=2")
+    (tmp_path / "1" / ".hydra" / "hydra.yaml").write_text("{damaged")
+    assert table_of(find_runs([tmp_path]), NAMES).dials == {"ratio": [0.5, 2]}

@@ -20,8 +20,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vsd.metrics import metric_of
-from vsd.run.results.cells import written
-from vsd.run.results.comparison import Difference, common, compared
+from vsd.run.results.cells import heading, written
+from vsd.run.results.comparison import Difference, common, compared, interval
 from vsd.run.results.dials import varying
 from vsd.run.results.run import Run, load_run
 
@@ -75,16 +75,16 @@ def table(first: Run, other: Run, differences: Sequence[Difference]) -> Table:
     title = f"{escape(str(first.folder))} → {escape(str(other.folder))}, {samples} samples in common"
     found = Table(title="\n".join([title, *settings]), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     found.add_column("metric")
-    for name in ("first", "other", "other / first, or less it", "95% interval"):
+    for name in ("first", "other", "difference", "95% interval"):
         found.add_column(name, justify="right", no_wrap=True)
     found.add_column("verdict")
     for each in differences:
         metric, colour = each.metric, _COLOURS.get(each.verdict, "dim")
-        by, low, high = (_by(each, value) for value in (each.by.value, each.by.low, each.by.high))
-        error = _error(each)
-        interval = f"{low} to {high}" if error else "–"
+        by, error = _by(each, each.by.value), _error(each)
+        ends = interval(each.by, each.videos) if error else ()
+        said = " to ".join(_by(each, value) for value in ends) or "–"
         values = (metric.written(each.first), metric.written(each.second))
-        found.add_row(metric.label, *values, f"{by}{error}", interval, f"[{colour}]{each.verdict}[/]")
+        found.add_row(heading(metric.name), *values, f"{by}{error}", said, f"[{colour}]{each.verdict}[/]")
     return found
 
 

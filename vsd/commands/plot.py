@@ -56,8 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file)
+    except (OSError, ValueError) as error:
+        print(f"error: --out: must be a file that can be written, got {str(file)!r} ({error})", file=sys.stderr)
+        return 2
     print(file)
     return 0
 
@@ -77,6 +81,11 @@ def draw(
     for name in ys:
         if metric_of(name) is None:
             raise ValueError(f"--y: must be a metric (docs/metrics.md), got {name!r}")
+    if not runs:
+        raise ValueError("FOLDER: must hold a run with samples, got none")
+    for name in ys:
+        if not any(name in run.summary.values for run in runs):
+            raise ValueError(f"--y: must be a metric that one of these runs has, got {name!r}")
     tables = [dials_of(run) for run in runs]
     for option, dial in (("x", x), ("by", by), ("facet", facet)):
         is_metric = option == "x" and metric_of(x) is not None
@@ -86,22 +95,25 @@ def draw(
     figure = Figure(figsize=(_SIZE[0] * len(panels), _SIZE[1] * len(ys)), layout="constrained")
     axes = figure.subplots(len(ys), len(panels), squeeze=False, sharex=True)
     lines = [by] if by else [name for name in varying(runs) if name not in (x, facet)]
+    labels = {label: number for number, label in enumerate(_groups(runs, lines))}
     for column, (title, inside) in enumerate(panels.items()):
         for row, name in enumerate(ys):
             axis = axes[row][column]
-            _panel(axis, _groups(inside, lines), x, name)
+            _panel(axis, _groups(inside, lines), x, name, labels)
             axis.set_title(title if not row else "")
             _label(axis, x if row == len(ys) - 1 else "", name if not column else "")
             if log:
                 axis.set(**{f"{which}scale": "log" for which in ("x", "y") if log in (which, "both")})
-    handles, labels = axes[0][-1].get_legend_handles_labels()
-    if any(labels):
-        axes[0][-1].legend(handles, labels, fontsize="small", frameon=False)
+    drawn = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if any(drawn):
+        axes[0][-1].legend(drawn.values(), drawn.keys(), fontsize="small", frameon=False)
     return figure
 
 
-def _panel(axis: Any, groups: Mapping[str, Sequence[Run]], x: str, y: str) -> None:
-    for number, (label, runs) in enumerate(groups.items()):
+def _panel(axis: Any, groups: Mapping[str, Sequence[Run]], x: str, y: str, labels: Mapping[str, int]) -> None:
+    """The lines of one panel; a label has its colour and marker in all of them."""
+    for label, runs in groups.items():
+        number = labels[label]
         points = [(_point(run, x), _point(run, y)) for run in runs]
         known = [(a, b) for a, b in points if a is not None and b is not None]
         if all(is_number(a.at) for a, _ in known):
@@ -112,6 +124,7 @@ def _panel(axis: Any, groups: Mapping[str, Sequence[Run]], x: str, y: str) -> No
             xerr=[a.error for a, _ in known] if any(a.error for a, _ in known) else None,
             yerr=[b.error for _, b in known],
             label=label or None,
+            color=f"C{number % 10}",
             marker=_MARKERS[number % len(_MARKERS)],
             markersize=4,
             linewidth=1.2,

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from vsd.metrics import metric_of
+from vsd.run import disk
 from vsd.run.report import terminal
 from vsd.run.report.folder import last_run
 from vsd.run.results import table
@@ -44,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--columns: must be metrics (docs/metrics.md), got {unknown[0]!r}")
         found = find_runs(args.folders)
         for run in found:
-            _rewrite(run)
+            _rewrite(run, alone=len(found) == 1)
         runs = pooled(found)
-    except ValueError as error:
+    except (ValueError, disk.CannotWrite) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if args.format:
@@ -59,16 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _rewrite(run: Run) -> None:
-    """Its numbers. Raises ValueError for a run whose samples are of another version."""
+def _rewrite(run: Run, *, alone: bool) -> None:
+    """Its numbers. Raises ValueError for a run `alone` whose samples are of another version."""
     if run.records:
         last_run(run.folder)[0].write_metrics(run.summary.flat())
-    elif (run.folder / "samples.jsonl").is_file():  # its metrics.json stays: nothing here could make it again
+    elif alone and (run.folder / "samples.jsonl").is_file():  # its metrics.json stays: nothing here could make it again
         raise ValueError(f"FOLDER: must hold a sample that this version can read, got {str(run.folder)!r}")
 
 
 def _screen(run: Run, *, full: bool) -> None:
-    if run.records:
+    if run.records and "verifier" in run.config:
         verifier = instantiate(OmegaConf.create(dict(run.config["verifier"])))
         terminal.show(run.records, run.summary, run.folder, verifier=verifier, full=full)
     for line in table.troubles([run]):

@@ -98,11 +98,11 @@ def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
         done = sum(record.done for record in run.records)
         own = [escape(written(column[place])) for column in dials.values()]
         numbers = [cell(run.summary, name) for name in columns]
-        name = escape(str(run.folder.relative_to(above)))
+        name = escape(str(run.folder.resolve().relative_to(above)))
         found.add_row(name, run.time[5:], state, f"{done}/{len(run.records)}", *own, *numbers)
     return found
 
 
 def common_folder(runs: Sequence[Run]) -> Path:
     """The folder that all of them are in."""
-    return Path(os.path.commonpath([run.folder.parent for run in runs])) if runs else Path()
+    return Path(os.path.commonpath([run.folder.resolve().parent for run in runs])) if runs else Path()

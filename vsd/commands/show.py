@@ -53,12 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(told(record))
     if record.trace is None:
         return 0
+    if not record.trace.grid.tokens or "frames" not in run.config:
+        console.print("[yellow]no picture[/]  the run does not say what was kept")
+        return 0
     file = args.out or args.folder / f"show-{record.sample.id.replace('/', '_')}.png"
     try:
         video = read(record.sample.video, int(run.config["frames"]), span=record.sample.span)
         write_picture(file, record.trace, video, args.columns)
         console.print(f"[dim]picture[/]  {escape(str(file))}")
-    except BadVideo as error:
+    except (BadVideo, OSError, ValueError, KeyError) as error:
         console.print(f"[yellow]no picture[/]  {escape(printable(str(error)))}")
     return 0
 

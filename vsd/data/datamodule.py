@@ -50,12 +50,15 @@ class VideoDataset(Dataset[Item]):
         stamp = file_stamp(sample.video)
         key = (sample.video, sample.span, stamp)
         if key != self._last[0]:
+            self._last = None, None  # its frames are let go before others are read
             try:
                 with of_sample("video"):
                     self._last = key, self.read(sample.video, self.frames, span=sample.span)
             except SampleError as error:
-                return Item(sample=sample, stamp=stamp, failure=str(error))
+                self._last = key, str(error)
         video = self._last[1]
+        if isinstance(video, str):
+            return Item(sample=sample, stamp=stamp, failure=video)
         return Item(sample=sample, stamp=stamp, video=video, warnings=_warnings(video, self.frames))
 
 

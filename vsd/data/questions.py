@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 FIELDS = ("video", "question", "id", "reference", "options", "start", "end")
 ASK_FOR_LETTER = "Answer with the option's letter from the given choices directly."
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d+)?)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +52,17 @@ class Questions:
         no video of them is there."""
         file = expanded(self.path)
         folder = expanded(self.root) if self.root else file.parent
-        samples, seen, others = list[Sample](), dict[str, str](), set[str]()
-        for number, (where, row) in enumerate(read_rows(file), 1):
-            given = {name: row[self._called(name)] for name in FIELDS if row.get(self._called(name)) is not None}
+        rows, samples, seen, others = read_rows(file), list[Sample](), dict[str, str](), set[str]()
+        for number, (where, row) in enumerate(rows, 1):
+            given = {name: row[self._called(name)] for name in FIELDS if row.get(self._called(name)) not in (None, "")}
             others |= row.keys() - {self._called(name) for name in FIELDS}
             sample = self._sample(where, number, given, row, folder)
             if sample.id in seen:
                 raise ValueError(f"{where}: id must be another than that of {seen[sample.id]}, got {sample.id!r}")
             seen[sample.id] = where.removeprefix("data.path: ").partition(" of ")[0]
             samples.append(sample)
+        for name, column in (self.columns or {}).items():
+            require("data.columns", f"names that a line has ({name})", column, any(column in row for _, row in rows))
         if others:
             log.info("data.path: not read are %s", shortened(sorted(others)))
         if not any(Path(sample.video).is_file() for sample in samples):
@@ -111,7 +113,8 @@ def _options(where: str, given: Any) -> tuple[str, ...]:
         except ValueError:
             given = text
     demand(where, "options", "a list of texts, or texts with | between them", given, isinstance(given, (list, tuple)))
-    return tuple(given)
+    letters = zip(LETTERS, given, strict=False)
+    return tuple(re.sub(rf"\A\(?{letter}[.):]\s+", "", one) if isinstance(one, str) else one for letter, one in letters)
 
 
 def _reference(given: Any, options: tuple[str, ...]) -> Any:
@@ -122,10 +125,15 @@ def _reference(given: Any, options: tuple[str, ...]) -> Any:
 
 
 def _with_options(question: str, options: tuple[str, ...]) -> str:
-    if not options or all(option in question for option in options):
+    if not options or all(_says(question, option) for option in options):
         return question
     listed = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
     return "\n".join([question, *listed, ASK_FOR_LETTER])
+
+
+def _says(question: str, option: str) -> bool:
+    """Whether the question lists this option: as a line of its own, or behind its letter."""
+    return re.search(rf"(?m)(?:^|[A-Z][.):]\s*){re.escape(option)}\s*(?:$|[;,|])", question) is not None
 
 
 def _span(where: str, given: Mapping[str, Any]) -> Span:

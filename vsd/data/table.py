@@ -51,15 +51,26 @@ def _json(name: str, text: str) -> Iterator[Row]:
 def _separated(name: str, text: str, separator: str | None = None) -> Iterator[Row]:
     """Cells by the names of the first line. Empty cells are left out."""
     head = text.split("\n", 1)[0]
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator or max(",;\t", key=head.count))
-    names = [cell.strip() for cell in next(lines, [])]
-    for cells in lines:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator or max(",;\t", key=head.count), strict=True)
+    names = [cell.strip() for cell in _next(lines, name) or []]
+    if len(set(names)) < len(names):
+        raise ValueError(f"data.path: the columns of {name!r} must have different names, got {shortened(names)}")
+    while (cells := _next(lines, name)) is not None:
         where = _where(name, f"line {lines.line_num}")
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(names):
             raise ValueError(f"{where}: must have at most {len(names)} cells, as the first line, got {len(cells)}")
         yield where, {key: cell.strip() for key, cell in zip(names, cells, strict=False) if cell.strip()}
+
+
+def _next(lines: Any, name: str) -> list[str] | None:
+    """The next cells, None at the end. Raises ValueError for what is no line, like a quote that is not closed."""
+    try:
+        found: list[str] | None = next(lines, None)
+    except csv.Error as error:
+        raise ValueError(f"{_where(name, f'line {lines.line_num}')}: must be cells ({first_line(error)})") from error
+    return found
 
 
 def _tabs(name: str, text: str) -> Iterator[Row]:

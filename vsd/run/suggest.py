@@ -9,17 +9,19 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 _OWN = ("hydra",)
+_TAKES_A_VALUE = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--experimental-rerun")
+_ELSEWHERE = ("-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-sc", "--shell-completion")
 
 
 def unknown_word(arguments: Sequence[str], conf: Path, commands: Iterable[str]) -> str:
     """What is wrong with the first of these words that is no command, flag, dial or group; empty if all are. Fields of
     options, and what is added with + or taken away with ~, are left to Hydra."""
+    if any(word.split("=")[0] in _ELSEWHERE for word in arguments):
+        return ""  # another folder's options and dials are not known here
     groups = [path.name for path in conf.iterdir() if path.is_dir()]
     dials = [str(name) for name in OmegaConf.load(conf / "config.yaml") if name != "defaults"]
     for number, word in enumerate(arguments):
-        if word.startswith(("-", "+", "~")) or (
-            number and arguments[number - 1] in ("-c", "--cfg", "-cn", "-cd", "-cp")
-        ):
+        if word.startswith(("-", "+", "~")) or (number and arguments[number - 1] in _TAKES_A_VALUE):
             continue
         name, equals, _ = word.partition("=")
         if not equals:

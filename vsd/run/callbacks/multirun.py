@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -28,8 +30,9 @@ class Summary(Callback):
     _began, _total, _swept = 0.0, 0, frozenset[str]()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self._began, self._total = time.time(), jobs_of(config.hydra.overrides.task)
-        self._swept = swept(config.hydra.overrides.task)
+        self._began = time.time()
+        with suppress(HydraException):  # a glob takes all options of a group, which are not known here
+            self._total, self._swept = jobs_of(config.hydra.overrides.task), swept(config.hydra.overrides.task)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if config.hydra.mode != RunMode.MULTIRUN or distributed.rank() > 0:

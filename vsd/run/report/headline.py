@@ -102,7 +102,10 @@ def _seen(summary: Summary) -> Iterator[Line]:
 def plus_minus(metric: Metric, summary: Summary) -> str:
     """The value of a metric that is defined, with its standard error if that is."""
     value, error = metric.written(summary.values[metric.name]), summary.errors.get(metric.name)
-    return value if error is None else f"{value} ±{metric.written(error).rstrip('x%').removeprefix('0')}"
+    if error is None:
+        return value
+    written = metric.written(error).rstrip("x%")
+    return f"{value} ±{written.removeprefix('0') if written.startswith('0.') else written}"
 
 
 def _number(summary: Summary, name: str) -> str:

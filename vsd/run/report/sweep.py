@@ -39,4 +39,4 @@ def screen(runs: Sequence[Run]) -> RenderableType:
 def summary_csv(runs: Sequence[Run]) -> str:
     """A line a job: its dials, and every metric that any job has, with its error and interval."""
     others = [name for run in runs for name in run.summary.values if name not in METRICS]
-    return text(table_of(runs, [*METRICS, *dict.fromkeys(others)]), "csv")
+    return text(table_of(runs, [*METRICS, *dict.fromkeys(others)], mark=False), "csv")

@@ -39,6 +39,8 @@ class Difference:
         off = self.by.value - (1.0 if self.as_ratio else 0.0)
         if self.first == self.second:
             return "the same"
+        if self.metric.name.startswith("memory/"):
+            return "higher" if off > 0 else "lower"  # the largest of a run: it has no error
         if not told_apart(off, self.by.error, self.videos):
             return "not told apart"
         if self.metric.better == "neither":
@@ -46,15 +48,25 @@ class Difference:
         return "better" if (off > 0) == (self.metric.better == "higher") else "worse"
 
 
+def interval(by: Estimate, videos: int) -> tuple[float, float]:
+    """The ends of the interval outside of which chance explains a difference at LEVEL, as `told_apart` has it."""
+    half = _half_width(by.error, videos)
+    return by.value - half, by.value + half
+
+
+def _half_width(error: float, videos: int) -> float:
+    """Half the interval of a mean over so many videos. `error` is the bootstrap's, of draws that are as large as the
+    sample, and so a little too small."""
+    return float(stats.t.ppf(0.5 + LEVEL / 2, videos - 1)) * error * math.sqrt(videos / (videos - 1))
+
+
 def told_apart(difference: float, error: float, videos: int) -> bool:
-    """Whether a mean difference over so many videos is more than chance explains at LEVEL. `error` is the bootstrap's,
-    of draws that are as large as the sample, and so a little too small."""
+    """Whether a mean difference over so many videos is more than chance explains at LEVEL."""
     if videos < 2 or not math.isfinite(error):
         return False
     if error == 0:
         return difference != 0
-    corrected = error * math.sqrt(videos / (videos - 1))
-    return abs(difference) > float(stats.t.ppf(0.5 + LEVEL / 2, videos - 1)) * corrected
+    return abs(difference) > _half_width(error, videos)
 
 
 def common(first: Run, second: Run) -> tuple[list[Record], list[Record]]:

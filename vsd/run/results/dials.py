@@ -7,7 +7,7 @@ from typing import Any
 
 from vsd.run.results.run import Run
 
-_ELSEWHERE = frozenset(
+NOT_THE_RUN = frozenset(
     {"out", "report", "shard", "limit", "logger", "callbacks", "trainer", "baseline_folder", "video", "hydra"}
 )
 """Where and how far a run goes; what it gives does not depend on them."""
@@ -18,7 +18,7 @@ def dials_of(run: Run) -> dict[str, Any]:
     """Every dial of a run by its name on the command line; a group's is its option."""
     found: dict[str, Any] = {}
     for name, value in run.config.items():
-        if name in _ELSEWHERE:
+        if name in NOT_THE_RUN:
             continue
         if isinstance(value, Mapping) and (name in run.choices or "_target_" in value):
             found[name] = run.choices.get(name) or _class_of(value)

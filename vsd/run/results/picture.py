@@ -31,7 +31,7 @@ def strip(
     holds all of them."""
     kept = np.zeros(grid.tokens, bool)
     kept[np.asarray(kept_K, dtype=int)] = True
-    each, found = max(1, len(video.frames) // grid.t), list[NDArray[np.float64]]()
+    each, found = max(1, -(-len(video.frames) // grid.t)), list[NDArray[np.float64]]()
     for time in times:
         frame = _fitted(video.frames[min(time * each, len(video.frames) - 1)], grid)
         cell = (frame.shape[0] // grid.h, frame.shape[1] // grid.w)

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vsd.metrics.record import Record
+from vsd.run.results.dials import NOT_THE_RUN
 from vsd.run.results.run import Run, State
 
-_APART = ("out", "report", "shard")
 _WORST: tuple[State, ...] = ("failed", "unfinished", "interrupted", "done")
 
 
 def pooled(runs: Iterable[Run]) -> list[Run]:
-    """The runs, those that differ in `shard` and `out` alone as one: it has the samples of all, each once."""
+    """The runs, those that differ in `shard` and where they write alone as one: it has the samples of all, each once."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        setting = {name: value for name, value in run.config.items() if name not in _APART}
+        setting = {name: value for name, value in run.config.items() if name not in NOT_THE_RUN - {"limit"}}
         alone = "" if _is_shard(run) else str(run.folder)
         groups.setdefault(json.dumps([setting, alone], sort_keys=True, default=str), []).append(run)
     return [_one(group) for group in groups.values()]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from vsd.metrics import Summary, summarise
 from vsd.metrics.record import Record
@@ -58,7 +61,7 @@ def load_run(folder: str | Path) -> Run:
     said = error.read_text(encoding="utf-8", errors="replace").strip() if error.is_file() else ""
     return Run(
         folder=path,
-        config=_yaml(path / "config.yaml") or _yaml(path / ".hydra" / "config.yaml"),
+        config=_yaml(path / "config.yaml") or _settled(_yaml(path / ".hydra" / "config.yaml")),
         choices={name: value for name, value in choices.items() if not name.startswith("hydra")},
         overrides=tuple(hydra.get("overrides", {}).get("task", ())),
         provenance=provenance,
@@ -108,8 +111,22 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def _yaml(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+    """What a file holds, as it stands: interpolations of Hydra's own files cannot all be resolved here. Nothing of one
+    that is missing or damaged."""
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    except (OSError, YAMLError, OmegaConfBaseException):
         return {}
-    # Interpolations of Hydra's own files cannot all be resolved here.
-    found: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     return found if isinstance(found, dict) else {}
+
+
+def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a job that was refused before its own was written: what another dial stands for has that one's
+    value, and what only a running job could resolve is left out."""
+    whole, found = OmegaConf.create(dict(config)), dict[str, Any]()
+    for name in config:
+        with suppress(OmegaConfBaseException):
+            value = whole[name]
+            is_node = OmegaConf.is_config(value)
+            found[name] = OmegaConf.to_container(value, resolve=True) if is_node else value
+    return found

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from vsd.metrics import metric_of
+from vsd.metrics.resampling import NOT_DRAWN
 from vsd.run.report.printable import printable
 from vsd.run.results.cells import cell, heading, written
 from vsd.run.results.comparison import compared
@@ -22,9 +23,11 @@ from vsd.run.results.run import Run
 
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-MARKED = "bold: the best of a column, and what is not told apart from it"
+MARKED = "bold: the best of a column, and what is not told apart from it, where all have the same samples"
 _NARROW = 12  # letters of a dial that a narrow terminal leaves whole
-_LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$", "–": "--", "×": r"$\times$"})
+_LATEX = str.maketrans(
+    {sign: rf"\{sign}" for sign in "${}_%&#"} | {"±": r"$\pm$", "–": "--", "×": r"$\times$", "~": r"\textasciitilde{}"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +54,11 @@ class Table:
         return [*self.dials, *map(heading, self.metrics)]
 
 
-def table_of(runs: Sequence[Run], metrics: Sequence[str]) -> Table:
-    """The table of these runs. A metric that no run has is left out."""
+def table_of(runs: Sequence[Run], metrics: Sequence[str], *, mark: bool = True) -> Table:
+    """The table of these runs, the best marked if that is wanted. A metric that no run has is left out."""
     names = tuple(name for name in metrics if any(name in run.summary.values for run in runs))
-    return Table(runs=runs, dials=varying(runs), metrics=names, best={name: _best(runs, name) for name in names})
+    best = {name: _best(runs, name) if mark else frozenset[int]() for name in names}
+    return Table(runs=runs, dials=varying(runs), metrics=names, best=best)
 
 
 def rich(table: Table, title: str = "") -> RichTable:
@@ -99,16 +103,26 @@ def _best(runs: Sequence[Run], name: str) -> frozenset[int]:
         return frozenset()
     choose = max if metric.better == "higher" else min
     best = choose(have, key=lambda place: runs[place].summary.values[name])
+    if name.startswith(NOT_DRAWN):  # counts of this very run
+        return frozenset(place for place in have if runs[place].summary.values[name] == runs[best].summary.values[name])
+    if any(_asked(runs[place]) != _asked(runs[best]) for place in have):
+        return frozenset()
     return frozenset(place for place in have if place == best or _as_good(runs[best], runs[place], name))
 
 
 def _as_good(best: Run, other: Run, name: str) -> bool:
-    return any(found.verdict in ("the same", "not told apart") for found in compared(best, other, [name]))
+    return any(found.verdict != "worse" for found in compared(best, other, [name]))
+
+
+def _asked(run: Run) -> set[tuple[str, str]]:
+    """What was decoded: numbers of other samples cannot be held against each other."""
+    return {(record.sample.id, record.sample.question) for record in run.records if record.done}
 
 
 def _markdown(table: Table) -> str:
     lines = [table.head, ["---"] * len(table.dials) + ["---:"] * len(table.metrics)]
-    lines += [[f"**{one}**" if mark else one for one, mark in row] for row in table.rows()]
+    rows = [[(one.replace("|", r"\|"), mark) for one, mark in row] for row in table.rows()]
+    lines += [[f"**{one}**" if mark else one for one, mark in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{MARKED}\n"
 
 
