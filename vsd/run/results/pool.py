@@ -14,7 +14,7 @@ _WORST: tuple[State, ...] = ("failed", "unfinished", "interrupted", "done")
 
 
 def pooled(runs: Iterable[Run]) -> list[Run]:
-    """The runs, those that differ in `shard` and where they write alone as one: it has the samples of all, each once."""
+    """The runs, those that differ in `shard` and where they write alone as one, with the samples of all, each once."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         setting = {name: value for name, value in run.config.items() if name not in NOT_THE_RUN - {"limit"}}
