@@ -297,7 +297,8 @@ def test_readers_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_a_span_of_a_video(span: Span, first: int, count: int, tmp_path: Path) -> None:
-    """The frames that are shown from its start on and before its end, as ffmpeg's -ss and -to have it."""
+    """The frames that are shown from its start on and before its end, as ffmpeg's trim filter has it, and its
+    -ss and -to before an input."""
     path = write_video(tmp_path / "a.mp4", frames=50)
     whole, part = read(path, 50), read(path, 99, span=span)
     assert measure(path, span)[0] == count

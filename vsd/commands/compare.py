@@ -10,6 +10,7 @@ runs at once. Speeds are compared as ratios. "not told apart": chance explains t
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vsd.metrics import metric_of
-from vsd.run.results.cells import heading, written
+from vsd.run.results.cells import check_metrics, heading, written
 from vsd.run.results.comparison import Difference, common, compared, interval
 from vsd.run.results.dials import varying
 from vsd.run.results.run import Run, load_run
@@ -55,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     console = Console()
     try:
-        if unknown := [name for name in args.metrics if metric_of(name) is None]:
-            raise ValueError(f"--metrics: must be metrics (docs/metrics.md), got {unknown[0]!r}")
+        check_metrics("--metrics", args.metrics)
         first = load_run(args.first)
         for other in map(load_run, args.others):
             if not common(first, other)[0]:
@@ -106,6 +105,6 @@ def _by(each: Difference, value: float) -> str:
 
 
 def _error(each: Difference) -> str:
-    if each.by.error != each.by.error:
+    if math.isnan(each.by.error):
         return ""
     return f" ± {each.by.error:.3f}" if each.as_ratio else f" ± {each.metric.written(each.by.error)}"

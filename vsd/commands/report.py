@@ -19,12 +19,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from vsd.metrics import metric_of
 from vsd.run import disk
 from vsd.run.report import terminal
 from vsd.run.report.folder import last_run
 from vsd.run.results import table
-from vsd.run.results.cells import HEADLINE
+from vsd.run.results.cells import HEADLINE, check_metrics
 from vsd.run.results.pool import pooled
 from vsd.run.results.run import Run, find_runs
 
@@ -41,8 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--columns", nargs="+", default=[*HEADLINE], metavar="METRIC", help="of metrics.json")
     args = parser.parse_args(argv)
     try:
-        if unknown := [name for name in args.columns if metric_of(name) is None]:
-            raise ValueError(f"--columns: must be metrics (docs/metrics.md), got {unknown[0]!r}")
+        check_metrics("--columns", args.columns)
         found = find_runs(args.folders)
         for run in found:
             _rewrite(run, alone=len(found) == 1)

@@ -21,12 +21,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from vsd.metrics import metric_of
-from vsd.run.results.cells import HEADLINE, cell, heading, written
+from vsd.run.results.cells import HEADLINE, STATES, cell, check_metrics, heading, written
 from vsd.run.results.dials import dials_of, varying
 from vsd.run.results.pool import pooled
 from vsd.run.results.run import Run, find_runs
-
-_STATES = {"done": "green", "failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,10 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--columns", nargs="+", default=[*HEADLINE], metavar="METRIC", help="of metrics.json")
     args = parser.parse_args(argv)
     try:
+        check_metrics("--columns", args.columns)
         runs = ordered(chosen(pooled(find_runs(args.folders)), args.where), args.sort)
-        unknown = [name for name in args.columns if metric_of(name) is None]
-        if unknown:
-            raise ValueError(f"--columns: must be metrics (docs/metrics.md), got {unknown[0]!r}")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -94,7 +90,7 @@ def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
     for name in columns:
         found.add_column(heading(name), justify="right", no_wrap=True)
     for place, run in enumerate(runs):
-        state = f"[{_STATES[run.state]}]{run.state}[/]"
+        state = f"[{STATES[run.state]}]{run.state}[/]"
         done = sum(record.done for record in run.records)
         own = [escape(written(column[place])) for column in dials.values()]
         numbers = [cell(run.summary, name) for name in columns]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from vsd.data.choices import LETTERS
 from vsd.types import Sample
-from vsd.utils.validation import require, shortened
+from vsd.utils.validation import is_whole, require, shortened
 
 
 class Source(Protocol):
@@ -65,6 +65,11 @@ def demand_text(where: str, name: str, value: object, *, empty: bool = False) ->
     """Text, with more than white space in it unless it may be `empty`."""
     demand(where, name, "text", value, isinstance(value, str))
     demand(where, name, "text that is not empty", value, empty or bool(str(value).strip()))
+
+
+def demand_id(where: str, value: object) -> None:
+    """What a file may call a sample: text or a whole number."""
+    demand(where, "id", "text or a whole number", value, isinstance(value, str) or is_whole(value, least=0))
 
 
 def demand_texts(where: str, name: str, value: object) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsd.data.base import demand, expanded
-from vsd.utils.validation import is_whole, shortened
+from vsd.data.base import demand, demand_id, expanded
+from vsd.utils.validation import shortened
 
 
 def listing_of(path: str | None, bundled: Path) -> Path:
@@ -41,5 +41,4 @@ def check_named(where: str, row: Mapping[str, Any], names: Sequence[str]) -> Non
     """ValueError unless these fields are there, and the id can be one."""
     for name in names:
         demand(where, name, "there", None, name in row)
-    named = isinstance(row["id"], str) or is_whole(row["id"], least=0)
-    demand(where, "id", "text or a whole number", row["id"], named)
+    demand_id(where, row["id"])

@@ -6,16 +6,16 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from vsd.data.base import as_text, check_sample, demand, expanded
+from vsd.data.base import as_text, check_sample, demand, demand_id, expanded
 from vsd.data.choices import LETTERS
 from vsd.data.table import read_rows
 from vsd.types import Sample, Span
-from vsd.utils.validation import is_number, is_whole, require, shortened
+from vsd.utils.validation import is_number, require, shortened
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Questions:
             raise ValueError(f"{where}: {self._missing('question', row)}")
         demand(where, "video", "text", given["video"], isinstance(given["video"], str))
         named = given.get("id", f"{number:04d}")
-        demand(where, "id", "text or a whole number", named, isinstance(named, str) or is_whole(named, least=0))
+        demand_id(where, named)
         options = _options(where, given.get("options", ()))
         sample = Sample(
             id=str(named),
@@ -94,7 +94,7 @@ class Questions:
             span=_span(where, given),
         )
         check_sample(where, sample)
-        return Sample(**{**sample.__dict__, "question": _with_options(sample.question, options)})
+        return replace(sample, question=_with_options(sample.question, options))
 
     def _missing(self, name: str, row: Mapping[str, Any]) -> str:
         """What is said of a field that is not there, with the one that it may be under."""

@@ -329,8 +329,8 @@ def load(
     `vsd.models.steps`); a prompt is read `prefill_chunk` tokens at a time (None: at once); `attention` says how rows
     attend under a mask (see `vsd.models.attention`); `quantisation` says how the text model's weights are held (see
     `vsd.models.quantisation`); `vocab` cuts the logits to that many tokens (see `VideoLM.narrow`); `field` is what
-    error messages call the model. Raises ValueError as `check_options` and `inspect` do, and if
-    the weights cannot be read.
+    error messages call the model. Raises ValueError as `check_options` and `inspect` do, and if the weights cannot be
+    read.
     """
     kind = check_options(
         dtype=dtype,

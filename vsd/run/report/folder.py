@@ -18,12 +18,12 @@ from vsd.run import disk
 from vsd.utils.fingerprint import fingerprint
 
 # These change where, how far or with how many jobs a run goes, never what a sample gives.
-_NOT_HASHED = ("out", "report", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
+NOT_HASHED = ("out", "report", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
 
 
 def config_hash(cfg: DictConfig, *, weights: Sequence[Sequence[str]] = ()) -> str:
     """A hash of all that a sample's record depends on: the resolved config, and what identifies the checkpoints."""
-    hashed = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in _NOT_HASHED])
+    hashed = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_HASHED])
     return fingerprint([OmegaConf.to_container(hashed, resolve=True), weights])
 
 

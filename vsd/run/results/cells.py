@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from vsd.metrics import Summary, metric_of
 from vsd.run.report.headline import plus_minus
+from vsd.run.results.run import State
 
 HEADLINE = ("exact/mismatched", "speed/decode", "speed/end_to_end", "accept/draft_length", "quality/retention")
 """What is asked of a run first."""
@@ -22,6 +24,17 @@ _SHORT = {
     "samples/done": "done",
     "samples/failed": "failed",
 }
+
+
+STATES: dict[State, str] = {"done": "green", "failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
+"""How a run may have ended, and in which colour that is said."""
+
+
+def check_metrics(option: str, names: Iterable[str]) -> None:
+    """Raise ValueError for the first of these names, given by an option of a command, that no metric has."""
+    unknown = next((name for name in names if metric_of(name) is None), None)
+    if unknown is not None:
+        raise ValueError(f"{option}: must be metrics (docs/metrics.md), got {unknown!r}")
 
 
 def heading(name: str) -> str:

@@ -78,10 +78,16 @@ def common(first: Run, second: Run) -> tuple[list[Record], list[Record]]:
 
 def compared(first: Run, second: Run, names: Sequence[str] = ()) -> list[Difference]:
     """The metrics of both runs that are defined, or these of them, on their common samples."""
-    ours, theirs = map(by_video, common(first, second))
+    ours, theirs = map(_sums, (first, second), common(first, second))
     chosen = [metric for name in names if (metric := metric_of(name))] if names else [*METRICS.values()]
     found = [_difference(metric, ours, theirs) for metric in chosen]
     return [each for each in found if math.isfinite(each.first) and math.isfinite(each.second)]
+
+
+def _sums(run: Run, records: Sequence[Record]) -> Videos:
+    """The sums of these of its samples by video, those of the run itself where they are all that it has finished."""
+    every = len(records) == sum(record.done for record in run.records)
+    return run.videos if every else by_video(records)
 
 
 def _difference(metric: Metric, first: Videos, second: Videos) -> Difference:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vsd.run.report.folder import NOT_HASHED
 from vsd.run.results.run import Run
 
-NOT_THE_RUN = frozenset(
-    {"out", "report", "shard", "limit", "logger", "callbacks", "trainer", "baseline_folder", "video", "hydra"}
-)
+NOT_THE_RUN = frozenset({*NOT_HASHED, "hydra"})
 """Where and how far a run goes; what it gives does not depend on them."""
 _UNSET = "–"
 

@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vsd.metrics import Summary, summarise
+from vsd.metrics import Summary, by_video, summarise
 from vsd.metrics.record import Record
+from vsd.metrics.resampling import Videos
 from vsd.run.report.folder import last_run
 
 State = Literal["done", "interrupted", "failed", "unfinished"]
@@ -40,6 +41,11 @@ class Run:
     def summary(self) -> Summary:
         """All numbers, with their errors."""
         return summarise(self.records)
+
+    @cached_property
+    def videos(self) -> Videos:
+        """By video, the sums of the samples that it has finished: texts are held against each other once."""
+        return by_video([record for record in self.records if record.done])
 
     @property
     def time(self) -> str:

@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from vsd.metrics import metric_of
 from vsd.metrics.resampling import NOT_DRAWN
 from vsd.run.report.printable import printable
-from vsd.run.results.cells import cell, heading, written
+from vsd.run.results.cells import STATES, cell, heading, written
 from vsd.run.results.comparison import compared
 from vsd.run.results.dials import varying
 from vsd.run.results.run import Run
@@ -81,12 +81,11 @@ def rich(table: Table, title: str = "") -> RichTable:
 
 def troubles(runs: Sequence[Run]) -> list[str]:
     """A line for each run that did not end well, for a terminal."""
-    said = {"failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
     lines = []
     for run in runs:
-        if run.state in said:
+        if run.state != "done":
             why = escape(printable(run.error)) or {"unfinished": "did not finish"}.get(run.state, run.state)
-            lines.append(f"[{said[run.state]}]job {escape(run.folder.name)}[/]  {why}")
+            lines.append(f"[{STATES[run.state]}]job {escape(run.folder.name)}[/]  {why}")
     return lines
 
 
