@@ -51,8 +51,8 @@ log = logging.getLogger(__name__)
 
 @cache
 def throwaway() -> str:
-    """A folder that is gone when this process ends: for what all ranks but the first would leave."""
-    folder = tempfile.mkdtemp(prefix="vsd-rank-")
+    """A folder that is gone when this process ends: for what a dry run, and all ranks but the first, would leave."""
+    folder = tempfile.mkdtemp(prefix="vsd-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -60,7 +60,7 @@ def throwaway() -> str:
 # Two runs that start in the same second must not share a folder.
 OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True, replace=True)
 OmegaConf.register_new_resolver(
-    "rank_folder", lambda out: out if distributed.rank() == 0 else throwaway(), replace=True
+    "job_folder", lambda out, dry: throwaway() if dry or distributed.rank() > 0 else out, replace=True
 )
 
 METHODS = ("pruner", "drafter", "verifier", "parallelism", "executor")
@@ -122,7 +122,35 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: 
     with _usage_errors():
         check.check_video(cfg.video)
     with closing(ReaderProcess(**cfg.video)) as reader:
+        if cfg.dry_run:
+            return _dry_run(cfg, reader, overrides)
         return _run(cfg, folder, reader, overrides, brief=brief)
+
+
+def _dry_run(cfg: DictConfig, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
+    """All that comes before the weights, a look at every video and question, and what the run would take. Nothing is
+    written. Returns the seconds, if they can be said."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from vsd.models import hardware
+    from vsd.run.dry_run.machine import machine_of
+
+    with _usage_errors():
+        disk.check_folder(cfg.out, field="out", make=False)
+        check.check_dials(cfg)
+        gpus = machine_of(cfg.dry_run)
+        with hardware.planned(gpus):
+            methods, samples, _ = prepare(cfg, overrides, measure=reader.measure)
+            from vsd.run.dry_run.plan import plan
+            from vsd.run.dry_run.screen import screen
+
+            bar = partial(track, description="videos", transient=True)
+            uses_draft = _uses_draft(methods)
+            found = plan(cfg, methods, samples, uses_draft=uses_draft, measure=reader.measure, gpus=gpus, progress=bar)
+    if distributed.rank() == 0:
+        Console().print(screen(found, Path(cfg.out)))
+    return {"dry_run/seconds": found.estimate.total_s} if found.estimate is not None else {}
 
 
 def _run(
@@ -232,7 +260,7 @@ def prepare(
     """
     check.check_dials(cfg)
     if cfg.baseline == "cache":
-        disk.check_folder(cfg.baseline_folder, field="baseline_folder")
+        disk.check_folder(cfg.baseline_folder, field="baseline_folder", make=not cfg.dry_run)
     from vsd import video
     from vsd.data.base import check_samples, select
     from vsd.parallelism.base import check_drafter
@@ -284,8 +312,7 @@ def _as_typed(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 def _place_draft(cfg: DictConfig, parallelism: Parallelism, executor: Executor) -> None:
     """Give the draft a GPU of its own if the two work at once, there are several and nobody has placed them."""
-    import torch
-
+    from vsd.models import hardware
     from vsd.models.placement import draft_device
 
     given: Any = OmegaConf.to_container(cfg.draft, resolve=False)
@@ -293,7 +320,7 @@ def _place_draft(cfg: DictConfig, parallelism: Parallelism, executor: Executor) 
     device = draft_device(
         cfg.target.device,
         cfg.draft.device,
-        gpus=torch.cuda.device_count(),
+        gpus=hardware.gpu_count(),
         at_once=parallelism.overlaps and executor.concurrent and not executor.simulated,
         chosen=given["device"] not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
     )
