@@ -14,7 +14,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def _parts(folder: Path) -> Iterator[Leftover]:
 
 def _changed(path: Path) -> float:
     """When something in it last changed."""
-    inside = path.rglob("*") if path.is_dir() else ()
+    inside: Iterable[Path] = path.rglob("*") if path.is_dir() else ()
     return max(each.lstat().st_mtime for each in (path, *inside))
 
 
