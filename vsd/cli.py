@@ -38,6 +38,7 @@ COMMANDS = {
     "clean": Command("vsd.commands.clean", "removes runs without a finished sample, and half-written files"),
     "report": Command("vsd.commands.report", "a finished run's numbers again, without decoding"),
     "study": Command("vsd.commands.study", "searches dials for the best trade between metrics"),
+    "tune": Command("vsd.commands.tune", "finds the fastest draft length, schedule, pruner and ratio here"),
     "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),
     "calibrate": Command("vsd.commands.calibrate", "finds the tokens that a draft needs"),
     "doctor": Command("vsd.commands.doctor.__main__", "tries on this machine what vsd relies on"),

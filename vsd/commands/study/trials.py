@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
 
-from vsd.cli import CONF
+from vsd.commands.in_process import run_here
 from vsd.commands.study.space import grid, load_optuna, suggest
 from vsd.run import app, disk
 from vsd.run.locks import is_locked, locked
@@ -185,8 +184,7 @@ def name_of(trial: Trial | FrozenTrial) -> str:
 
 def run(overrides: Sequence[str], folder: Path, goals: Goals) -> list[float]:
     """One trial; its values. UsageError for a setting that is refused, NothingDone if a metric has no value."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        metrics = app.run(compose("config", overrides=list(overrides)), folder, overrides=overrides, brief=True)
+    metrics = run_here(overrides, folder)
     missing = [name for name, _ in goals if name not in metrics]
     if missing:
         raise app.NothingDone(f"{', '.join(missing)} has no value here")
