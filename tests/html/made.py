@@ -16,8 +16,8 @@ from vsd.metrics.record import Record
 from vsd.types import Grid, Round, Score
 from vsd.utils.fingerprint import file_stamp
 
-GREEDY = {"verifier": {"_target_": "vsd.verifiers.greedy.Greedy"}, "frames": 8}
-TOPK = {"verifier": {"_target_": "vsd.verifiers.topk.TopK", "k": 2}, "frames": 8}
+GREEDY: dict[str, Any] = {"verifier": {"_target_": "vsd.verifiers.greedy.Greedy"}, "frames": 8}
+TOPK: dict[str, Any] = {"verifier": {"_target_": "vsd.verifiers.topk.TopK", "k": 2}, "frames": 8}
 GRID = Grid(4, 2, 3)
 
 

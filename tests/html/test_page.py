@@ -17,7 +17,8 @@ from tests.results.test_runs import config
 from vsd.commands import report
 from vsd.metrics import metric_of
 from vsd.metrics.record import Record, to_dict
-from vsd.run.html import media, texts
+from vsd.run.html import charts, media, texts
+from vsd.run.html.chart import Chart
 from vsd.types import Sample
 
 EVIL = "<script>alert(1)</script>\" onload='x' & $a_b$ {{ 7 * 7 }}"
@@ -84,6 +85,7 @@ def test_a_sweep_has_a_row_a_run_and_a_curve_a_number(tmp_path: Path) -> None:
         "What became of the drafted tokens",
     ]
     assert {"hippo", "random"} <= {text.text for text in page.all("svg")[0].all("text")}
+    assert page.all("figcaption")[0].text == "Each of its own colour: pruner. Bars are one standard error."
     assert "#010203" not in page.raw  # text in pictures has the page's own colour
 
 
@@ -248,15 +250,16 @@ def test_a_damaged_or_half_run_gives_a_page(run: Path, damage: str) -> None:
     assert table[1][-2] == {"cut": "2/2", "no config": "4/4", "odd": "4/4"}.get(damage, "0/0")
     if damage == "refused":
         assert "ratio: must be in [0, 1], got 2" in page.text
+    if damage in ("no config", "odd"):
+        assert ("unknown rule" in page.all("dl")[0].text) == (damage == "no config")
+        assert ("the run does not say how many frames it read" in page.text) == (damage == "no config")
     if damage == "odd":
         assert "no frames: index 9999 is out of bounds" in page.text
         assert "no frames: the run does not say what was kept" in page.text
 
 
 def test_a_part_that_fails_is_said_and_the_others_stand(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vsd.run.html import charts
-
-    def broken(*_: object) -> list[charts.Chart]:
+    def broken(*_: object) -> list[Chart]:
         raise ZeroDivisionError("nothing to divide by")
 
     monkeypatch.setattr(charts, "times", broken)

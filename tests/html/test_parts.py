@@ -95,7 +95,9 @@ def test_many_runs_are_drawn_in_charts_that_can_be_read() -> None:
     curves = charts.curves(runs, names)
     assert len(curves) == charts.CURVES
     assert curves[0].title == f"speed-up, decoding by ratio, note=0 {'of a long name ' * 4}"
-    assert curves[-1].note == "8 more charts are left out: see vsd plot."
+    assert curves[0].note == "Bars are one standard error."
+    left_out = 2 * 10 - charts.CURVES
+    assert curves[-1].note == f"{left_out} more charts are left out: see vsd plot. Bars are one standard error."
     (bars,) = charts.drafts(runs, names)
     assert bars.note == "6 more runs are left out: see metrics.json."
     (lines,) = charts.positions(runs, names)

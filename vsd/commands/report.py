@@ -26,6 +26,7 @@ from vsd.run import disk
 from vsd.run.html.choice import SAMPLES
 from vsd.run.report import terminal
 from vsd.run.report.folder import last_run
+from vsd.run.report.printable import printable
 from vsd.run.results import table
 from vsd.run.results.cells import HEADLINE, check_metrics
 from vsd.run.results.pool import pooled
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_metrics("--columns", args.columns)
         require_whole("--samples", args.samples, least=0)
         if args.html is not None:
-            print(_write_page(args.folders, args.html, args.columns, args.samples))
+            print(printable(str(_write_page(args.folders, args.html, args.columns, args.samples))))
             return 0
         found = find_runs(args.folders)
         for run in found:

@@ -32,10 +32,14 @@ def page_style() -> Iterator[None]:
     from cycler import cycler
     from matplotlib import rc_context
 
-    ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
     with rc_context(
         {
-            **dict.fromkeys(ink, _INK),
+            "text.color": _INK,
+            "axes.labelcolor": _INK,
+            "axes.edgecolor": _INK,
+            "xtick.color": _INK,
+            "ytick.color": _INK,
+            "grid.color": _INK,
             "axes.prop_cycle": cycler(color=COLOURS),
             "axes.axisbelow": True,
             "axes.facecolor": "none",

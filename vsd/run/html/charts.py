@@ -47,13 +47,15 @@ def curves(runs: Sequence[Run], names: Names) -> list[Chart]:
         for y in ys
         if any(y in run.summary.values for run in part)
     ]
-    found = []
+    found = list[Chart]()
     for x, y, title, part in every[:CURVES]:
         with page_style():
             above = f"{_label(y)} by {x}" + (f", {title}" if title else "")
-            found.append(Chart(title=above, svg=inline(_fitted(draw(part, x=x, ys=[y])), above)))
-    if len(every) > CURVES:
-        found[-1] = Chart(title=found[-1].title, svg=found[-1].svg, note=_more(len(every) - CURVES, "vsd plot"))
+            lines = [name for name in varying(part) if name != x]
+            notes = [f"Each of its own colour: {', '.join(lines)}."] if lines else []
+            notes += [_more(len(every) - CURVES, "vsd plot")] if len(found) + 1 == CURVES else []
+            svg = inline(_fitted(draw(part, x=x, ys=[y])), above)
+            found.append(Chart(title=above, svg=svg, note=" ".join([*notes, "Bars are one standard error."]).strip()))
     return found
 
 
@@ -79,7 +81,9 @@ def pareto(runs: Sequence[Run], names: Names) -> list[Chart]:
                 [x.at], [y.at], xerr=[x.error], yerr=[y.error], fmt="o", color=colour, mfc=face, elinewidth=0.8,
                 markersize=6,
             )  # fmt: skip
-            axis.annotate(names.short(run), (x.at, y.at), (5, 4), textcoords="offset points", fontsize="small")
+            axis.annotate(
+                shortened(names.short(run)), (x.at, y.at), (5, 4), textcoords="offset points", fontsize="small"
+            )
         line = sorted((run.summary.values[quality], run.summary.values[speed]) for run in (known[i] for i in best))
         axis.plot(*zip(*line, strict=True), color=COLOURS[0], linewidth=1, linestyle="--")
         label_axes(axis, quality, speed)
@@ -95,7 +99,10 @@ def times(runs: Sequence[Run], names: Names) -> list[Chart]:
     base = next(((run, found) for run in runs if (found := alone(run))), None)
     if base:
         whose = "" if len(rows) == 1 else f" ({names.short(base[0])})"
-        rows = [(f"target alone{whose}", base[1]), *([("speculative", rows[0][1])] if len(rows) == 1 else rows)]
+        rows = [
+            (shortened(f"target alone{whose}"), base[1]),
+            *([("speculative", rows[0][1])] if len(rows) == 1 else rows),
+        ]
     note = "What draft and pruning took within the target's prefill is not shown apart."
     hidden = any(found.get("hidden") for _, found in rows)
     title = "Where the time goes: mean seconds of a sample"
@@ -123,7 +130,7 @@ def positions(runs: Sequence[Run], names: Names) -> list[Chart]:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
         if len(curves) > 1:
-            _legend(figure, 2)
+            _legend(figure)
         title = "Acceptance by position"
         note = "Bars are 95% intervals. " + _more(len(curves) - LINES, "metrics.json", "runs")
         return [Chart(title=title, svg=inline(figure, title), note=note.strip())]
@@ -195,7 +202,7 @@ def _stacked(
         axis.set_xlabel(unit, fontsize="small")
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25, axis="x")
-        _legend(figure, 2)
+        _legend(figure)
         said = " ".join(filter(None, (note, _more(len(rows) - BARS, "metrics.json", "runs"))))
         return [Chart(title=title, svg=inline(figure, title), note=said)]
 
@@ -218,7 +225,10 @@ def _figure(height: float = _HEIGHT) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _legend(figure: Any, columns: int) -> None:
+def _legend(figure: Any) -> None:
+    """Above the picture, in two columns if the names are short enough."""
+    labels = {label for axis in figure.axes for label in axis.get_legend_handles_labels()[1]}
+    columns = 2 if 2 * max(map(len, labels), default=0) <= _ACROSS + 10 else 1
     figure.legend(loc="outside upper left", ncols=columns, fontsize="small", frameon=False)
 
 

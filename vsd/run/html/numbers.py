@@ -17,7 +17,7 @@ from vsd.run.report.faults import faults
 from vsd.run.report.headline import headline, plus_minus
 from vsd.run.report.printable import plain, printable
 from vsd.run.report.terminal import rows
-from vsd.run.results.cells import HEADLINE, STATES, heading
+from vsd.run.results.cells import STATES, heading
 from vsd.run.results.run import Run
 from vsd.run.results.table import table_of
 from vsd.verifiers import Verifier
@@ -72,10 +72,11 @@ def marked_up(text: str) -> Markup:
 
 
 def verifier_of(run: Run) -> Verifier | None:
-    """The rule of a run; None where its config does not say."""
-    if "verifier" not in run.config:
+    """The rule of a run; None where its config does not say, or names one that is not here."""
+    try:
+        found = instantiate(OmegaConf.create(dict(run.config["verifier"])))
+    except Exception:  # it runs code of anybody's
         return None
-    found = instantiate(OmegaConf.create(dict(run.config["verifier"])))
     return found if isinstance(found, Verifier) else None
 
 
@@ -85,7 +86,8 @@ def lines_of_run(run: Run) -> list[tuple[str, Markup]]:
     lossless = rule is not None and rule.lossless
     matters = lossless and rule is not None and rule.deterministic
     found = headline(run.summary, lossless=lossless, mismatched_matters=matters)
-    wrong = faults(run.records, run.summary, rule) if rule else []
+    unknown = "[yellow]unknown rule[/]  its verifier cannot be loaded here, so what it promises is not known"
+    wrong = faults(run.records, run.summary, rule) if rule else [unknown] if run.summary.values else []
     return [(name, marked_up(said)) for name, said in [*found, *_ended([run]), *(("", each) for each in wrong)]]
 
 
@@ -189,15 +191,13 @@ def _fastest(runs: Sequence[Run], names: Names) -> Iterator[tuple[str, str]]:
 
 def _said(run: Run) -> str:
     """Its headline in one line."""
-    said = {"speed/decode": "decoding", "speed/end_to_end": "whole answers"}
-    if run.summary.values.get("exact/mismatched") != 0:
+    values, said = run.summary.values, {"speed/decode": "decoding", "speed/end_to_end": "whole answers"}
+    if values.get("exact/mismatched") and "quality/retention" in values:
         said["quality/retention"] = "percent of the target's quality"
-    parts = []
-    for name in HEADLINE:
-        metric = metric_of(name)
-        if name in said and metric is not None and name in run.summary.values:
-            parts.append(f"[bold]{plus_minus(metric, run.summary)}[/] {said[name]}")
-    return ", ".join(parts)
+    elif values.get("exact/mismatched"):
+        said["quality/agreement"] = "of the tokens like the target's"
+    numbers = [(metric_of(name), word) for name, word in said.items() if name in values]
+    return ", ".join(f"[bold]{plus_minus(metric, run.summary)}[/] {word}" for metric, word in numbers if metric)
 
 
 def _count(number: int, what: str) -> str:

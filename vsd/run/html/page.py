@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from vsd.run.html import charts, choice, numbers, origin, samples, troubles
 from vsd.run.html.names import Names
@@ -46,25 +47,27 @@ def page(runs: Sequence[Run], *, columns: Sequence[str] = HEADLINE, count: int =
             missing.append(printable(f"{what}: {reason(error)}"))
             return otherwise
 
-    lines = (lambda: numbers.lines_of_run(runs[0])) if alone else (lambda: numbers.lines_of_runs(runs, names))
-    drawn = [chart for draw in charts.charts(runs, names) for chart in made("a picture", draw, [])]
-    found = made("samples", lambda: samples.cards(choice.chosen(runs, count), names, alone=alone), [])
-    wrong, more_wrong = made("failures", lambda: troubles.troubles(runs, names), ([], 0))
+    def lines() -> list[tuple[str, Markup]]:
+        return numbers.lines_of_run(runs[0]) if alone else numbers.lines_of_runs(runs, names)
+
+    nothing = list[Any]
+    found = made("samples", lambda: samples.cards(choice.chosen(runs, count), names, alone=alone), nothing())
+    wrong, more_wrong = made("failures", lambda: troubles.troubles(runs, names), (nothing(), 0))
     parts: dict[str, Any] = {
         "title": printable(str(runs[0].folder.resolve() if alone else common_folder(runs))),
         "kind": "run" if alone else f"{len(runs)} runs",
         "when": made("times", lambda: origin.times(runs), ""),
-        "lines": made("headline", lines, []),
+        "lines": made("headline", lines, nothing()),
         "table": made("table", lambda: numbers.table_of_runs(runs, names, columns), None),
         "marked": MARKED,
-        "numbers": made("numbers", lambda: numbers.numbers_of_run(runs[0]), []) if alone else [],
-        "charts": drawn,
+        "numbers": made("numbers", lambda: numbers.numbers_of_run(runs[0]), nothing()) if alone else [],
+        "charts": [chart for draw in charts.charts(runs, names) for chart in made("a picture", draw, nothing())],
         "cards": found,
         "shown": sum(len(card.shown) for card in found),
-        "decoded": sum(record.done for run in runs for record in run.records),
+        "decoded": len([record for run in runs for record in run.records if record.done]),
         "troubles": wrong,
         "more_troubles": more_wrong,
-        "origins": made("provenance", lambda: origin.origins(runs, names), []),
-        "commands": made("commands", lambda: origin.commands(runs, names), []),
+        "origins": made("provenance", lambda: origin.origins(runs, names), nothing()),
+        "commands": made("commands", lambda: origin.commands(runs, names), nothing()),
     }
     return _ENVIRONMENT.get_template("page.html.jinja").render(**parts, missing=missing)
