@@ -35,7 +35,7 @@ COMMANDS = {
     ),
     "plot": Command("vsd.commands.plot", "curves over a sweep, with error bars"),
     "show": Command("vsd.commands.show", "one sample: both texts, whose tokens they are, kept tokens on its frames"),
-    "report": Command("vsd.commands.report", "a finished run's numbers again, without decoding"),
+    "report": Command("vsd.commands.report", "finished runs again, without decoding: a screen, a table, or a page"),
     "study": Command("vsd.commands.study", "searches dials for the best trade between metrics"),
     "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),
     "calibrate": Command("vsd.commands.calibrate", "finds the tokens that a draft needs"),

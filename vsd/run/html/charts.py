@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vsd.metrics import metric_of
 from vsd.metrics.registry import Sums
 from vsd.metrics.sums import pooled
 from vsd.run.html.chart import COLOURS, GREY, Chart, inline, page_style
@@ -125,14 +126,16 @@ def positions(runs: Sequence[Run], names: Names) -> list[Chart]:
                 label=names.brief(run), marker="o", markersize=3.5, linewidth=1.2, capsize=2,
             )  # fmt: skip
         axis.set_xlabel("place in the draft", fontsize="small")
-        axis.set_ylabel("accepted of those tested, percent", fontsize="small")
+        axis.set_ylabel("accepted, percent", fontsize="small")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
         if len(curves) > 1:
             _legend(figure)
         title = "Acceptance by position"
-        note = "Bars are 95% intervals. " + _more(len(curves) - LINES, "metrics.json", "runs")
+        note = "Of the tokens that were tested there. Bars are 95% intervals. " + _more(
+            len(curves) - LINES, "metrics.json", "runs"
+        )
         return [Chart(title=title, svg=inline(figure, title), note=note.strip())]
 
 
@@ -233,8 +236,6 @@ def _legend(figure: Any) -> None:
 
 
 def _label(name: str) -> str:
-    from vsd.metrics import metric_of
-
     metric = metric_of(name)
     return metric.label if metric else name
 

@@ -62,7 +62,7 @@ class RunsTable:
 def marked_up(text: str) -> Markup:
     """A line of the terminal's as HTML: colours and weights are classes."""
     found = Markup("")
-    for segment in Text.from_markup(text).render(Console(width=10_000)):
+    for segment in Text.from_markup(text, emoji=False).render(Console(width=10_000)):
         style = segment.style
         colour = style.color.name if style and style.color else ""
         words = [*([colour] if colour else []), *(["bold"] if style and style.bold else [])]

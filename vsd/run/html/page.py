@@ -1,8 +1,8 @@
 """A run or a sweep as one HTML file: everything is inside, nothing is loaded, nothing of it is a program.
 
 Its size is bounded: clips and frames together (`media.PAGE_BYTES`), the number of samples, charts, their rows, and the
-letters of texts. Only the table grows with the runs, by a line each. A part that cannot be made is left out, and the
-page says so: damaged files are no reason to see nothing.
+letters of texts. Only the table and the commands grow with the runs, by a line each. A part that cannot be made is left
+out, and the page says so: damaged files are no reason to see nothing.
 """
 
 from __future__ import annotations
