@@ -133,9 +133,8 @@ def positions(runs: Sequence[Run], names: Names) -> list[Chart]:
         if len(curves) > 1:
             _legend(figure)
         title = "Acceptance by position"
-        note = "Of the tokens that were tested there. Bars are 95% intervals. " + _more(
-            len(curves) - LINES, "metrics.json", "runs"
-        )
+        note = "Of the tokens that were tested there. Bars are 95% intervals. "
+        note += _more(len(curves) - LINES, "metrics.json", "run")
         return [Chart(title=title, svg=inline(figure, title), note=note.strip())]
 
 
@@ -206,7 +205,7 @@ def _stacked(
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25, axis="x")
         _legend(figure)
-        said = " ".join(filter(None, (note, _more(len(rows) - BARS, "metrics.json", "runs"))))
+        said = " ".join(filter(None, (note, _more(len(rows) - BARS, "metrics.json", "run"))))
         return [Chart(title=title, svg=inline(figure, title), note=said)]
 
 
@@ -240,5 +239,7 @@ def _label(name: str) -> str:
     return metric.label if metric else name
 
 
-def _more(count: int, where: str, what: str = "charts") -> str:
-    return f"{count} more {what} are left out: see {where}." if count > 0 else ""
+def _more(count: int, where: str, what: str = "chart") -> str:
+    if count <= 0:
+        return ""
+    return f"{count} more {what}{' is' if count == 1 else 's are'} left out: see {where}."
