@@ -65,3 +65,17 @@ def test_a_bar_stands_under_each_character() -> None:
 
 def test_without_relevance_there_is_no_line() -> None:
     assert heat_line(PIECES, [Mark()] * 6) == ""
+
+
+def test_whose_a_token_is() -> None:
+    cut = Round(drafted=3, nodes=3, accepted=3, committed=3, rejected=False)
+    whole = Round(drafted=2, nodes=2, accepted=2, committed=3, rejected=False)
+    found = marks(replace(TRACE, tokens=tuple(range(12)), rounds=(ROUNDS[0], whole, ROUNDS[1], cut)))
+    assert [mark.origin for mark in found] == [
+        *["target"],
+        *["draft", "draft", "correction"],
+        *["draft", "draft", "target"],
+        *["draft", "correction"],
+        *["draft", "draft", "draft"],
+    ]
+    assert [mark.round for mark in found] == [None, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,6 +90,11 @@ def find_runs(folders: Iterable[str | Path]) -> list[Run]:
             raise ValueError(f"FOLDER: must hold a run, got {str(folder)!r}")
         found |= {path.resolve(): load_run(path) for path in paths if path.resolve() not in found}
     return list(found.values())
+
+
+def common_folder(runs: Sequence[Run]) -> Path:
+    """The folder that all of them are in."""
+    return Path(os.path.commonpath([run.folder.resolve().parent for run in runs])) if runs else Path()
 
 
 def _is_run(folder: Path) -> bool:
