@@ -113,7 +113,7 @@ def test_runs_beside_each_other(
     said = capsys.readouterr().out
     assert "5 samples in common" in said
     assert "gamma: 97 → 98" in said
-    assert [line.split()[-1] for line in said.splitlines() if "1.25x" in line and "2.49x" in line] == ["better"]
+    assert ["better" in line.split() for line in said.splitlines() if "1.25x" in line and "2.49x" in line] == [True]
     write_run(tmp_path / "c", [a_record("other", [5], 5.0)], config())
     assert compare.main([str(tmp_path / "a"), str(tmp_path / "c")]) == 2
     assert "OTHER: must have a sample in common with FIRST, got" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -23,6 +24,7 @@ from rich.table import Table
 from vsd.run.results.cells import check_metrics, heading, written
 from vsd.run.results.comparison import Difference, common, compared, interval
 from vsd.run.results.dials import varying
+from vsd.run.results.fitted import Fitted
 from vsd.run.results.run import Run, load_run
 
 METRICS = (
@@ -40,6 +42,7 @@ METRICS = (
     "quality/retention",
     "quality/agreement",
 )
+COLUMNS = ("difference", "verdict", "95% interval")
 _COLOURS = {"better": "green", "worse": "red", "higher": "yellow", "lower": "yellow"}
 
 
@@ -60,30 +63,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         for other in map(load_run, args.others):
             if not common(first, other)[0]:
                 raise ValueError(f"OTHER: must have a sample in common with FIRST, got {str(other.folder)!r}")
-            console.print(table(first, other, compared(first, other, args.metrics)), *warnings(first, other), sep="\n")
+            made = partial(table, first, other, compared(first, other, args.metrics))
+            console.print(Fitted(make=made, columns=COLUMNS, least=2), *warnings(first, other), sep="\n")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def table(first: Run, other: Run, differences: Sequence[Difference]) -> Table:
+def table(first: Run, other: Run, differences: Sequence[Difference], columns: Sequence[str] = COLUMNS) -> Table:
     """A line a metric, under what differs between the two runs' settings."""
     samples, dials = len(common(first, other)[0]), varying([first, other])
     settings = [f"{escape(name)}: {escape(written(a))} → {escape(written(b))}" for name, (a, b) in dials.items()]
     title = f"{escape(str(first.folder))} → {escape(str(other.folder))}, {samples} samples in common"
     found = Table(title="\n".join([title, *settings]), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    found.add_column("metric")
-    for name in ("first", "other", "difference", "95% interval"):
-        found.add_column(name, justify="right", no_wrap=True)
-    found.add_column("verdict")
+    found.add_column("metric", no_wrap=True)
+    for name in ("first", "other", *columns):
+        found.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=True)
     for each in differences:
         metric, colour = each.metric, _COLOURS.get(each.verdict, "dim")
         by, error = _by(each, each.by.value), _error(each)
         ends = interval(each.by, each.videos) if error else ()
         said = " to ".join(_by(each, value) for value in ends) or "–"
         values = (metric.written(each.first), metric.written(each.second))
-        found.add_row(heading(metric.name), *values, f"{by}{error}", said, f"[{colour}]{each.verdict}[/]")
+        cells = {"difference": f"{by}{error}", "verdict": f"[{colour}]{each.verdict}[/]", "95% interval": said}
+        found.add_row(heading(metric.name), *values, *(cells[name] for name in columns))
     return found
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -22,6 +23,7 @@ from rich.table import Table
 from vsd.metrics import metric_of
 from vsd.run.results.cells import HEADLINE, STATES, cell, check_metrics, heading, written
 from vsd.run.results.dials import dials_of, varying
+from vsd.run.results.fitted import NARROW, Fitted
 from vsd.run.results.pool import pooled
 from vsd.run.results.run import Run, common_folder, find_runs
 
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    Console().print(table(runs, args.columns))
+    Console().print(Fitted(make=partial(table, runs), columns=args.columns))
     return 0
 
 
@@ -85,7 +87,8 @@ def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
     found.add_column("done", justify="right", no_wrap=True)
     dials = varying(runs)
     for name in dials:
-        found.add_column(escape(name), overflow="fold", min_width=4)
+        widest = max(len(written(value)) for value in (name, *dials[name]))
+        found.add_column(escape(name), overflow="fold", min_width=min(widest, NARROW))
     for name in columns:
         found.add_column(heading(name), justify="right", no_wrap=True)
     for place, run in enumerate(runs):

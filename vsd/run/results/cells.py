@@ -21,6 +21,11 @@ _SHORT = {
     "speed/ttft": "first token",
     "exact/mismatched": "differ",
     "quality/retention": "kept quality",
+    "speed/tokens_per_s": "tokens/s",
+    "speed/baseline_tokens_per_s": "tokens/s alone",
+    "prune/kept": "kept",
+    "parallel/wasted": "wasted",
+    "quality/agreement": "agreement",
     "samples/done": "done",
     "samples/failed": "failed",
 }
@@ -52,4 +57,6 @@ def written(value: Any) -> str:
     """A dial's value as the command line has it."""
     if value is None:
         return "null"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(written, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

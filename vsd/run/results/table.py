@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from rich.box import SIMPLE_HEAD
@@ -19,12 +19,12 @@ from vsd.run.report.printable import printable
 from vsd.run.results.cells import STATES, cell, heading, written
 from vsd.run.results.comparison import compared
 from vsd.run.results.dials import varying
+from vsd.run.results.fitted import NARROW, Fitted
 from vsd.run.results.run import Run
 
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MARKED = "bold: the best of a column, and what is not told apart from it, where all have the same samples"
-_NARROW = 12  # letters of a dial that a narrow terminal leaves whole
 _LATEX = str.maketrans(
     {sign: rf"\{sign}" for sign in "${}_%&#"} | {"±": r"$\pm$", "–": "--", "×": r"$\times$", "~": r"\textasciitilde{}"}
 )
@@ -61,13 +61,22 @@ def table_of(runs: Sequence[Run], metrics: Sequence[str], *, mark: bool = True) 
     return Table(runs=runs, dials=varying(runs), metrics=names, best=best)
 
 
-def rich(table: Table, title: str = "") -> RichTable:
-    """For a terminal."""
+def rich(table: Table, title: str = "") -> Fitted:
+    """For a terminal, which may be too narrow for all metrics."""
+    short = {heading(name): name for name in table.metrics}
+
+    def of(columns: Sequence[str]) -> RichTable:
+        return _rich(replace(table, metrics=tuple(short[name] for name in columns)), title)
+
+    return Fitted(make=of, columns=[*short])
+
+
+def _rich(table: Table, title: str) -> RichTable:
     found = RichTable(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     found.add_column("job", justify="right")
     for name, column in table.dials.items():
-        widest = max(len(written(value)) for value in column)
-        found.add_column(escape(name), overflow="fold", min_width=min(widest, _NARROW))
+        widest = max(len(written(value)) for value in (name, *column))
+        found.add_column(escape(name), overflow="fold", min_width=min(widest, NARROW))
     for name in table.metrics:
         found.add_column(heading(name), justify="right", no_wrap=True)
     for run, row in zip(table.runs, table.rows(), strict=True):
