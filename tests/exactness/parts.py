@@ -10,38 +10,26 @@ from itertools import combinations, product
 from typing import Any
 
 from allpairspy import AllPairs
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from tests.conftest import FAMILIES
 from vsd.cli import CONF
+from vsd.testing.option import Option, options
 from vsd.verifiers import Verifier
 
 DIALS = {"process": ["executor.threads=1"], "simulated": ["executor.profile='l40s*8,h100'"]}
 
 
-def options(group: str) -> list[str]:
-    """The names of a group's options."""
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
-
-
 def method(group: str, name: str, *overrides: str) -> Any:
     """The option, as a run has it."""
-    return instantiate(composed(group, name, *overrides))
-
-
-@cache
-def composed(group: str, name: str, *overrides: str) -> Any:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=[f"{group}={name}", *overrides])[group]
+    return Option(group=group, name=name, conf=CONF).method(*overrides)
 
 
 AXES = {
-    "parallelism": [name for name in options("parallelism") if name != "autoregressive"],
-    "executor": options("executor"),
-    "drafter": options("drafter"),
-    "pruner": options("pruner"),
-    "verifier": [name for name in options("verifier") if not method("verifier", name).synthetic],
+    "parallelism": [name for name in options(CONF, "parallelism") if name != "autoregressive"],
+    "executor": options(CONF, "executor"),
+    "drafter": options(CONF, "drafter"),
+    "pruner": options(CONF, "pruner"),
+    "verifier": [name for name in options(CONF, "verifier") if not method("verifier", name).synthetic],
     "positions": ["original", "compact"],
     "compile": ["none", "eager"],
     "attention": ["fused", "split"],

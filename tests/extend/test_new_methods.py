@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,19 +139,26 @@ def moves(video: Video) -> Video:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "executor", "draft"),
+    ("family", "draft", "schedule", "executor"),
     [
-        (Sequential(), Inline(), "another"),
-        (Sequential(), Inline(), "itself"),
-        (replace(PARALLELVLM, length="fixed"), Inline(), "another"),
-        (PEARL, Process(threads=1), "another"),
-        (PEARL, Simulated(profile="l40s,l40s"), "itself"),
+        ("qwen2_5_vl", "another", Sequential(), Inline()),
+        ("llava_onevision", "itself", Sequential(), Inline()),
+        ("qwen2_5_vl", "itself", replace(PARALLELVLM, length="fixed"), Thread()),
+        ("llava_onevision", "another", PEARL, Process(threads=1)),
+        ("llava_onevision", "another", PEARL, Simulated(profile="l40s,l40s")),
     ],
     ids=["sequential", "draft=self", "within the prefill", "in a process", "simulated"],
 )
 def test_a_pruner_finds_what_moves(
-    pair: Pair, moves: Video, elsewhere: Path, schedule: Parallelism, executor: Executor, draft: str
+    pairs: Callable[[str], Pair],
+    moves: Video,
+    elsewhere: Path,
+    family: str,
+    draft: str,
+    schedule: Parallelism,
+    executor: Executor,
 ) -> None:
+    pair = pairs(family)
     pruner = instantiate(config(elsewhere, "pruner=moving").pruner)
     drafts = Checkpoint(path=str(pair.draft_path), dtype="float64") if executor.remote else pair.draft
     engine = Engine(

@@ -23,7 +23,17 @@ from vsd.parallelism import PARALLELVLM, PEARL
 from vsd.pruners.uniform import Uniform
 from vsd.testing.branches import Branches, probs_of
 from vsd.testing.evidence import made_rows
-from vsd.testing.models import FAMILY, FAMILY_NAMES, QUESTION, ending_with, model_of, prompt_of, video
+from vsd.testing.models import (
+    FAMILY,
+    FAMILY_NAMES,
+    QUESTION,
+    TOKENS,
+    ending_with,
+    model_of,
+    prompt_of,
+    target_tokens,
+    video,
+)
 from vsd.testing.option import Option
 from vsd.testing.small_model import committed, distance, output_of
 from vsd.testing.verifiers import books_hold
@@ -32,8 +42,6 @@ from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Greedy
 from vsd.verifiers.random_relax import RandomRelax
 from vsd.verifiers.sampling import Sampling
-
-TOKENS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +112,6 @@ def decoded(drafter: Drafter, *, family: str = FAMILY, ratio: float = 0.2, end: 
     return engine.run(video(), QUESTION, seed=1)
 
 
-@cache
-def alone(family: str = FAMILY) -> tuple[int, ...]:
-    """What the target says alone."""
-    model = model_of(family)
-    return Engine(target=model, draft=model, max_new_tokens=TOKENS).baseline().run(video(), QUESTION).tokens
-
-
 # Checks --------------------------------------------------------------------------------------------------------------
 
 
@@ -120,8 +121,13 @@ def its_drafts_are_drafts_and_the_tokens_the_targets_own(option: Option) -> None
     drafter = option.method()
     for family, gamma in ((FAMILY_NAMES[0], 1), (FAMILY_NAMES[-1], 2), (FAMILY_NAMES[0], 5), (FAMILY_NAMES[-1], 40)):
         trace = decoded(drafter, family=family, gamma=gamma)
-        assert trace.tokens == alone(family), f"gamma={gamma}: must be {alone(family)}, got {trace.tokens}"
+        _tokens_are_the_targets_own(trace, f"gamma={gamma}", family)
         _sums_hold(trace)
+
+
+def _tokens_are_the_targets_own(trace: Trace, what: str, family: str = FAMILY) -> None:
+    expected = target_tokens(family)
+    assert trace.tokens == expected, f"{what}: must be {expected}, got {trace.tokens}"
 
 
 def _sums_hold(trace: Trace) -> None:
@@ -132,7 +138,7 @@ def _sums_hold(trace: Trace) -> None:
 
 def its_drafts_may_end_a_generation(option: Option) -> None:
     """At the budget, and at an end of sequence, wherever in a draft it lies."""
-    drafter, expected = option.method(), alone()
+    drafter, expected = option.method(), target_tokens(FAMILY)
     for limit in (1, 2, 3):
         trace = decoded(drafter, max_new_tokens=limit)
         assert trace.tokens == expected[:limit], f"max_new_tokens={limit}: got {trace.tokens}"
@@ -147,7 +153,7 @@ def it_drafts_under_the_schedules_that_can_use_it(option: Option) -> None:
     drafter = option.method()
     for schedule in (PEARL, replace(PARALLELVLM, length="fixed")) if drafter.chains else ():
         trace = decoded(drafter, parallelism=schedule, executor=Inline())
-        assert trace.tokens == alone(), f"{schedule}: must be {alone()}, got {trace.tokens}"
+        _tokens_are_the_targets_own(trace, f"{schedule}")
         _sums_hold(trace)
 
 
@@ -155,7 +161,7 @@ def one_visual_token_is_enough(option: Option) -> None:
     """Of a prompt that is pruned as far as it goes."""
     drafter = option.method()
     trace = decoded(drafter, ratio=0.999)
-    assert trace.tokens == alone(), f"must be {alone()}, got {trace.tokens}"
+    _tokens_are_the_targets_own(trace, "one visual token")
     assert trace.kept == 1 or not drafter.needs_model, f"the draft must read one visual token, got {trace.kept}"
 
 
@@ -176,7 +182,7 @@ def it_says_how_sure_it_is_if_it_says_so(option: Option) -> None:
     drafter: Drafter = option.method()
     if drafter.confident:
         trace = decoded(drafter, verifier=GreedyByConfidence())
-        assert trace.tokens == alone(), f"must be {alone()}, got {trace.tokens}"
+        _tokens_are_the_targets_own(trace, "with a rule that looks at its confidence")
 
 
 def a_lossy_rule_keeps_its_books(option: Option) -> None:

@@ -10,14 +10,18 @@ from functools import cache
 import numpy as np
 import torch
 
+from vsd.engine import Engine
 from vsd.evidence import Collector, Reading, in_decoding
 from vsd.evidence.relevance import Relevance
 from vsd.models import VideoLM, load
 from vsd.models.families import FAMILIES
+from vsd.parallelism import Autoregressive
 from vsd.types import Prompt, Video
 
 PLAUSIBLE = 8
 """Tokens 0, 1, 2, ... that a target may write."""
+TOKENS = 12
+"""Of a generation."""
 QUESTION = "What moves, and where to?"
 FAMILY_NAMES = tuple(sorted(FAMILIES))
 FAMILY = FAMILY_NAMES[0]
@@ -64,6 +68,13 @@ def video() -> Video:
 def prompt_of(family: str) -> Prompt:
     """The prompt of the video and the question."""
     return model_of(family).encode(video(), QUESTION)
+
+
+@cache
+def target_tokens(family: str) -> tuple[int, ...]:
+    """What the target says alone, in TOKENS tokens."""
+    engine = Engine(target=model_of(family), parallelism=Autoregressive(), max_new_tokens=TOKENS)
+    return engine.run(video(), QUESTION).tokens
 
 
 def collector_of(family: str, needs: Iterable[str]) -> Collector:

@@ -10,9 +10,8 @@ from vsd.executors import Inline
 from vsd.parallelism import Parallelism
 from vsd.pruners.uniform import Uniform
 from vsd.testing.branches import Branches, probs_of
-from vsd.testing.drafters import TOKENS, alone
 from vsd.testing.drafts import Guessing
-from vsd.testing.models import FAMILY, PLAUSIBLE, QUESTION, ending_with, model_of, video
+from vsd.testing.models import FAMILY, PLAUSIBLE, QUESTION, TOKENS, ending_with, model_of, target_tokens, video
 from vsd.testing.option import Option
 from vsd.testing.small_model import SmallModel, distance, probs_of_target
 from vsd.testing.small_sides import both_sides
@@ -52,7 +51,7 @@ def decoded(
         target=target,
         draft=target if model else None,
         pruner=Uniform(ratio=0.2) if model else None,
-        drafter=None if model else Guessing(vocab=PLAUSIBLE, tree=tree, known=alone()),
+        drafter=None if model else Guessing(vocab=PLAUSIBLE, tree=tree, known=target_tokens(FAMILY)),
         parallelism=schedule,
         executor=Inline(),
         **options,
@@ -73,15 +72,15 @@ def its_tokens_are_the_targets_own(option: Option) -> None:
     """For any gamma, with a model that drafts and without, with trees if it can use them."""
     schedule = option.method()
     for gamma in (1, 2, 5, 40) if schedule.drafts else (1,):
-        _check(decoded(schedule, gamma=gamma), alone(), f"gamma={gamma}")
-    _check(decoded(schedule, model=True), alone(), "a model that drafts")
+        _check(decoded(schedule, gamma=gamma), target_tokens(FAMILY), f"gamma={gamma}")
+    _check(decoded(schedule, model=True), target_tokens(FAMILY), "a model that drafts")
     if schedule.drafts and not schedule.chains:
-        _check(decoded(schedule, tree=True), alone(), "trees")
+        _check(decoded(schedule, tree=True), target_tokens(FAMILY), "trees")
 
 
 def its_generations_end_where_they_should(option: Option) -> None:
     """At the budget, and at an end of sequence, wherever in a draft it lies."""
-    schedule, expected = option.method(), alone()
+    schedule, expected = option.method(), target_tokens(FAMILY)
     for limit in (1, 2, 3, 7):
         _check(decoded(schedule, max_new_tokens=limit), expected[:limit], f"max_new_tokens={limit}")
     for place in (0, 1, 6):
@@ -94,7 +93,7 @@ def a_rule_is_told_what_is_so(option: Option) -> None:
     """Tokens, rounds, what is left, and whether the last node was read."""
     schedule = option.method()
     for gamma in (1, 3) if schedule.drafts else (1,):
-        decoded(schedule, gamma=gamma, verifier=Checking(expected=alone()))
+        decoded(schedule, gamma=gamma, verifier=Checking(expected=target_tokens(FAMILY)))
 
 
 def a_lossy_rule_keeps_its_books_under_it(option: Option) -> None:
