@@ -14,6 +14,7 @@ from vsd.drafters import Chain
 from vsd.drafters.tree import Tree
 from vsd.models.base import VideoLM
 from vsd.models.cache import State
+from vsd.models.tree import depths
 from vsd.parallelism import Sequential
 from vsd.pruners.uniform import Uniform
 from vsd.session import Session
@@ -50,6 +51,14 @@ class Small(Uniform):
 
     def keep(self, evidence: Evidence) -> Tensor:
         return super().keep(evidence).int()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nowhere(Uniform):
+    """On another device."""
+
+    def keep(self, evidence: Evidence) -> Tensor:
+        return super().keep(evidence).to("meta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +153,31 @@ class Stale(Chain):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forgetful(Chain):
+    """Reads the last token alone, whatever its state lacks."""
+
+    def propose(
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
+    ) -> Draft:
+        read = 0 if state is None else state.generated
+        tokens = [*[0] * read, *context.tokens[-1:]]
+        return super().propose(replace(context, tokens=tokens), model, state, gamma, random)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere(Tree):
+    """A tree whose nodes hang on the last node of the level above."""
+
+    def propose(
+        self, context: Context, model: VideoLM | None, state: State | None, gamma: int, random: RandomSource
+    ) -> Draft:
+        draft = super().propose(context, model, state, gamma, random)
+        levels = depths(draft.parents)
+        last = {level: node for node, level in enumerate(levels)}
+        return replace(draft, parents_N=torch.tensor([last.get(level - 1, -1) for level in levels]))
+
+
+@dataclass(frozen=True, kw_only=True)
 class WrongTree(Tree):
     """A tree with parents behind their children."""
 
@@ -205,6 +239,16 @@ class Invented(_Judged):
 
     def change(self, verdict: Verdict, draft: Draft, output: Output, context: VerifierContext) -> Verdict:
         return replace(verdict, bonus=0) if verdict.bonus is None else verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing(_Judged):
+    """Takes the generation into its own hands."""
+
+    def change(self, verdict: Verdict, draft: Draft, output: Output, context: VerifierContext) -> Verdict:
+        tokens: Any = context.tokens
+        tokens.append(0)
+        return verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,8 +325,8 @@ class Biased(Sampling):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overrun(Sequential):
-    """Drops what the target said of the last draft."""
+class Padded(Sequential):
+    """Says that it drafted a token more than it did."""
 
     def decode(self, session: Session, draft: DraftSession | None) -> None:
         assert draft is not None

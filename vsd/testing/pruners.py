@@ -44,6 +44,10 @@ def checked(pruner: Pruner, evidence: Evidence, count: int) -> Tensor:
     kept_K, name, tokens = pruner.keep(evidence), type(pruner).__name__, evidence.tokens
     assert isinstance(kept_K, Tensor), f"{name}.keep: must give a tensor, got {type(kept_K).__name__}"
     assert kept_K.dtype == torch.int64, f"{name}.keep: must give int64, got {kept_K.dtype}"
+    there = {each.device.type for each in numbers_of(evidence)} or {"cpu"}
+    assert kept_K.device.type in there, (
+        f"{name}.keep: its indices must lie where its evidence does ({', '.join(sorted(there))}), got {kept_K.device}"
+    )
     assert kept_K.ndim == 1, f"{name}.keep: must give one axis, got shape {tuple(kept_K.shape)}"
     indices: list[int] = kept_K.tolist()
     assert len(indices) == count, (
@@ -158,11 +162,10 @@ def it_lies_where_its_evidence_does(option: Option) -> None:
     if not torch.cuda.is_available():
         return
     pruner = pruner_of(option)
-    evidence = made_evidence(pruner.needs, dtype=torch.float64, device="cuda")
-    there = {each.device.type for each in numbers_of(evidence)}
-    kept = pruner.keep(evidence)
-    assert kept.device.type == ("cuda" if "cuda" in there else "cpu"), f"got indices on {kept.device}"
-    assert torch.equal(kept.cpu(), pruner.keep(made_evidence(pruner.needs, dtype=torch.float64)))
+    count = 16 if option.takes("ratio") else 64
+    here, there = (made_evidence(pruner.needs, dtype=torch.float64, device=device) for device in ("cpu", "cuda"))
+    ours, theirs = checked(pruner, here, count).tolist(), checked(pruner, there, count).tolist()
+    assert ours == theirs, f"{type(pruner).__name__}.keep: must keep {ours} on a GPU as on a CPU, got {theirs}"
 
 
 def a_run_with_it_is_the_targets_own(option: Option) -> None:
