@@ -21,6 +21,7 @@ from vsd.models.cache import State
 from vsd.models.tree import NO_DRAFT, chain, depths
 from vsd.parallelism import PARALLELVLM, PEARL
 from vsd.pruners.uniform import Uniform
+from vsd.testing.books import books_hold, drafts_add_up
 from vsd.testing.branches import Branches, probs_of
 from vsd.testing.evidence import made_rows
 from vsd.testing.models import (
@@ -36,7 +37,6 @@ from vsd.testing.models import (
 )
 from vsd.testing.option import Option
 from vsd.testing.small_model import committed, distance, output_of
-from vsd.testing.verifiers import books_hold
 from vsd.types import Context, Draft, Evidence, Grid, Trace, VerifierContext
 from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Greedy
@@ -131,8 +131,7 @@ def _tokens_are_the_targets_own(trace: Trace, what: str, family: str = FAMILY) -
 
 
 def _sums_hold(trace: Trace) -> None:
-    proposed, gone = (sum(each.proposed for each in trace.rounds), sum(e.accepted + e.wasted for e in trace.rounds))
-    assert proposed == gone, f"what is drafted must be accepted or wasted: {proposed} drafted, {gone} gone"
+    drafts_add_up(trace, "its rounds")
     books_hold(trace, len(trace.tokens), None, "its rounds")
 
 

@@ -9,13 +9,13 @@ from vsd.engine import Engine
 from vsd.executors import Inline
 from vsd.parallelism import Parallelism
 from vsd.pruners.uniform import Uniform
+from vsd.testing.books import books_hold, drafts_add_up
 from vsd.testing.branches import Branches, probs_of
 from vsd.testing.drafts import Guessing
 from vsd.testing.models import FAMILY, PLAUSIBLE, QUESTION, TOKENS, ending_with, model_of, target_tokens, video
 from vsd.testing.option import Option
 from vsd.testing.small_model import SmallModel, distance, probs_of_target
 from vsd.testing.small_sides import both_sides
-from vsd.testing.verifiers import books_hold
 from vsd.types import Draft, Output, Trace, Verdict, VerifierContext
 from vsd.utils.probabilities import SamplingParams
 from vsd.utils.random_source import RandomSource
@@ -62,8 +62,7 @@ def decoded(
 def _check(trace: Trace, expected: tuple[int, ...], what: str) -> None:
     assert trace.tokens == expected, f"{what}: must be {expected}, got {trace.tokens}"
     books_hold(trace, len(expected), None, what)
-    proposed, gone = (sum(each.proposed for each in trace.rounds), sum(e.accepted + e.wasted for e in trace.rounds))
-    assert proposed == gone, f"{what}: what is drafted must be accepted or wasted: {proposed} drafted, {gone} gone"
+    drafts_add_up(trace, what)
     for each in trace.rounds:
         assert each.accepted <= each.committed <= each.accepted + 1, f"{what}: {each}"
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vsd.engine import Engine
 from vsd.executors import Inline
 from vsd.models.tree import NO_DRAFT, chain
 from vsd.parallelism import PARALLELVLM, PEARL, Parallelism, Sequential
+from vsd.testing.books import books_hold
 from vsd.testing.branches import Branches, probs_of
-from vsd.testing.drafts import TREE, Guessing
-from vsd.testing.evidence import made_evidence, made_rows
+from vsd.testing.cases import Case, cases, context_of
+from vsd.testing.drafts import Guessing
+from vsd.testing.evidence import made_rows
 from vsd.testing.models import (
     FAMILY,
     PLAUSIBLE,
@@ -32,93 +31,13 @@ from vsd.testing.models import (
 )
 from vsd.testing.option import Option
 from vsd.testing.small_model import SmallModel, committed, distance, output_of, propose
-from vsd.types import Draft, Evidence, Output, Round, Trace, Verdict, VerifierContext
+from vsd.types import Draft, Trace, Verdict
 from vsd.utils.probabilities import SamplingParams
-from vsd.utils.random_source import RandomSource, SeededRandom
+from vsd.utils.random_source import RandomSource
 from vsd.verifiers import Greedy, Verifier
-from vsd.verifiers.base import check_final
 
-FORMS = (*(chain(count) for count in (0, 1, 2, 3, 5, 9)), TREE, (-1, -1, -1), (-1, -1, 1, 1, 3))
-WIDTH = 5
-"""Entries of the vocabulary of made logits."""
 EXAMPLE = """    strict: ClassVar[Mapping[str, Any]] = {"looseness": 0.0}
     loose: ClassVar[Mapping[str, Any]] = {"looseness": 0.9}"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What a rule is shown."""
-
-    draft: Draft
-    output: Output
-    context: VerifierContext
-
-    def judged(self, rule: Verifier, *, seed: int = 0) -> Verdict:
-        """The rule's verdict, which is one: a path of the draft, and a bonus token where the target has read on."""
-        verdict, name = rule.verify(self.draft, self.output, self.context, SeededRandom(seed)), type(rule).__name__
-        before = -1
-        for node in verdict.path:
-            follows = node in range(len(self.draft.parents)) and self.draft.parents[node] == before
-            assert follows, (
-                f"{name}: its path must lead from the root down through the draft's parents "
-                f"{self.draft.parents}, got {verdict.path}"
-            )
-            before = node
-        check_final(verdict, self.output, rule)
-        assert verdict.bonus is None or verdict.bonus in range(WIDTH), (
-            f"{name}: its bonus token must lie in [0, {WIDTH}), got {verdict.bonus}"
-        )
-        return verdict
-
-    def differs(self, verdict: Verdict) -> tuple[bool, ...]:
-        """Of each token that stands, whether it is another than the target's own."""
-        own = self.output.logits_MW.argmax(-1).tolist()
-        rows = [self.draft.parents[node] + 1 for node in verdict.path]
-        return tuple(self.draft.tokens[node] != own[row] for node, row in zip(verdict.path, rows, strict=True))
-
-
-@cache
-def prompt_evidence(needs: frozenset[str]) -> Evidence:
-    return made_evidence(needs)
-
-
-def cases(rule: Verifier, *, count: int = 4, dtype: torch.dtype = torch.float64) -> Iterator[Case]:
-    """Drafts of every form, half of whose tokens are the target's own, behind none and some tokens, with the last node
-    read or not."""
-    generator = torch.Generator().manual_seed(0)
-    for seed in range(count):
-        for parents in FORMS:
-            logits_MW = 2 * torch.randn(len(parents) + 1, WIDTH, generator=generator, dtype=torch.float64)
-            own = logits_MW.argmax(-1).tolist()
-            guess = torch.randint(WIDTH, (len(parents),), generator=generator).tolist()
-            right = torch.rand(len(parents), generator=generator).tolist()
-            tokens = [own[parent + 1] if right[node] < 0.5 else guess[node] for node, parent in enumerate(parents)]
-            draft = Draft(
-                tokens_N=torch.tensor(tokens, dtype=torch.long),
-                parents_N=torch.tensor(parents, dtype=torch.long),
-                confidence_N=torch.rand(len(parents), generator=generator) if rule.needs_confidence else None,
-            )
-            for unread in {0, int(bool(parents))}:
-                rows = len(parents) + 1 - unread
-                evidence = made_rows(rule.needs, rows, seed=seed)
-                yield Case(
-                    draft=draft,
-                    output=Output(logits_MW=logits_MW[:rows].to(dtype), evidence=evidence),
-                    context=context_of(rule, seed, evidence, last_read=not unread),
-                )
-
-
-def context_of(rule: Verifier, seed: int, rows: Mapping[str, Tensor], *, last_read: bool = True) -> VerifierContext:
-    """Behind nothing, and behind ten tokens of two rounds with the last of them near the budget."""
-    numbers = {name: tuple(each.tolist())[:1] * 5 for name, each in rows.items() if each.ndim == 1}
-    before = Round(drafted=5, nodes=5, accepted=4, committed=5, rejected=True, evidence=numbers)
-    return VerifierContext(
-        evidence=prompt_evidence(rule.needs),
-        tokens=list(range(10)) if seed % 2 else [],
-        rounds=[before] * 2 if seed % 2 else [],
-        left=2 if seed % 4 == 3 else 99,
-        last_read=last_read,
-    )
 
 
 def settings(option: Option) -> dict[str, Verifier]:
@@ -348,19 +267,6 @@ def loose_its_books_hold(option: Option) -> None:
                     f"{rule}, {schedule}: {others} of {trace.tokens} are not what the target would have said there, "
                     f"but {relaxed} are said to be relaxed"
                 )
-
-
-def books_hold(trace: Trace, limit: int, end: int | None, what: str) -> None:
-    """Raise AssertionError unless the rounds add up to the generation, which ends at its budget or with `end`."""
-    early = len(trace.tokens) - sum(each.committed for each in trace.rounds)
-    assert early in (0, 1), f"{what}: all tokens but a first one must be of a round, got {early} of none"
-    if trace.finish == "length":
-        assert len(trace.tokens) == limit, f"{what}: must have {limit} tokens, got {len(trace.tokens)}"
-    assert end is None or end not in trace.tokens[:-1], f"{what}: must end with token {end}, got {trace.tokens}"
-    for each in trace.rounds:
-        assert all(0 <= place < each.accepted for place in each.relaxed), f"{what}: must relax what it accepts: {each}"
-        assert len(each.gaps) in (0, len(each.relaxed)), f"{what}: must have a gap of each relaxed token: {each}"
-        assert all(-1e-9 <= gap <= 1 for gap in each.gaps), f"{what}: gaps must lie in [0, 1], got {each.gaps}"
 
 
 def others_than_own(tokens: tuple[int, ...]) -> int:
