@@ -153,15 +153,26 @@ def side_by_side(
 
 def seen(target: VideoLM, sample: Sample, video: Video, needs: Iterable[str], seed: int = 0) -> Evidence:
     """What a pruner that `needs` this was shown in a run with this seed."""
-    evidence = read_prompt(target, target.encode(video, sample.question), needs)[1]
+    evidence = read_prompt(target, target.encode(video, sample.question), needs, video=video)[1]
     return replace(evidence, seed=sample_seed(seed, sample.id))
 
 
 def read_prompt(
-    target: VideoLM, prompt: Prompt, needs: Iterable[str], *, capacity: int | None = None
+    target: VideoLM,
+    prompt: Prompt,
+    needs: Iterable[str],
+    *,
+    video: Video | None = None,
+    capacity: int | None = None,
 ) -> tuple[State, Evidence]:
-    """The target's cache behind a prompt, and what of these needs the prompt has shown."""
-    reading = Reading(prompt=prompt, depth=target.depth, ranks=target.ranks)
+    """The target's cache behind a prompt, and what of these needs the prompt has shown; `video` is what it is of."""
+    reading = Reading(
+        prompt=prompt,
+        depth=target.depth,
+        ranks=target.ranks,
+        video=video,
+        frames_per_step=target.frames_per_step,
+    )
     collector = Collector({need: need for need in needs}, reading)
     prefill = target.start_prefill(prompt, collector=collector, capacity=capacity)
     prefill.finish()

@@ -151,7 +151,7 @@ class Engine:
             pixels = self._pixels(video, question)
             prompt = self.target.encode(video, question, **pixels, **self._encode_options)
         check_context(self.target, prompt, self.max_new_tokens)
-        session = self._session(prompt, clock, seed)
+        session = self._session(video, prompt, clock, seed)
         see = self._see(video, question, prompt, pixels)
         draft = self._draft_session(see, prompt, clock)
         del pixels, see  # they take memory until the draft has seen the video, and no longer
@@ -191,9 +191,15 @@ class Engine:
             return partial(DraftRunner.adopt, prompt=prompt)
         return partial(DraftRunner.encode, video=video, question=question, **pixels)
 
-    def _session(self, prompt: Prompt, clock: Clock, seed: int) -> Session:
+    def _session(self, video: Video, prompt: Prompt, clock: Clock, seed: int) -> Session:
         """The target's side of a sample."""
-        reading = Reading(prompt=prompt, depth=self.target.depth, ranks=self.target.ranks)
+        reading = Reading(
+            prompt=prompt,
+            depth=self.target.depth,
+            ranks=self.target.ranks,
+            video=video,
+            frames_per_step=self.target.frames_per_step,
+        )
         needs, in_passes = self._needs
         return Session(
             target=self.target,

@@ -191,12 +191,46 @@ class Hidden:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Frames:
+    """The `video` as it was read, uncopied, and where the visual tokens of the `grid` lie in it.
+
+    Step t of the grid shows `per_step` frames, `of_step(t)`; the last frame stands for those that are missing at the
+    end. A token at (t, y, x) shows of each the y-th of h equal parts of the height and the x-th of w of the width.
+    """
+
+    video: Video
+    grid: Grid
+    per_step: int = 1
+
+    def of_step(self, t: int) -> range:
+        """The frames that step t shows."""
+        return range(t * self.per_step, min((t + 1) * self.per_step, len(self.video.frames)))
+
+    def per_token(self, value_FHW: Tensor) -> Tensor:
+        """value_V: of a number for each pixel of each frame, the mean over what each visual token shows. Real, of at
+        least float32 where it is no whole number; H and W may be coarser than the frames', as 1 x 1 of a number for
+        each frame. Raises ValueError for another number of frames."""
+        import torch
+
+        if value_FHW.ndim != 3 or len(value_FHW) != len(self.video.frames):
+            raise ValueError(
+                f"frames: must have a value of shape ({len(self.video.frames)}, H, W), got {tuple(value_FHW.shape)}"
+            )
+        wide_FHW = value_FHW if value_FHW.dtype == torch.float64 else value_FHW.float()
+        missing = self.grid.t * self.per_step - len(wide_FHW)
+        wide_FHW = torch.cat((wide_FHW, wide_FHW[-1:].expand(missing, -1, -1)))
+        return torch.nn.functional.adaptive_avg_pool3d(
+            wide_FHW[None], (self.grid.t, self.grid.h, self.grid.w)
+        ).flatten()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the target's prefill has shown, by the names that methods `need` it by (see `vsd.evidence`).
 
-    ``evidence["attention"]`` is a tensor with a row for each visual token, a `Hidden`, or a number. It holds what some
-    method of the run needs and nothing else. `seed` differs per sample and is the only source of randomness a pruner
-    may use.
+    ``evidence["attention"]`` is a tensor with a row for each visual token, a `Hidden`, a number, or the `Frames`. It
+    holds what some method of the run needs and nothing else. `seed` differs per sample and is the only source of
+    randomness a pruner may use.
     """
 
     grid: Grid
@@ -210,17 +244,26 @@ class Evidence:
                 f"evidence: must be what the method's `needs` name ({', '.join(self.values)}), got {need!r}"
             )
         value = self.values[need]
-        rows = value.visual_VD if isinstance(value, Hidden) else value
         if isinstance(value, Hidden) and not len(value.text_SD):
             raise ValueError(f"evidence: {need} must have text behind the video, got none")
-        if isinstance(rows, float) or rows.shape[0] == self.grid.tokens:
+        rows = _rows(value)
+        if rows is None or rows == self.grid.tokens:
             return value
-        raise ValueError(f"evidence: {need} must have {self.grid.tokens} rows, one a visual token, got {rows.shape[0]}")
+        raise ValueError(f"evidence: {need} must have {self.grid.tokens} rows, one a visual token, got {rows}")
 
     @property
     def tokens(self) -> int:
         """V, the number of visual tokens."""
         return self.grid.tokens
+
+
+def _rows(value: Any) -> int | None:
+    """For how many visual tokens the value of some evidence is; None if it is one number of the whole prompt."""
+    if isinstance(value, float):
+        return None
+    if isinstance(value, Frames):
+        return value.grid.tokens
+    return len(value.visual_VD if isinstance(value, Hidden) else value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import vsd
 
 CORE = (
     *("models", "evidence", "pruners", "drafters", "verifiers", "parallelism", "executors"),
@@ -24,6 +28,12 @@ print([name for name in {RIM} if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_product_imports_nothing_of_the_tests() -> None:
+    files = [file for file in Path(vsd.__file__).parent.rglob("*.py") if "testing" not in file.parts]
+    assert len(files) > 100
+    assert not [file for file in files if re.search(r"^\s*(from|import) (vsd\.testing|pytest)", file.read_text(), re.M)]
 
 
 def test_the_package_itself_imports_next_to_nothing_until_a_name_is_used() -> None:

@@ -4,43 +4,32 @@ whole product."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import combinations, product
 from typing import Any
 
 from allpairspy import AllPairs
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from tests.conftest import FAMILIES
 from vsd.cli import CONF
+from vsd.testing.option import Option, options
+from vsd.verifiers import Verifier
 
-# For each verifier the settings under which it is greedy verification.
-STRICT = {
-    "greedy": [],
-    "sampling": ["temperature=0"],
-    "lvspec": ["verifier.looseness=0"],
-    "fly": ["verifier.entropy=1.1"],
-    "typical": ["verifier.epsilon=1", "verifier.delta=1e6"],
-    "topk": ["verifier.k=1"],
-    "random_relax": ["verifier.looseness=0"],
-    "exact_prefix": ["verifier.length=99"],
-}
-MADE_UP = {"synthetic"}
 DIALS = {"process": ["executor.threads=1"], "simulated": ["executor.profile='l40s*8,h100'"]}
 
 
-def options(group: str) -> list[str]:
-    """The names of a group's options."""
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+def method(group: str, name: str, *overrides: str) -> Any:
+    """The option, as a run has it."""
+    return Option(group=group, name=name, conf=CONF).method(*overrides)
 
 
 AXES = {
-    "parallelism": [name for name in options("parallelism") if name != "autoregressive"],
-    "executor": options("executor"),
-    "drafter": options("drafter"),
-    "pruner": options("pruner"),
-    "verifier": list(STRICT),
+    "parallelism": [name for name in options(CONF, "parallelism") if name != "autoregressive"],
+    "executor": options(CONF, "executor"),
+    "drafter": options(CONF, "drafter"),
+    "pruner": options(CONF, "pruner"),
+    "verifier": [name for name in options(CONF, "verifier") if not method("verifier", name).synthetic],
     "positions": ["original", "compact"],
     "compile": ["none", "eager"],
     "attention": ["fused", "split"],
@@ -61,15 +50,11 @@ SIMPLE = {
 }
 
 
-def method(group: str, name: str, *overrides: str) -> Any:
-    """The option, as a run has it."""
-    return instantiate(composed(group, name, *overrides))
-
-
-@cache
-def composed(group: str, name: str, *overrides: str) -> Any:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=[f"{group}={name}", *overrides])[group]
+def strict(verifier: str) -> Verifier:
+    """The rule, set so that it is greedy verification."""
+    rule: Any = method("verifier", verifier)
+    strict: Verifier = replace(rule, **rule.strict)
+    return strict
 
 
 def possible(row: Sequence[str]) -> bool:

@@ -5,11 +5,14 @@ verifier that looks at the draft's confidence. They lie in a folder of their own
 from __future__ import annotations
 
 import importlib
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -22,13 +25,17 @@ from tests.conftest import Pair
 from vsd.engine import Engine
 from vsd.evidence import KINDS
 from vsd.executors import Executor, Inline, Process, Thread
+from vsd.executors.simulated import Simulated
+from vsd.models import Checkpoint
 from vsd.models.tree import chain
-from vsd.parallelism import PEARL, Autoregressive, Parallelism, Sequential
+from vsd.parallelism import PARALLELVLM, PEARL, Autoregressive, Parallelism, Sequential
 from vsd.run import app
+from vsd.testing import checks_of
 from vsd.types import Hidden, Trace, Video
 
 QUESTION = "What moves, and what moves?"
 TOKENS = 24
+GUIDE = ROOT / "CONTRIBUTING.md"
 pytestmark = pytest.mark.usefixtures("quick_workers")
 FILES = Path(__file__).parent / "files"
 MODULES = sorted(file.stem for file in FILES.glob("*.py"))
@@ -116,6 +123,93 @@ def test_its_evidence_is_what_it_says(pair: Pair, video: Video, expected: Trace,
     assert pruner.keep(evidence).tolist() == best.tolist()
     trace = decoded(pair, video, pruner=pruner)
     assert (trace.tokens, trace.kept) == (expected.tokens, len(best))
+
+
+# A pruner that looks at frames ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moves(video: Video) -> Video:
+    """A square that is elsewhere in the fourth frame: from the lower left token's place to that above."""
+    frames = np.full_like(video.frames, 90)
+    frames[:, 10:14, 2:6] = 200
+    frames[3:, 10:14, 2:6] = 90
+    frames[3:, 2:6, 2:6] = 200
+    return replace(video, frames=frames)
+
+
+@pytest.mark.parametrize(
+    ("family", "draft", "schedule", "executor"),
+    [
+        ("qwen2_5_vl", "another", Sequential(), Inline()),
+        ("llava_onevision", "itself", Sequential(), Inline()),
+        ("qwen2_5_vl", "itself", replace(PARALLELVLM, length="fixed"), Thread()),
+        ("llava_onevision", "another", PEARL, Process(threads=1)),
+        ("llava_onevision", "another", PEARL, Simulated(profile="l40s,l40s")),
+    ],
+    ids=["sequential", "draft=self", "within the prefill", "in a process", "simulated"],
+)
+def test_a_pruner_finds_what_moves(
+    pairs: Callable[[str], Pair],
+    moves: Video,
+    elsewhere: Path,
+    family: str,
+    draft: str,
+    schedule: Parallelism,
+    executor: Executor,
+) -> None:
+    pair = pairs(family)
+    pruner = instantiate(config(elsewhere, "pruner=moving").pruner)
+    drafts = Checkpoint(path=str(pair.draft_path), dtype="float64") if executor.remote else pair.draft
+    engine = Engine(
+        target=pair.target,
+        draft=pair.target if draft == "itself" else drafts,
+        pruner=replace(pruner, ratio=0.9),
+        parallelism=schedule,
+        executor=executor,
+        max_new_tokens=8,
+    )
+    try:
+        trace = engine.run(moves, QUESTION)
+    finally:
+        engine.close()
+    t = 1 if pair.family == "qwen2_5_vl" else 3  # of which the fourth frame is a part
+    places = [4 * t, 4 * t + 2]  # where the square is now, and where it was
+    assert trace.visual in (12, 24)
+    assert list(trace.kept_K) == places[: trace.visual // 12]
+    assert trace.tokens == decoded(pair, moves, parallelism=Autoregressive()).tokens[:8]
+
+
+def test_a_pruner_that_looks_at_frames_runs(ran: Any) -> None:
+    metrics = ran("pruner=moving", "ratio=0.5", "parallelism=parallelvlm", "executor=thread")
+    assert (metrics["samples/done"], metrics["exact/mismatched"]) == (2, 0)
+    assert metrics["prune/kept"] == metrics["prune/visual"] / 2
+
+
+# The contract --------------------------------------------------------------------------------------------------------
+
+
+def test_the_guides_test_file_puts_the_contract_to_them(elsewhere: Path) -> None:
+    (code,) = re.findall(r"```python\n(from pathlib .*?parametrize_with_contract.*?)```", GUIDE.read_text(), re.S)
+    names: dict[str, Any] = {"__file__": str(elsewhere / "test_contract.py")}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), names)
+    (mark,) = names["test_contract"].pytestmark
+    checks = {parameter.id: parameter.values[0] for parameter in mark.args[1]}
+    for option in ("pruner=grown", "pruner=moving", "verifier=trusting"):
+        mine = [check for name, check in checks.items() if name.startswith(f"{option}: ")]
+        assert len(mine) > 10
+        for check in mine:
+            names["test_contract"](check)
+
+
+def test_the_contract_holds_for_a_method_that_needs_a_file(elsewhere: Path) -> None:
+    weights = torch.randn(128 + 896, 896, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.save(weights, elsewhere / "head.pt")
+    overrides = {"drafter=linear_head": [f"drafter.file={elsewhere / 'head.pt'}"]}
+    checks = {name: check for name, check in checks_of(elsewhere / "conf", overrides=overrides) if "linear" in name}
+    assert len(checks) > 10
+    for check in checks.values():
+        check()
 
 
 # A drafter with a trained head on the target's states ----------------------------------------------------------------

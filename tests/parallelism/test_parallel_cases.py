@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.parallelism.small_sides import both_sides
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
+from vsd.testing.small_sides import both_sides
 from vsd.types import Round
 from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.branches import Branches, probs_of
-from tests.parallelism.small_sides import both_sides
-from tests.small_model import SmallModel, distance, probs_of_target
 from vsd.parallelism import Parallel
+from vsd.testing.branches import Branches, probs_of
+from vsd.testing.small_model import SmallModel, distance, probs_of_target
+from vsd.testing.small_sides import both_sides
 from vsd.utils.probabilities import SamplingParams
 from vsd.verifiers import sampling
 from vsd.verifiers.sampling import Sampling

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vsd.pruners.attention import Attention
 from vsd.pruners.select import budget, centres, linspace, top
+from vsd.types import Evidence, Grid
 
 quick = settings(max_examples=60)
 
@@ -50,3 +53,10 @@ def test_top_is_the_sorted_prefix(scores: list[int], data: st.DataObject) -> Non
     k = data.draw(st.integers(1, len(scores)))
     by_rank = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     assert top(torch.tensor(scores), k).tolist() == sorted(by_rank[:k])
+
+
+def test_scores_of_nan_and_of_another_shape_are_refused() -> None:
+    for score_V, message in ((torch.tensor([0.1, float("nan")]), "NaN"), (torch.ones(2, 2), "shape")):
+        evidence = Evidence(grid=Grid(1, 1, 2), values={"attention": score_V})
+        with pytest.raises(ValueError, match=message):
+            Attention(ratio=0.5).keep(evidence)

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.parallelism.small_sides import Reader, between
 from vsd.draft import Window
 from vsd.executors.base import Done
 from vsd.generation import Generation
 from vsd.models.tree import NO_DRAFT, chain
 from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
+from vsd.testing.small_sides import Reader, between
 from vsd.types import Draft, Evidence, Grid, Output, VerifierContext
 from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import Greedy, Verifier

@@ -72,10 +72,6 @@ def test_of_equally_long_paths_the_one_with_fewer_relaxed_tokens_wins() -> None:
     assert verdict.relaxed == (False, False)
 
 
-def test_without_a_draft_the_target_speaks() -> None:
-    assert judge(LVSpec(), [], [UNSURE]) == Verdict(path=(), bonus=0)
-
-
 # LVSpec
 
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from tests.branches import Branches, probs_of
-from tests.small_model import SmallModel, distance, probs_of_target
-from vsd.models.tree import chain, children, depths
-from vsd.types import Draft, Evidence, Grid, Output, Verdict, VerifierContext
+from vsd.models.tree import chain, depths
+from vsd.testing.branches import Branches, probs_of
+from vsd.testing.small_model import SmallModel, committed, distance, output_of, probs_of_target, propose
+from vsd.types import Evidence, Grid, VerifierContext
 from vsd.utils.probabilities import SamplingParams
-from vsd.utils.random_source import RandomSource, SeededRandom
+from vsd.utils.random_source import SeededRandom
 from vsd.verifiers import sampling
 from vsd.verifiers.sampling import Sampling
 
@@ -35,37 +34,6 @@ SETTINGS = [
     {"temperature": 1.3, "top_p": 0.8, "top_k": 3},
     {"temperature": 0.0},
 ]
-
-
-def propose(model: SmallModel, parents: tuple[int, ...], params: SamplingParams, random: RandomSource) -> Draft:
-    """A tree drawn from the draft's distribution, or its likeliest tokens (probs None) at temperature 0."""
-    paths: dict[int, tuple[int, ...]] = {-1: ()}
-    tokens, probs = list[int](), list[Tensor]()
-    below = children(parents)
-    for node, parent in enumerate(parents):
-        logits_W = model(paths[parent])
-        probs_W = model.probs(params, paths[parent])
-        rank = below[parent].index(node)
-        token = random.pick(probs_W) if params.temperature else int(logits_W.topk(rank + 1).indices[rank])
-        tokens.append(token)
-        probs.append(probs_W)
-        paths[node] = (*paths[parent], token)
-    return Draft(
-        tokens_N=torch.tensor(tokens),
-        parents_N=torch.tensor(parents),
-        probs_NW=torch.stack(probs) if params.temperature else None,
-    )
-
-
-def output_of(model: SmallModel, draft: Draft) -> Output:
-    paths: dict[int, tuple[int, ...]] = {-1: ()}
-    for node, (token, parent) in enumerate(zip(draft.tokens_N.tolist(), draft.parents_N.tolist(), strict=True)):
-        paths[node] = (*paths[parent], token)
-    return Output(logits_MW=torch.stack([model(paths[node]) for node in range(-1, len(paths) - 1)]))
-
-
-def committed(draft: Draft, verdict: Verdict) -> tuple[int, ...]:
-    return (*(draft.tokens_N.tolist()[node] for node in verdict.path), verdict.bonus)
 
 
 def probs_of_generations(
@@ -130,11 +98,3 @@ def test_the_seeded_source_follows_the_weights() -> None:
     assert 0.2 < sum(random.happens(0.25) for _ in range(2000)) / 2000 < 0.3
     assert not any(random.happens(0.0) for _ in range(100))
     assert all(random.happens(1.0) for _ in range(100))
-
-
-def test_behind_a_node_that_is_not_read_nothing_is_drawn() -> None:
-    model, verifier = SmallModel(3, 4), Sampling(temperature=1.0)
-    draft = propose(model, chain(3), SamplingParams(temperature=1.0), SeededRandom(0))
-    whole = output_of(model, draft)
-    verdict = verifier.verify(draft, Output(logits_MW=whole.logits_MW[:3]), CONTEXT, SeededRandom(1))
-    assert (verdict.path, verdict.bonus) == ((0, 1, 2), None)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
-from vsd.types import Prompt
+from vsd.types import Prompt, Video
 
 KINDS: dict[str, type[Probe]] = {}
 """All kinds by name. A class of `Probe` enters itself when its module is imported."""
@@ -24,12 +24,15 @@ _LAYER = re.compile(r"\d+|\d*\.\d+|\d+\.")
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a probe is told of the sample: its prompt, the number of the target's layers, and how many processes hold
-    equal shares of the heads."""
+    """What a probe is told of the sample: its prompt, the number of the target's layers, how many processes hold equal
+    shares of the heads, the video (None where only its prompt is known), and how many of its frames a step of the grid
+    shows."""
 
     prompt: Prompt
     depth: int
     ranks: int = 1
+    video: Video | None = None
+    frames_per_step: int = 1
 
 
 class Attended(NamedTuple):
@@ -91,7 +94,7 @@ class Probe:
         """Take the attention of a piece of the prompt."""
 
     def value(self) -> Any:
-        """What the prompt has shown: a tensor with a row for each visual token, a `Hidden`, or a number."""
+        """What the prompt has shown: a tensor with a row for each visual token, a `Hidden`, a number, or `Frames`."""
         raise NotImplementedError(f"{type(self).__name__}: has no value of the prompt")
 
     # In a later pass -------------------------------------------------------------------------------------------------

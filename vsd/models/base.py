@@ -175,6 +175,11 @@ class VideoLM(ABC):
         )
         return inputs
 
+    @property
+    def frames_per_step(self) -> int:
+        """How many frames one step of the grid's t shows; the last frame is repeated where they do not divide."""
+        return 1
+
     def grid(self, inputs: Mapping[str, Tensor]) -> Grid:
         """The grid of this model's visual tokens."""
         return self.grid_of(self.model.config, inputs)

@@ -60,6 +60,11 @@ class Qwen25VL(VideoLM):
         merge = config.vision_config.spatial_merge_size
         return Grid(t, h // merge, w // merge)
 
+    @property
+    def frames_per_step(self) -> int:
+        count: int = self.model.config.vision_config.temporal_patch_size
+        return count
+
     @staticmethod
     def frame_size_of(processor: Any, inputs: Mapping[str, Tensor]) -> tuple[int, int]:
         _, h, w = inputs["video_grid_thw"][0].tolist()

@@ -65,6 +65,7 @@ class StubModel:
     vocab: int = 3
     context: int = 1 << 40
     compile: ClassVar[Compile] = "none"
+    frames_per_step: ClassVar[int] = 1
     steps: ClassVar[None] = None
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.utils.random_source import RandomSource
@@ -40,6 +42,17 @@ class Verifier(ABC):
     def deterministic(self) -> bool:
         """Whether the target alone gives the same tokens every time, so that generations can be compared with them."""
         return True
+
+    @property
+    def strict(self) -> Mapping[str, Any]:
+        """The fields under which a rule that is not lossless is greedy verification, whatever its others are; its tests
+        decode with them."""
+        return {}
+
+    @property
+    def loose(self) -> Mapping[str, Any]:
+        """The fields under which a rule that is not lossless lets most tokens stand that are not the target's own."""
+        return {}
 
     def alone(self) -> Verifier:
         """The rule under which the target decodes alone: what this rule's generations are compared with."""

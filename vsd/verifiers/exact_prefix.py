@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from vsd.models.tree import depths, of_nodes
 from vsd.types import Draft, Output, Verdict, VerifierContext
@@ -47,6 +48,14 @@ class ExactPrefix(Verifier):
     @property
     def deterministic(self) -> bool:
         return self.inner.deterministic
+
+    @property
+    def strict(self) -> Mapping[str, Any]:
+        return {"length": 10**9}
+
+    @property
+    def loose(self) -> Mapping[str, Any]:
+        return {"length": 2, "inner": replace(self.inner, **self.inner.loose)}  # type: ignore[type-var]
 
     def alone(self) -> Verifier:
         return self.inner.alone()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor
 
@@ -63,6 +63,9 @@ class FLy(Relaxed):
     authors' code for trees leaves the gate out and counts the strict places from the end of the longest path); the
     target's distribution is taken at temperature 1.
     """
+
+    strict: ClassVar[Mapping[str, Any]] = {"entropy": 1.1, "top": 3, "normalised": False}
+    loose: ClassVar[Mapping[str, Any]] = {"entropy": 0.0, "window": 0}
 
     entropy: float = 0.3
     top: int = 3

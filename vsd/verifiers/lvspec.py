@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from vsd.utils.validation import require, require_number, require_one_of, require_share, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
@@ -58,6 +58,8 @@ class LVSpec(Relaxed):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"relevance"})
+    strict: ClassVar[Mapping[str, Any]] = {"looseness": 0.0}
+    loose: ClassVar[Mapping[str, Any]] = {"looseness": 0.9, "threshold": "rank"}
 
     looseness: float = 0.7
     threshold: Threshold = "rank"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from vsd.utils.validation import require_share
 from vsd.verifiers.relaxed import Line, Relaxed
@@ -14,6 +16,9 @@ class RandomRelax(Relaxed):
 
     A baseline of arXiv 2604.05650. `looseness` 0 is greedy verification.
     """
+
+    strict: ClassVar[Mapping[str, Any]] = {"looseness": 0.0}
+    loose: ClassVar[Mapping[str, Any]] = {"looseness": 0.9}
 
     looseness: float = 0.7
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vsd.utils.validation import require, require_share
 from vsd.verifiers.relaxed import Line, Relaxed
@@ -18,6 +18,8 @@ class Synthetic(Relaxed):
     """
 
     synthetic: ClassVar[bool] = True
+    strict: ClassVar[Mapping[str, Any]] = {"rate": 0.0, "rates": ()}
+    loose: ClassVar[Mapping[str, Any]] = {"rate": 0.9, "rates": ()}
 
     rate: float = 0.8
     rates: Sequence[float] = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from vsd.utils.validation import require_share, require_whole
 from vsd.verifiers.relaxed import Line, Relaxed
@@ -14,6 +16,9 @@ class TopK(Relaxed):
 
     `k` 1 is greedy verification, and so is `gap` 0 but for ties.
     """
+
+    strict: ClassVar[Mapping[str, Any]] = {"k": 1}
+    loose: ClassVar[Mapping[str, Any]] = {"k": 1000, "gap": 1.0}
 
     k: int = 3
     gap: float = 0.3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from vsd.utils.validation import require_number
 from vsd.verifiers.relaxed import Line, Relaxed
@@ -18,6 +20,9 @@ class Typical(Relaxed):
     Differs from the paper in: the target's distribution is taken at temperature 1, and what it adds itself is its
     argmax.
     """
+
+    strict: ClassVar[Mapping[str, Any]] = {"epsilon": 1.0, "delta": 1e9}
+    loose: ClassVar[Mapping[str, Any]] = {"epsilon": 0.0, "delta": 0.0}
 
     epsilon: float = 0.09
     delta: float = 0.3

@@ -1,10 +1,13 @@
 """A token stands if it is the target's own, or if the draft was sure of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from vsd.models.tree import children
 from vsd.types import Draft, Output, Verdict, VerifierContext
 from vsd.utils.random_source import RandomSource
+from vsd.utils.validation import require_number
 from vsd.verifiers.base import Verifier
 
 
@@ -14,8 +17,13 @@ class Trusting(Verifier):
 
     lossless = False
     needs_confidence = True
+    strict: ClassVar[Mapping[str, Any]] = {"sure": 1.1}
+    loose: ClassVar[Mapping[str, Any]] = {"sure": 0.1}
 
     sure: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_number("verifier.sure", self.sure, least=0)
 
     def verify(self, draft: Draft, output: Output, context: VerifierContext, random: RandomSource) -> Verdict:
         assert draft.confidence_N is not None or not len(draft.tokens_N)
