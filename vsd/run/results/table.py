@@ -80,11 +80,11 @@ def _rich(table: Table, title: str) -> RichTable:
     for name in table.metrics:
         found.add_column(heading(name), justify="right", no_wrap=True)
     for run, row in zip(table.runs, table.rows(), strict=True):
-        found.add_row(
-            escape(run.folder.name), *(f"[bold]{escape(text)}[/]" if mark else escape(text) for text, mark in row)
-        )
+        # A star too: colours and bold letters are lost in a file.
+        cells = [f"[bold]{escape(text)}*[/]" if mark else f"{escape(text)} " for text, mark in row]
+        found.add_row(escape(run.folder.name), *cells)
     if any(table.best.values()):
-        found.caption, found.caption_justify = MARKED, "left"
+        found.caption, found.caption_justify = f"*, {MARKED}", "left"
     return found
 
 
