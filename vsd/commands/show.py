@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from vsd.metrics.record import Record
-from vsd.run.report.marks import marked, marks
+from vsd.run.report.marks import marked
 from vsd.run.report.printable import printable
 from vsd.run.results.picture import spread, strip
 from vsd.run.results.run import Run, load_run
@@ -100,15 +100,11 @@ def told(record: Record) -> RenderableType:
 
 def tokens_of(record: Record, trace: Trace) -> Text:
     """The text, token by token, those of the draft in their colour."""
-    drafted = [False] * trace.before_rounds
-    for each in trace.rounds:
-        own = min(each.accepted, each.committed)
-        drafted += [True] * own + [False] * (each.committed - own)
     found = Text()
     if len(record.pieces) != len(trace.tokens):
         return Text(printable(record.text))
-    for piece, mark, by_draft in zip(record.pieces, marks(trace), drafted, strict=True):
-        found.append(printable(marked([piece], [mark])), _DRAFTED if by_draft else _OWN)
+    for piece, mark in zip(record.pieces, trace.marks, strict=True):
+        found.append(printable(marked([piece], [mark])), _DRAFTED if mark.origin == "draft" else _OWN)
     return found
 
 

@@ -26,7 +26,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vsd.run import check, disk
+from vsd.run import check, disk, provenance
 from vsd.utils import distributed
 from vsd.utils.validation import first_line
 
@@ -117,23 +117,31 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: 
     screen of its own, unless report=full asks for it: a multirun says a line of each. Raises UsageError before
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
-    from vsd.video.apart import ReaderProcess
-
     with _usage_errors():
-        check.check_video(cfg.video)
-    with closing(ReaderProcess(**cfg.video)) as reader:
-        return _run(cfg, folder, reader, overrides, brief=brief)
+        disk.check_folder(folder, field="out")
+    with provenance.job(folder) as told:
+        with _usage_errors():
+            check.check_video(cfg.video)
+        from vsd.video.apart import ReaderProcess
+
+        with closing(ReaderProcess(**cfg.video)) as reader:
+            return _run(cfg, folder, reader, overrides, told, brief=brief)
 
 
 def _run(
-    cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str], *, brief: bool
+    cfg: DictConfig,
+    folder: Path,
+    reader: ReaderProcess,
+    overrides: Sequence[str],
+    told: Mapping[str, Any],
+    *,
+    brief: bool,
 ) -> dict[str, float]:
     from vsd.utils import faults
 
     with _usage_errors():
         distributed.check_slurm()
         distributed.join()
-        disk.check_folder(folder, field="out")
         cfg = _resolved_later(cfg, folder)
         _forget_earlier_jobs()
         faults.warn_once.cache_clear()
@@ -141,12 +149,11 @@ def _run(
 
     from vsd.metrics import summarise
     from vsd.run import memory
-    from vsd.run.provenance import provenance
     from vsd.run.report import terminal
     from vsd.run.report.folder import RunFolder, config_hash
 
     run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
-    run_folder.open(cfg, provenance())
+    run_folder.open(cfg, {**told, "hardware": provenance.hardware()})
     before = run_folder.records()
     earlier = [before[sample.id] for sample in samples if sample.id in before and _serves(before[sample.id], sample)]
     if not before and run_folder.holds_others():
@@ -160,15 +167,11 @@ def _run(
         if todo:
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records, reader=reader, source=source)
-    except KeyboardInterrupt:
-        run_folder.ends("interrupted")
-        raise
     finally:
         summary = summarise(records)
         run_folder.write_metrics(summary.flat())
     if distributed.rank() > 0:
         return summary.values
-    run_folder.ends("done")
     if not brief or cfg.report == "full":
         terminal.show(records, summary, folder, verifier=methods["verifier"], full=cfg.report == "full")
     if not summary.values["samples/done"]:

@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from vsd.types import Trace
+from vsd.types import Mark
 
 BARS = "▁▂▃▄▅▆▇█"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """Of one token of a generation: does it stand only by a relaxed rule, and how much does it depend on the video
-    (None if that was not computed)."""
-
-    relaxed: bool = False
-    relevance: float | None = None
-
-
-def marks(trace: Trace) -> list[Mark]:
-    """A mark for each token of the generation. A first one that is of no round comes from the prefill and is the
-    target's own."""
-    relaxed = [False] * trace.before_rounds
-    relaxed += [place in round_.relaxed for round_ in trace.rounds for place in range(round_.committed)]
-    pairs = zip(relaxed, trace.by_token("relevance"), strict=True)
-    return [Mark(relaxed=relaxed, relevance=relevance) for relaxed, relevance in pairs]
 
 
 def marked(pieces: Sequence[str], token_marks: Sequence[Mark], opening: str = "⟦", closing: str = "⟧") -> str:
