@@ -28,7 +28,7 @@ from vsd.types import Trace, Video
 from vsd.utils.validation import require_whole
 from vsd.video import BadVideo, read
 
-_DRAFTED, _OWN = "green", "default"
+_DRAFTED, _OWN = "green", ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,7 +19,11 @@ from vsd.metrics.record import Record
 from vsd.metrics.resampling import Videos
 from vsd.run import provenance
 from vsd.run.report.folder import last_run
+from vsd.run.results import frames
 from vsd.run.schema import check_schema
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,21 @@ class Run:
     def videos(self) -> Videos:
         """By video, the sums of the samples that it has finished: texts are held against each other once."""
         return by_video([record for record in self.records if record.done])
+
+    @cached_property
+    def samples(self) -> DataFrame:
+        """A row a sample (see docs/run-folder.md)."""
+        return frames.samples(self.records)
+
+    @cached_property
+    def rounds(self) -> DataFrame:
+        """A row a round of its decoded samples."""
+        return frames.rounds(self.records)
+
+    @cached_property
+    def tokens(self) -> DataFrame:
+        """A row a token of its decoded samples."""
+        return frames.tokens(self.records)
 
     @property
     def time(self) -> str:
