@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.results.made import a_record, write_run
 from tests.results.test_runs import config
 from vsd.commands import calibrate, runs
 from vsd.run.report.folder import RunFolder
+from vsd.run.results.columns import ROUNDS
 from vsd.run.results.run import find_runs, load_run
 from vsd.run.schema import SCHEMA
 
@@ -30,6 +32,22 @@ def rewritten(folder: Path, changes: Mapping[str, Any]) -> Path:
 def test_what_is_written_says_its_schema(tmp_path: Path) -> None:
     write_run(tmp_path / "a", [a_record("v", [5], 5.0)], config())
     assert json.loads((tmp_path / "a" / "samples.jsonl").read_text())["schema"] == SCHEMA == 1
+
+
+def test_the_page_names_the_fields_of_a_line(tmp_path: Path) -> None:
+    """Of the sample and of a decode too; of a round in the table of rounds, and what that has not."""
+    write_run(tmp_path / "a", [a_record("v", [5], 5.0)], config())
+    line = json.loads((tmp_path / "a" / "samples.jsonl").read_text())
+    page = (Path(__file__).resolve().parents[2] / "docs" / "run-folder.md").read_text()
+    table = page.split("| field | what it holds |")[1].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| (`.+?`) \| (.+) \|$", table, re.M))
+    assert {name for fields in rows for name in re.findall(r"`(\w+)`", fields)} == line.keys()
+    assert set(re.findall(r"`(\w+)`", rows["`sample`"])) == line["sample"].keys()
+    named = set(re.findall(r"`(\w+)`", rows["`trace`"]))
+    of_round = {"relaxed", "gaps", "evidence", "_s"}
+    assert named - of_round == line["trace"].keys()
+    rounds = {each.name for each in ROUNDS} - {"sample", "round", "first"}
+    assert line["trace"]["rounds"][0].keys() == rounds | {"gaps", "evidence"}
 
 
 @pytest.mark.parametrize(
