@@ -58,7 +58,7 @@ class Grid(NamedTuple):
 
 class Span(NamedTuple):
     """The seconds of a video that are shown: from `start` on, counted from its first frame, and before `end` (None: to
-    the last frame)."""
+    the last frame). Of a span in which no frame begins, the one before it is on the screen."""
 
     start: float = 0.0
     end: float | None = None

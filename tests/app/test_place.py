@@ -11,7 +11,7 @@ import torch
 from hydra.utils import instantiate
 
 from tests.app.conftest import Compose
-from vsd.models import room
+from vsd.models import hardware, room
 from vsd.run import app
 from vsd.run.app import UsageError
 
@@ -20,7 +20,7 @@ from vsd.run.app import UsageError
 def free(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Free bytes by device, as the check is told."""
     told: dict[str, int] = {}
-    monkeypatch.setattr(room, "free_memory", lambda devices: told)
+    monkeypatch.setattr(hardware, "free_memory", lambda devices: told)
     return told
 
 
@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_refused(
     free["cpu"] = 100_000
     given = [*pair, "data=folder", f"data.path={clips}", "device=cpu"]
     said = refusal(configure, tmp_path, *given, "dtype=float32")
-    assert said.startswith("target.path: the weights and caches on cpu must fit its free memory, got 0.0")
+    assert said.startswith("target.path: the weights and caches on cpu must fit its free memory, got 0.8 MiB")
     assert "what helps: " in said
     free["cpu"] = 2**40
     app.prepare(configure(*given), [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.app.conftest import ROOT, FakeEngine
 from vsd.commands import study
+from vsd.commands.study import pictures, result, space, trials
 
 optuna = pytest.importorskip("optuna", reason="comes with vsd[study]")
 
@@ -36,8 +38,8 @@ def rows(tmp_path: Path) -> list[dict[str, str]]:
 
 def distributions(*overrides: str) -> dict[str, Any]:
     trial = optuna.create_study().ask()
-    for override in study.searched(overrides):
-        study.suggest(trial, override)
+    for override in space.searched(overrides):
+        space.suggest(trial, override)
     return dict(trial.distributions)
 
 
@@ -127,6 +129,7 @@ def test_a_trial_that_decodes_nothing_is_a_failed_one(call: Any, tmp_path: Path,
         ({"space": ("gamma=range(5,5)",)}, "gamma: must be a choice, a range or an interval"),
         ({"space": ("gamma=tag(log,choice(1,2))",)}, "gamma: must be a choice, a range or an interval"),
         ({"space": ("rati=1,2",)}, "rati"),
+        ({"space": ("ratio=0.1,0.2", "dry_run=true")}, "dry_run: must be left out of a study, got dry_run=true"),
         ({"space": ("ratio=0.1,0.2", "out=x")}, "out: must be left to the study"),
         ({"space": ("ratio=0.1,0.2", "gamma=1", "gamma=2,3")}, "each dial must be set once"),
     ],
@@ -183,12 +186,48 @@ def test_the_folder_of_a_trial_is_named_by_its_settings() -> None:
         )
         for name in ("a/b", "語" * 100)
     )
-    assert "/" not in study.name_of(trial)
-    assert study.name_of(trial) != study.name_of(other)
-    assert len(study.name_of(trial).encode()) <= study.LONGEST_NAME
+    assert "/" not in trials.name_of(trial)
+    assert trials.name_of(trial) != trials.name_of(other)
+    assert len(trials.name_of(trial).encode()) <= trials.LONGEST_NAME
 
 
 def test_any_folder_will_do(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert call("--trials", "1") == 0
+
+
+def test_it_ends_with_the_best_command_and_pictures(
+    call: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = ("pruner=random,uniform", "ratio=0.5,0.7", "gamma=range(2,4)")
+    assert call("--trials", "6", space=space) == 0
+    said = capsys.readouterr().out
+    commands = [line.strip() for line in said.splitlines() if line.strip().startswith("vsd data=folder")]
+    assert len(commands) == 2  # one a goal
+    trial = {row["trial"]: row for row in rows(tmp_path)}
+    best = min(trial.values(), key=lambda row: float(row["prune/kept"]))
+    words = shlex.split(commands[1])
+    assert {word for word in words if word.split("=")[0] in ("pruner", "ratio", "gamma")} <= {
+        f"{name}={row[name]}" for row in trial.values() for name in ("pruner", "ratio", "gamma")
+        if row["prune/kept"] == best["prune/kept"]
+    }  # fmt: skip
+    assert {"data=folder", "frames=4", "limit=2"} <= set(words)
+    assert "best accept/length  3.00" in said
+    assert "is not told apart from it" in said  # the engine is a fake one: all trials give the same
+    drawn = sorted(path.name for path in (tmp_path / "study").glob("*.svg"))
+    assert drawn == ["front.svg", "history-accept-length.svg", "history-prune-kept.svg"]  # nothing mattered
+
+
+def test_what_mattered_is_drawn(tmp_path: Path) -> None:
+    made = optuna.create_study(directions=["maximize"])
+    made.optimize(lambda trial: trial.suggest_float("ratio", 0, 1) + 0 * trial.suggest_int("gamma", 1, 5), n_trials=8)
+    files = pictures.draw(made, [("speed/decode", "maximize")], tmp_path)
+    assert [file.name for file in files] == ["history-speed-decode.svg", "importance-speed-decode.svg"]
+    assert all(file.read_text().startswith("<?xml") for file in files)
+
+
+def test_a_command_can_be_copied() -> None:
+    given = ["data=folder", "data.path=my clips", "ratio=interval(0,1)", "+x=1"]
+    made = result.command({"ratio": 0.25, "pruner": "hippo"}, given)
+    assert shlex.split(made) == ["vsd", "data=folder", "data.path=my clips", "+x=1", "ratio=0.25", "pruner=hippo"]

@@ -18,6 +18,7 @@ import pytest
 
 from tests.app.conftest import ROOT
 from vsd.commands import study
+from vsd.commands.study import trials as study_trials
 from vsd.run.locks import is_locked, locked
 
 optuna = pytest.importorskip("optuna", reason="comes with vsd[study]")
@@ -26,7 +27,7 @@ optuna = pytest.importorskip("optuna", reason="comes with vsd[study]")
 def worker(folder: Path, trials: int, space: str, *, seconds: float = 0.15) -> BaseProcess:
     """A process at the study, whose trials only wait and leave a line of when they did."""
 
-    def run(overrides: Sequence[str], folder: Path, goals: study.Goals) -> list[float]:
+    def run(overrides: Sequence[str], folder: Path, goals: study_trials.Goals) -> list[float]:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "work.txt").open("a") as file:
             print(time.time(), file=file, end=" ", flush=True)
@@ -35,7 +36,7 @@ def worker(folder: Path, trials: int, space: str, *, seconds: float = 0.15) -> B
         return [1.0]
 
     def main() -> None:
-        study.run = run
+        study_trials.run = run
         words = ["--maximize", "accept/length", "--folder", str(folder), "--trials", str(trials), "--seed", "7", space]
         sys.exit(study.main(words))
 
@@ -90,7 +91,7 @@ def test_a_trial_at_work_elsewhere_counts(tmp_path: Path, monkeypatch: pytest.Mo
         go_on.wait(60)
         return [1.0]
 
-    monkeypatch.setattr(study, "run", run)
+    monkeypatch.setattr(study_trials, "run", run)
     monkeypatch.chdir(ROOT)
     words = ["--maximize", "accept/length", "--folder", str(tmp_path), "--trials", "1", "ratio=interval(0.1,0.9)"]
     codes = list[int]()

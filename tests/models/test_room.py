@@ -11,7 +11,8 @@ from transformers import Qwen2_5_VLConfig
 
 from tests.conftest import Pair
 from vsd.models.config import read_config
-from vsd.models.room import GIB, Need, check_room, free_memory, needs_of
+from vsd.models.hardware import free_memory
+from vsd.models.room import GIB, Need, check_room, needs_of
 
 CPU, GPU0, GPU1 = (frozenset((name,)) for name in ("cpu", "cuda:0", "cuda:1"))
 BF16 = torch.bfloat16

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.results.made import a_record, write_run
 from tests.results.test_runs import config
 from vsd.commands import calibrate, runs
+from vsd.run.dry_run.seconds import _last_of_its_kind
 from vsd.run.report.folder import RunFolder
 from vsd.run.results.columns import ROUNDS
 from vsd.run.results.run import find_runs, load_run
@@ -87,3 +89,8 @@ def test_a_run_that_goes_on_reads_its_own_lines_alone(tmp_path: Path) -> None:
     assert folder.holds_others()
     folder.append(a_record("w", [5], 5.0))
     assert list(folder.records()) == ["w"]
+
+
+def test_a_dry_run_is_told_no_seconds_by_it(tmp_path: Path) -> None:
+    rewritten(tmp_path / "old", {"schema": 7})
+    assert _last_of_its_kind(OmegaConf.create({"out": str(tmp_path / "new")})) is None

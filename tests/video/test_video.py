@@ -313,6 +313,18 @@ def test_a_span_of_a_video(span: Span, first: int, count: int, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("span", "place"), [(Span(1.5, 2.0), 1), (Span(0.21, 0.3), 0), (Span(2.9, 2.95), 1), (Span(3.0, 3.01), 2)]
+)
+def test_a_span_between_two_frames_shows_what_is_on_the_screen(span: Span, place: int, tmp_path: Path) -> None:
+    """Of frames that are seconds apart, as in recorded slides."""
+    path = write_video(tmp_path / "slides.mp4", times=(0, 10, 30, 31))
+    whole, part = read(path, 9), read(path, 9, span=span)
+    assert measure(path, span)[0] == 1
+    np.testing.assert_array_equal(part.frames, whole.frames[place : place + 1])
+    assert part.timestamps.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
     ("span", "said"), [(Span(5.0), "from 5 s to the end"), (Span(4.95, 6.0), "from 4.95 s to 6 s")]
 )
 def test_a_span_without_a_frame_is_refused(span: Span, said: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from vsd.executors.base import DraftClient, Executor, MakeRunner, Pending, Reque
 from vsd.executors.inline import InlineClient
 from vsd.models.base import VideoLM
 from vsd.pruners.base import Pruner
-from vsd.step_times.devices import DEVICES
+from vsd.step_times.devices import DEVICES, several
 from vsd.step_times.profile import Profile
 from vsd.step_times.roofline import USUAL_EFFICIENCY, Machine, Roofline, efficiency_of
 from vsd.step_times.shapes import from_config
@@ -74,9 +74,10 @@ def read_profile(
         return Profile.load(Path(source), field=field)
     machines = list[Machine]()
     for part in source.split(","):
-        name, star, count = part.strip().partition("*")
-        require(field, RULE, source, name in DEVICES and (not star or (count.isdecimal() and int(count) > 0)))
-        machines.append(Machine(device=DEVICES[name], count=int(count or 1), efficiency=efficiency))
+        named = several(part)
+        if named is None:
+            raise ValueError(f"{field}: must be {RULE}, got {source!r}")
+        machines.append(Machine(device=DEVICES[named[0]], count=named[1], efficiency=efficiency))
     require(field, RULE, source, len(machines) <= 2)
     return machines[0], machines[-1]
 

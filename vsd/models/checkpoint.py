@@ -23,7 +23,7 @@ from transformers import AutoProcessor
 from transformers.distributed.configuration_utils import DistributedConfig
 
 from vsd.evidence import check_need
-from vsd.models import hub
+from vsd.models import hardware, hub
 from vsd.models.attention import ATTENTIONS, Attention
 from vsd.models.base import ROPES, Computing, Rope, VideoLM, chat
 from vsd.models.config import hollow_model, quantised, read_config
@@ -269,7 +269,7 @@ class Checkpoint:
         elif isinstance(self.device_map, Mapping):
             devices = self.device_map.values()
         else:
-            devices = range(torch.cuda.device_count()) or (self.device,)
+            devices = range(hardware.gpu_count()) or (self.device,)
         return frozenset(full_name(device) for device in devices)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from vsd.models import hardware
 from vsd.utils import distributed
 
 Automatic = Literal["auto", "balanced", "balanced_low_0", "sequential"]
@@ -18,9 +19,10 @@ def check_device(device: str | int, *, field: str = "device") -> torch.device:
     """The device of that name. Raises ValueError if there is none here."""
     try:
         parsed = torch.device(device)
-        torch.empty(0, device=parsed)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
-        raise ValueError(f"{field}: the device must be available on this machine, got {device!r}") from None
+    except (RuntimeError, TypeError):
+        parsed = None
+    if parsed is None or not hardware.is_there(parsed):
+        raise ValueError(f"{field}: the device must be available on this machine, got {device!r}")
     return parsed
 
 
@@ -48,10 +50,10 @@ def check_tp_plan(tp_plan: str | None, config: Any, *, device: str, device_map: 
         raise ValueError(f"{field}.tp_plan: must be null or auto, got {tp_plan!r}")
     if device_map is not None:
         raise ValueError(f"{field}.device_map: must be null beside a tp_plan, got {device_map!r}")
-    count = distributed.count()
+    count = hardware.processes()
     if count < 2:
         raise ValueError(f"{field}.tp_plan: needs at least two processes (torchrun), got {tp_plan!r} in one")
-    kind = "cuda" if torch.cuda.device_count() else "cpu"
+    kind = "cuda" if hardware.gpu_count() else "cpu"
     if device != kind:
         raise ValueError(f"{field}.device: must be {kind!r} under a tp_plan, each process has its own, got {device!r}")
     if not config.text_config.base_model_tp_plan:

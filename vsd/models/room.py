@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from vsd.models.cache import bucket
@@ -89,19 +88,6 @@ def cache_bytes(config: Any, dtype: torch.dtype) -> int:
     return int(2 * config.num_hidden_layers * config.num_key_value_heads * head * dtype.itemsize)
 
 
-def free_memory(devices: Iterable[str]) -> dict[str, int]:
-    """Free bytes by device, for those of which they are known: GPUs, and the CPU."""
-    free_bytes = {}
-    for name in devices:
-        device = torch.device(name)
-        if device.type == "cuda":
-            kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # free to this process
-            free_bytes[name] = torch.cuda.mem_get_info(device)[0] + kept
-        elif device.type == "cpu":
-            free_bytes[name] = psutil.virtual_memory().available
-    return free_bytes
-
-
 def check_room(needs: Sequence[Need], free: Mapping[str, int]) -> None:
     """Raise ValueError if what shares some devices does not fit them.
 
@@ -130,11 +116,11 @@ def _fit(there: Sequence[Need], devices: Iterable[str], free: Mapping[str, int])
 
 def _total(there: Sequence[Need], devices: Iterable[str], free: Mapping[str, int]) -> str:
     parts = [
-        f"{need.role} {_gib(need.weights)} of weights and {_gib(need.cache)} of cache"
+        f"{need.role} {gib(need.weights)} of weights and {gib(need.cache)} of cache"
         for need in sorted(there, key=lambda need: need.role, reverse=True)
     ]
     total = sum(need.total for need in there)
-    return f"got {_gib(total)} needed ({', '.join(parts)}) and {_gib(sum(free[device] for device in devices))} free"
+    return f"got {gib(total)} needed ({', '.join(parts)}) and {gib(sum(free[device] for device in devices))} free"
 
 
 def _cure(needs: Sequence[Need], there: Sequence[Need], devices: frozenset[str], free: Mapping[str, int]) -> str:
@@ -176,5 +162,6 @@ def _weights(config: Any, folder: Path, dtype: torch.dtype, role: str, quantisat
     }
 
 
-def _gib(size: float) -> str:
-    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / GIB:.4f} GiB"
+def gib(size: float) -> str:
+    """The size as it is said."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.1f} MiB"

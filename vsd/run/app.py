@@ -12,7 +12,7 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import cache, partial
@@ -51,8 +51,8 @@ log = logging.getLogger(__name__)
 
 @cache
 def throwaway() -> str:
-    """A folder that is gone when this process ends: for what all ranks but the first would leave."""
-    folder = tempfile.mkdtemp(prefix="vsd-rank-")
+    """A folder that is gone when this process ends: for what a dry run, and all ranks but the first, would leave."""
+    folder = tempfile.mkdtemp(prefix="vsd-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -60,7 +60,7 @@ def throwaway() -> str:
 # Two runs that start in the same second must not share a folder.
 OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True, replace=True)
 OmegaConf.register_new_resolver(
-    "rank_folder", lambda out: out if distributed.rank() == 0 else throwaway(), replace=True
+    "job_folder", lambda out, dry: throwaway() if dry or distributed.rank() > 0 else out, replace=True
 )
 
 METHODS = ("pruner", "drafter", "verifier", "parallelism", "executor")
@@ -117,24 +117,57 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: 
     screen of its own, unless report=full asks for it: a multirun says a line of each. Raises UsageError before
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
+    if cfg.dry_run:
+        return _with_reader(cfg, partial(_dry_run, cfg, overrides=overrides))
     with _usage_errors():
         disk.check_folder(folder, field="out")
     with provenance.job(folder) as told:
-        with _usage_errors():
-            check.check_video(cfg.video)
-        from vsd.video.apart import ReaderProcess
+        return _with_reader(cfg, partial(_run, cfg, folder, overrides=overrides, told=told, brief=brief))
 
-        with closing(ReaderProcess(**cfg.video)) as reader:
-            return _run(cfg, folder, reader, overrides, told, brief=brief)
+
+def _with_reader(cfg: DictConfig, work: Callable[..., dict[str, float]]) -> dict[str, float]:
+    """Do what needs a process that reads videos."""
+    with _usage_errors():
+        check.check_video(cfg.video)
+    from vsd.video.apart import ReaderProcess
+
+    with closing(ReaderProcess(**cfg.video)) as reader:
+        return work(reader=reader)
+
+
+def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
+    """All that comes before the weights, a look at every video and question, and what the run would take. Nothing is
+    written. Returns the seconds, if they can be said."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from vsd.models import hardware
+    from vsd.run.dry_run.machine import machine_of
+
+    with _usage_errors():
+        disk.check_folder(cfg.out, field="out", make=False)
+        check.check_dials(cfg)
+        gpus = machine_of(cfg.dry_run)
+        with hardware.planned(gpus):
+            methods, samples, _ = prepare(cfg, overrides, measure=reader.measure)
+            from vsd.run.dry_run.plan import plan
+            from vsd.run.dry_run.screen import screen
+
+            bar = partial(track, description="videos", transient=True)
+            uses_draft = _uses_draft(methods)
+            found = plan(cfg, methods, samples, uses_draft=uses_draft, measure=reader.measure, gpus=gpus, progress=bar)
+    if distributed.rank() == 0:
+        Console().print(screen(found, Path(cfg.out)))
+    return {"dry_run/seconds": found.estimate.total_s} if found.estimate is not None else {}
 
 
 def _run(
     cfg: DictConfig,
     folder: Path,
+    *,
     reader: ReaderProcess,
     overrides: Sequence[str],
     told: Mapping[str, Any],
-    *,
     brief: bool,
 ) -> dict[str, float]:
     from vsd.utils import faults
@@ -235,7 +268,7 @@ def prepare(
     """
     check.check_dials(cfg)
     if cfg.baseline == "cache":
-        disk.check_folder(cfg.baseline_folder, field="baseline_folder")
+        disk.check_folder(cfg.baseline_folder, field="baseline_folder", make=not cfg.dry_run)
     from vsd import video
     from vsd.data.base import check_samples, select
     from vsd.parallelism.base import check_drafter
@@ -287,8 +320,7 @@ def _as_typed(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 def _place_draft(cfg: DictConfig, parallelism: Parallelism, executor: Executor) -> None:
     """Give the draft a GPU of its own if the two work at once, there are several and nobody has placed them."""
-    import torch
-
+    from vsd.models import hardware
     from vsd.models.placement import draft_device
 
     given: Any = OmegaConf.to_container(cfg.draft, resolve=False)
@@ -296,7 +328,7 @@ def _place_draft(cfg: DictConfig, parallelism: Parallelism, executor: Executor) 
     device = draft_device(
         cfg.target.device,
         cfg.draft.device,
-        gpus=torch.cuda.device_count(),
+        gpus=hardware.gpu_count(),
         at_once=parallelism.overlaps and executor.concurrent and not executor.simulated,
         chosen=given["device"] not in ("${device}", "${target.device}") or spread or distributed.count() > 1,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.data.base import parse_shard
+from vsd.run.dry_run import machine
 from vsd.types import Dtype, Positions
 from vsd.utils.validation import is_number, is_whole, require, require_number
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from vsd.run.check_memory import Measure
     from vsd.types import Sample
 
-READ_BY_APP = frozenset({"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report"})
+READ_BY_APP = frozenset(
+    {"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report", "dry_run"}
+)
 _DIALS = ("dtype", "rope", "compile", "prefill_chunk", "attention", "quantisation", "device")
 READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
 
@@ -228,4 +231,5 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("dtype", _either(get_args(Dtype)), lambda value: value in get_args(Dtype)),
     ("baseline", "true, cache or false", lambda value: value is True or value is False or value == "cache"),
     ("report", "short or full", lambda value: value in ("short", "full")),
+    ("dry_run", machine.RULE, machine.holds),
 )

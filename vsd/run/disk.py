@@ -59,15 +59,17 @@ def write_json(file: Path, value: Mapping[str, Any]) -> None:
     write_whole(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def check_folder(path: Any, *, field: str) -> None:
-    """Refuse a folder that takes no files; it is made if it is not there. To try is the only way to know: permissions
-    say nothing of a full disk, a network drive or what root may do."""
+def check_folder(path: Any, *, field: str, make: bool = True) -> None:
+    """Refuse a folder that takes no files; it is made if it is not there, or without `make` the one above it tried. To
+    try is the only way to know: permissions say nothing of a full disk, a network drive or what root may do."""
     rule = f"{field}: must be a folder that can be written to, got {path if path is None else str(path)!r}"
     if not isinstance(path, str | Path) or not str(path).strip():
         raise ValueError(rule)
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path) as file:
+        tried = Path(path) if make else next(up for up in (Path(path), *Path(path).absolute().parents) if up.exists())
+        if make:
+            tried.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=tried) as file:
             file.write(bytes(LEAST))  # a full disk may still give a file without contents
     except OSError as error:
         raise ValueError(f"{rule} ({error.strerror})") from error

@@ -30,3 +30,11 @@ DEVICES: dict[str, Device] = {
     # L40S, PCIe 4.0 x16 of 64 GB/s
     "l40s": Device(bandwidth=0.864e12, peak=362e12, link=32e9, memory=48e9, hop_s=PCIE_S),
 }
+
+
+def several(text: str) -> tuple[str, int] | None:
+    """The name and the number of what is written "l40s" or "l40s*8"; None for anything else."""
+    name, star, count = text.strip().partition("*")
+    if name not in DEVICES or (star and not (count.isdecimal() and int(count) > 0)):
+        return None
+    return name, int(count or 1)

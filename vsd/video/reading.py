@@ -103,10 +103,13 @@ def collect(path: str | Path, events: Iterable[Shown | NDArray[np.uint8]], scali
 
 
 def _inside(table: Timetable, span: Span) -> NDArray[np.int64]:
-    """The frames that are shown within the span. Raises BadVideo if there are none."""
+    """The frames that come within the span; of one between two frames, which can be seconds apart, the one that is on
+    the screen meanwhile. Raises BadVideo for a span behind the last frame."""
     times_N = table.timestamps_N - table.timestamps_N[0]
     until = np.inf if span.end is None else span.end
     inside = np.flatnonzero((times_N >= span.start - _CLOSE_S) & (times_N < until - _CLOSE_S))
+    if not len(inside) and span.start < times_N[-1]:
+        return np.array([np.searchsorted(times_N, span.start) - 1])
     if not len(inside):
         rule = f"no frame is shown from {span.start:g} s to {'the end' if span.end is None else f'{span.end:g} s'}"
         raise BadVideo(table.file, f"{rule}: its last one is at {times_N[-1]:.3f} s")
@@ -118,8 +121,10 @@ def _events(
 ) -> Iterator[Shown | NDArray[np.uint8]]:
     inside = _inside(table, span)
     indices: Sequence[int] = inside[sample_indices(len(inside), frames)].tolist()
-    begins = 0.0 if span == WHOLE else float(table.timestamps_N[0]) + span.start
-    timestamps = (table.timestamps_N[indices] - begins).round(4)
+    timestamps = table.timestamps_N[indices]
+    if span != WHOLE:
+        timestamps = np.maximum(timestamps - table.timestamps_N[0] - span.start, 0.0)
+    timestamps = timestamps.round(4)
     yield Shown(len(inside), timestamps, table.height, table.width, table.warning)
     for frame in READERS[reader](table, indices, alive) if indices else ():
         if frame.shape != (table.height, table.width, 3):

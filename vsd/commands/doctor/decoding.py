@@ -16,7 +16,7 @@ from vsd.engine import Engine
 from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import VideoLM
 from vsd.models.checkpoint import has_compiler
-from vsd.models.room import free_memory
+from vsd.models.hardware import free_memory
 from vsd.models.steps import Compile
 from vsd.parallelism import HIPPO, PARALLELVLM, PEARL, Parallelism, Sequential
 from vsd.pruners.specvlm import SpecVLM

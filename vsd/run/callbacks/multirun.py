@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ class Summary(Callback):
     """Prints the table and writes summary.csv. The exit code is 1 when a job failed, which is known only now: a job
     that fails leaves error.txt and lets the others run."""
 
-    # A cluster's job is in a process of its own, which has begun no multirun.
-    _began, _total, _swept = 0.0, 0, frozenset[str]()
+    def __init__(self) -> None:
+        # A cluster's job is in a process of its own, which has begun no multirun.
+        self._began, self._total, self._swept = 0.0, 0, frozenset[str]()
+        self._planned_s = list[float | None]()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         self._began = time.time()
@@ -42,12 +45,16 @@ class Summary(Callback):
         from vsd.run.report.line import job_line
 
         metrics = job_return._return_value if isinstance(job_return._return_value, dict) else None
+        self._planned_s.append(None if metrics is None else metrics.get("dry_run/seconds", 0.0))
         own = [each for each in job_return.overrides or () if each.split("=")[0] in self._swept]
         spent_s = time.time() - self._began if self._began else None
         Console().print(job_line(int(config.hydra.job.num), self._total, own, metrics, spent_s))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if distributed.rank() > 0:
+            return
+        if config.dry_run:
+            self._end_of_dry_runs()
             return
         # Every run imports this file; only the end of a multirun needs these.
         from rich.console import Console
@@ -67,6 +74,17 @@ class Summary(Callback):
             sys.exit(1)
         console.print(f"[dim]files[/]  {file}")
         if not sweep.ended_well(jobs):
+            sys.exit(1)
+
+    def _end_of_dry_runs(self) -> None:
+        """What all jobs of a dry run would take; the exit code is 1 when one was refused."""
+        from rich.console import Console
+
+        known = [seconds for seconds in self._planned_s if seconds]
+        if known and len(known) == len(self._planned_s):
+            one_by_one, longest = (timedelta(seconds=round(seconds)) for seconds in (sum(known), max(known)))
+            Console().print(f"[bold]{len(known)} jobs[/]  {one_by_one} one after the other, {longest} the longest")
+        if None in self._planned_s:
             sys.exit(1)
 
 

@@ -18,7 +18,18 @@ from vsd.run.schema import SCHEMA, check_schema
 from vsd.utils.fingerprint import fingerprint
 
 # These change where, how far or with how many jobs a run goes, never what a sample gives.
-NOT_HASHED = ("out", "report", "limit", "shard", "logger", "callbacks", "trainer", "baseline_folder", "video")
+NOT_HASHED = (
+    "out",
+    "report",
+    "limit",
+    "shard",
+    "logger",
+    "callbacks",
+    "trainer",
+    "baseline_folder",
+    "video",
+    "dry_run",
+)
 
 
 def config_hash(cfg: DictConfig, *, weights: Sequence[Sequence[str]] = ()) -> str:

@@ -1,0 +1,65 @@
+"""How fast each candidate would be: the simulator on step times and acceptance of short sequential runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vsd.commands.tune.candidate import SCHEDULES, Candidate, Pruning
+from vsd.metrics import values_of
+from vsd.metrics.record import Record
+from vsd.simulator.acceptance import Replay
+from vsd.simulator.rehearsal import Setting, simulate
+from vsd.step_times.profile import Profile
+
+Runs = Mapping[Pruning, Sequence[Record]]
+"""Sequential runs of chains of one length, with the target alone beside them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle:
+    """Predicts a metric (`goal`) of any candidate whose pruning has a run. `windows` is the share of a window's seconds
+    in those runs that does not grow with its tokens. `anchors` say by how much a schedule does better than predicted,
+    where one candidate of it was measured."""
+
+    goal: str
+    settings: Mapping[Pruning, Setting]
+    anchors: Mapping[str, float]
+
+    @classmethod
+    def of(cls, goal: str, runs: Runs, windows: float) -> Oracle:
+        return cls(goal=goal, settings={pruning: _setting(runs[pruning], windows) for pruning in runs}, anchors={})
+
+    def predict(self, candidate: Candidate) -> float:
+        setting = replace(
+            self.settings[candidate.pruning], parallelism=SCHEDULES[candidate.schedule], gamma=candidate.gamma
+        )
+        return values_of(simulate(setting))[self.goal] * self.anchors.get(candidate.schedule, 1.0)
+
+    def anchored(self, measured: Iterable[tuple[Candidate, float]]) -> Oracle:
+        """The same one, corrected by what these candidates gave, one of a schedule."""
+        anchors = {candidate.schedule: value / self.predict(candidate) for candidate, value in measured}
+        return replace(self, anchors={**self.anchors, **anchors})
+
+
+def window_share(long: Sequence[Record], short: Sequence[Record]) -> float:
+    """Of runs with two draft lengths: the share of a long window's seconds that does not grow with its tokens."""
+    profile = Profile.from_records([*long, *short])
+    length = max(round_.proposed for record in long if record.trace is not None for round_ in record.trace.rounds)
+    return profile.window_s / (profile.window_s + length * profile.draft)
+
+
+def _setting(records: Sequence[Record], windows: float) -> Setting:
+    """Step times and tokens of a run."""
+    profile = Profile.from_records(records)
+    traces = [record.trace for record in records if record.trace is not None]
+    rounds = [round_ for trace in traces for round_ in trace.rounds if round_.proposed]
+    window_s = sum(round_.draft_s for round_ in rounds) / len(rounds)
+    each = (1 - windows) * window_s * len(rounds) / sum(round_.proposed for round_ in rounds)
+    kept = sum(trace.kept for trace in traces) / sum(trace.visual for trace in traces)
+    return Setting(
+        times=replace(profile, window_s=windows * window_s, draft=each),
+        acceptance=Replay(traces),
+        ratio=1 - kept,
+        visual=1,  # each recording has its own
+    )

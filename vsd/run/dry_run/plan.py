@@ -1,0 +1,129 @@
+"""What a run would read, and what it would take: prompts, memory, seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from vsd.models import hardware
+from vsd.models.room import Need
+from vsd.run.check_memory import Files, Measure, check_grids, check_needs, memory_needs
+from vsd.run.dry_run.seconds import Estimate, estimate
+from vsd.types import Sample, SampleError, Span
+from vsd.utils.faults import of_sample
+
+Size = tuple[int, int, int]
+Progress = Callable[[Sequence[Any]], Any]
+"""Shows how far the items of a sequence are looked at; gives them one by one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A sample's prompt: its visual tokens, as many for both models, and its others by role."""
+
+    sample: Sample
+    visual: int
+    text: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run before it begins. `asked` are the samples that can be, `failures` the others with their reasons; of those
+    that are asked `too_long` do not fit a context. `needs` is the memory of the largest prompt, `free` what there is by
+    device, `crowded` why it does not fit. `estimate` is what decoding takes, if that can be said."""
+
+    samples: int
+    asked: Sequence[Asked]
+    failures: Mapping[str, str]
+    too_long: Sequence[str]
+    context: int
+    needs: Sequence[Need]
+    free: Mapping[str, int]
+    crowded: str
+    estimate: Estimate | None
+
+
+def plan(
+    cfg: DictConfig,
+    methods: Mapping[str, Any],
+    samples: Sequence[Sample],
+    *,
+    uses_draft: bool,
+    measure: Measure,
+    gpus: hardware.GPUs | None,
+    progress: Progress = iter,
+) -> Plan:
+    """Looks at every video and every question. Raises ValueError for nothing that a run would record as a sample's
+    failure."""
+    both = [Files.of(cfg, role) for role in (("target", "draft") if uses_draft else ("target",))]
+    asked, failures = _asked(cfg, both, samples, _sizes(samples, measure, progress))
+    context = min(files.config.text_config.max_position_embeddings for files in both)
+    kept = 1 - methods["pruner"].ratio
+    largest = max((one.visual for one in asked), default=0)
+    prompts = {files.role: (largest, max((one.text[files.role] for one in asked), default=0)) for files in both}
+    needs = memory_needs(cfg, both, prompts, kept=kept, remote=methods["executor"].remote)
+    return Plan(
+        samples=len(samples),
+        asked=asked,
+        failures=failures,
+        too_long=[one.sample.id for one in asked if _rows(cfg, one) > context],
+        context=context,
+        needs=needs,
+        free=hardware.free_memory(sorted(frozenset().union(*(need.devices for need in needs)))),
+        crowded=_crowded(needs),
+        estimate=estimate(
+            cfg, methods, [(one.visual, one.text["target"]) for one in asked], uses_draft=uses_draft, gpus=gpus
+        ),
+    )
+
+
+def _sizes(samples: Sequence[Sample], measure: Measure, progress: Progress) -> dict[tuple[str, Span], Size | str]:
+    """Frames, height and width of each video, or why it cannot be read."""
+    found = dict[tuple[str, Span], Size | str]()
+    for path, span in progress(list(dict.fromkeys((sample.video, sample.span) for sample in samples))):
+        try:
+            with of_sample("video"):
+                found[path, span] = measure(path, span)
+        except SampleError as error:
+            found[path, span] = str(error)
+    return found
+
+
+def _asked(
+    cfg: DictConfig,
+    both: Sequence[Files],
+    samples: Sequence[Sample],
+    sizes: Mapping[tuple[str, Span], Size | str],
+) -> tuple[list[Asked], dict[str, str]]:
+    """The prompts of the samples, and why there is none, by id."""
+    asked, failures = list[Asked](), dict[str, str]()
+    for sample in samples:
+        size = sizes[sample.video, sample.span]
+        if isinstance(size, str):
+            failures[sample.id] = size
+            continue
+        try:
+            visual = {files.role: files.visual_tokens(cfg, *size) for files in both}
+            text = {files.role: files.text_tokens(sample.question) for files in both}
+            check_grids(visual)
+        except ValueError as error:  # a SampleError is one
+            failures[sample.id] = str(error)
+        else:
+            asked.append(Asked(sample=sample, visual=visual["target"], text=text))
+    return asked, failures
+
+
+def _rows(cfg: DictConfig, one: Asked) -> int:
+    """Of the target's cache, at most."""
+    return one.visual + one.text["target"] + int(cfg.max_new_tokens)
+
+
+def _crowded(needs: Sequence[Need]) -> str:
+    try:
+        check_needs(needs)
+    except ValueError as error:
+        return str(error)
+    return ""
