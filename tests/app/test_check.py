@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from hydra.utils import instantiate
 
-from tests.app.conftest import Compose
-from vsd.run import app
+from tests.app.conftest import Compose, FakeEngine
+from vsd.run import app, notices
 from vsd.run.app import UsageError
-from vsd.run.check import check_dials, shared_gpus, unused_dials
+from vsd.run.check import check_dials
+from vsd.run.notices import shared_gpus, unused_dials
 
 
 @pytest.mark.parametrize(
@@ -171,3 +174,47 @@ def test_a_draft_too_short_for_the_rule_is_spoken_of(
     rule = f"with window=6 a draft must be at least {least} tokens long (gamma, or a deeper tree)"
     expected = f"verifier=fly relaxes nothing: {rule}, got 5"
     assert found == ([expected] if least else [])
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "executor", "said"),
+    [
+        (1, 1, "process", "one core for two models"),
+        (2, 1, "process", ""),
+        (2, 2, "process", "2 cores for two models that compute with 2 and 2 threads: .* (OMP_NUM_THREADS=1)"),
+        (4, 2, "thread", ""),
+        (8, 6, "process", "8 cores for two models that compute with 6 and 6 threads: .* (OMP_NUM_THREADS=4)"),
+        (8, 6, "process,executor.threads=2", ""),
+    ],
+)
+def test_too_few_cores_are_said(
+    cores: int, threads: int, executor: str, said: str, configure: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "usable_cores", lambda: cores)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    cfg = configure("parallelism=pearl", *f"executor={executor}".split(","))
+    found = notices.crowded_cores(cfg, instantiate(cfg.executor))
+    assert len(found) == bool(said)
+    assert re.match(said.replace("(", r"\(").replace(")", r"\)"), "".join(found))
+    assert notices.crowded_cores(configure("parallelism=pearl", "device=cuda"), instantiate(cfg.executor)) == []
+
+
+def test_a_busy_machine_is_said_once(
+    fake: FakeEngine,
+    configure: Compose,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(notices, "usable_cores", lambda: 4)
+    monkeypatch.setattr("os.getloadavg", lambda: (1.9, 0, 0))
+    assert notices.busy_machine() == []
+    monkeypatch.setattr("os.getloadavg", lambda: (2.6, 0, 0))
+    app._say_if_busy.cache_clear()
+    with pytest.raises(UsageError):  # a mistake is all that is said
+        app.run(configure("gamma=0"), tmp_path / "run")
+    assert not caplog.records
+    for _ in range(2):
+        app.run(configure("limit=1", "callbacks=quiet"), tmp_path / "run")
+    said = [record.message for record in caplog.records if record.name == "vsd.run.app"]
+    assert said.count("this machine is busy (a load of 2.6 on 4 cores): measured speeds will be off") == 1

@@ -44,6 +44,11 @@ def test_a_lossless_run() -> None:
     assert next(iter(said(FINE))) == "exact"
 
 
+def test_a_schedule_for_which_there_is_no_theory() -> None:
+    without = {name: value for name, value in FINE.items() if name != "speed/predicted"}
+    assert said(without)[""] == "a verification costs 1.30 steps of the target"
+
+
 def test_the_price_of_a_lossy_rule() -> None:
     loose = FINE | {"exact/mismatched": 9.0, "quality/retention": 94.0, "relax/share": 0.083}
     found = said(loose, lossless=False, matters=False)

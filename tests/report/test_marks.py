@@ -54,13 +54,6 @@ def test_marks_of_a_first_window_that_was_drafted_early() -> None:
     assert [mark.relevance for mark in found] == [0.7, 0.1, 0.9, 0.5, 0.3, 0.1]
 
 
-def test_a_token_behind_all_of_a_draft_corrects_nothing() -> None:
-    whole = Round(drafted=2, nodes=2, accepted=2, committed=3, rejected=False)
-    cut = Round(drafted=3, nodes=3, accepted=1, committed=1, rejected=False)
-    found = replace(TRACE, tokens=(1, 2, 3, 4), rounds=(whole, cut)).marks
-    assert [mark.origin for mark in found] == ["draft", "draft", "target", "draft"]
-
-
 def test_marked_text_reads_on() -> None:
     assert marked(PIECES, TRACE.marks) == "The red ⟦box⟧ moves ⟦up⟧."
 
@@ -75,3 +68,17 @@ def test_a_bar_stands_under_each_character() -> None:
 
 def test_without_relevance_there_is_no_line() -> None:
     assert heat_line(PIECES, [Mark()] * 6) == ""
+
+
+def test_whose_a_token_is() -> None:
+    cut = Round(drafted=3, nodes=3, accepted=3, committed=3, rejected=False)
+    whole = Round(drafted=2, nodes=2, accepted=2, committed=3, rejected=False)
+    found = replace(TRACE, tokens=tuple(range(12)), rounds=(ROUNDS[0], whole, ROUNDS[1], cut)).marks
+    assert [mark.origin for mark in found] == [
+        *["target"],
+        *["draft", "draft", "correction"],
+        *["draft", "draft", "target"],
+        *["draft", "correction"],
+        *["draft", "draft", "draft"],
+    ]
+    assert [mark.round for mark in found] == [None, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3]

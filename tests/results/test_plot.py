@@ -9,6 +9,7 @@ import pytest
 from tests.results.made import a_record, write_run
 from tests.results.test_runs import config
 from vsd.commands import plot
+from vsd.run.results.curves import draw
 from vsd.run.results.run import Run, find_runs
 
 RATIOS = (0.9, 0.5, 0.0)
@@ -29,7 +30,7 @@ def runs(sweep: Path) -> list[Run]:
 
 
 def test_a_line_for_each_value_and_a_panel_for_each_metric(runs: list[Run]) -> None:
-    figure = plot.draw(runs, x="ratio", ys=["speed/decode", "accept/draft_length"], by="pruner")
+    figure = draw(runs, x="ratio", ys=["speed/decode", "accept/draft_length"], by="pruner")
     assert len(figure.axes) == 2
     containers = figure.axes[0].containers
     assert [each.get_label() for each in containers] == ["hippo", "random"]
@@ -45,25 +46,26 @@ def test_a_line_for_each_value_and_a_panel_for_each_metric(runs: list[Run]) -> N
 
 
 def test_what_else_differs_makes_the_lines(runs: list[Run]) -> None:
-    figure = plot.draw(runs, x="ratio", ys=["speed/decode"])
+    figure = draw(runs, x="ratio", ys=["speed/decode"])
     assert [each.get_label() for each in figure.axes[0].containers] == ["hippo", "random"]
 
 
 def test_a_metric_against_a_metric_has_bars_both_ways(runs: list[Run]) -> None:
-    figure = plot.draw(runs, x="accept/draft_length", ys=["speed/decode"], by="pruner", log="both")
+    figure = draw(runs, x="accept/draft_length", ys=["speed/decode"], by="pruner", log="both")
     assert len(figure.axes[0].containers[0][2]) == 2
     assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
 
 
 def test_a_dial_of_words_and_facets(runs: list[Run]) -> None:
-    figure = plot.draw(runs, x="pruner", ys=["speed/decode"], by="gamma", facet="ratio")
+    figure = draw(runs, x="pruner", ys=["speed/decode"], by="gamma", facet="ratio")
     assert [axis.get_title() for axis in figure.axes] == ["0.9", "0.5", "0.0"]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["hippo", "random"]
+    assert figure.axes[0].containers[0][0].get_linestyle() == "None"  # a line would say that words have an order
 
 
 def test_a_label_has_one_colour_in_all_panels(runs: list[Run]) -> None:
     some = [run for run in runs if run.choices["pruner"] == "random" or run.config["ratio"] != 0.9]
-    figure = plot.draw(some, x="gamma", ys=["speed/decode"], by="pruner", facet="ratio")
+    figure = draw(some, x="gamma", ys=["speed/decode"], by="pruner", facet="ratio")
     colours = {
         (each.get_label(), each[0].get_color(), each[0].get_marker())
         for axis in figure.axes

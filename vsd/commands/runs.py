@@ -10,7 +10,6 @@ A line a run: when, how it ended, what tells it from the others, and its headlin
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from vsd.metrics import metric_of
 from vsd.run.results.cells import HEADLINE, STATES, cell, check_metrics, heading, written
 from vsd.run.results.dials import dials_of, varying
 from vsd.run.results.pool import pooled
-from vsd.run.results.run import Run, find_runs
+from vsd.run.results.run import Run, common_folder, find_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,8 +96,3 @@ def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
         name = escape(str(run.folder.resolve().relative_to(above)))
         found.add_row(name, run.time[5:], state, f"{done}/{len(run.records)}", *own, *numbers)
     return found
-
-
-def common_folder(runs: Sequence[Run]) -> Path:
-    """The folder that all of them are in."""
-    return Path(os.path.commonpath([run.folder.resolve().parent for run in runs])) if runs else Path()

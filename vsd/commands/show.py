@@ -21,7 +21,7 @@ from rich.text import Text
 
 from vsd.metrics.record import Record
 from vsd.run.report.marks import marked
-from vsd.run.report.printable import printable
+from vsd.run.report.printable import plain, printable
 from vsd.run.results.picture import spread, strip
 from vsd.run.results.run import Run, load_run
 from vsd.types import Trace, Video
@@ -84,9 +84,9 @@ def chosen(run: Run, name: str | None) -> Record:
 def told(record: Record) -> RenderableType:
     """The sample in words."""
     sample, trace = record.sample, record.trace
-    lines: list[RenderableType] = [f"[bold]{_plain(sample.id)}[/]  {_plain(sample.video)}", _plain(sample.question)]
+    lines: list[RenderableType] = [f"[bold]{plain(sample.id)}[/]  {plain(sample.video)}", plain(sample.question)]
     if trace is None:
-        return Group(*lines, f"[red]failed[/]  {_plain(record.failure)}")
+        return Group(*lines, f"[red]failed[/]  {plain(record.failure)}")
     kept = f"{trace.kept} of {trace.visual} visual tokens kept"
     rounds = " ".join(f"{each.accepted}/{each.drafted}" for each in trace.rounds if each.drafted)
     lines += ["", Text("speculative: green tokens are the draft's, in ⟦⟧ those that a loose rule let stand", "dim")]
@@ -116,7 +116,3 @@ def write_picture(file: Path, trace: Trace, video: Video, columns: int) -> None:
     image = strip(video, trace.grid, spread(trace.grid, columns), list(kept_K))
     file.parent.mkdir(parents=True, exist_ok=True)
     imsave(file, image)
-
-
-def _plain(text: str) -> str:
-    return escape(printable(text))

@@ -135,6 +135,15 @@ def _with_reader(cfg: DictConfig, work: Callable[..., dict[str, float]]) -> dict
         return work(reader=reader)
 
 
+@cache
+def _say_if_busy() -> None:
+    """Once, by the first run of this process: later ones would hear of the earlier."""
+    from vsd.run import notices
+
+    for notice in notices.busy_machine() if distributed.rank() == 0 else ():
+        log.warning(notice)
+
+
 def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
     """All that comes before the weights, a look at every video and question, and what the run would take. Nothing is
     written. Returns the seconds, if they can be said."""
@@ -179,6 +188,7 @@ def _run(
         _forget_earlier_jobs()
         faults.warn_once.cache_clear()
         methods, samples, source = prepare(cfg, overrides, measure=reader.measure)
+    _say_if_busy()
 
     from vsd.metrics import summarise
     from vsd.run import memory
@@ -300,13 +310,25 @@ def prepare(
         remote=methods["executor"].remote,
         measure=measure or video.measure,
     )
-    turns = check.shared_gpus(cfg) if uses_draft and methods["executor"].remote else []
-    idle = check.unused_dials(cfg, overrides, drafts=methods["parallelism"].drafts, uses_draft=uses_draft)
-    for warning in (*idle, *turns):
-        log.warning(warning)
-    if methods["parallelism"].drafts and (warning := methods["verifier"].idle(methods["drafter"].depth(cfg.gamma))):
-        log.warning(warning)
+    for notice in _notices(cfg, methods, overrides, uses_draft=uses_draft):
+        log.warning(notice)
     return methods, samples, source
+
+
+def _notices(
+    cfg: DictConfig, methods: Mapping[str, Any], overrides: Sequence[str], *, uses_draft: bool
+) -> Iterator[str]:
+    """What is said before the run, though nothing is refused."""
+    from vsd.run import notices
+
+    parallelism, executor = methods["parallelism"], methods["executor"]
+    yield from notices.unused_dials(cfg, overrides, drafts=parallelism.drafts, uses_draft=uses_draft)
+    if uses_draft and executor.remote:
+        yield from notices.shared_gpus(cfg)
+    if uses_draft and parallelism.overlaps and executor.concurrent and not executor.simulated:
+        yield from notices.crowded_cores(cfg, executor)
+    if parallelism.drafts and (idle := methods["verifier"].idle(methods["drafter"].depth(cfg.gamma))):
+        yield idle
 
 
 def _as_typed(cfg: DictConfig, overrides: Sequence[str]) -> None:

@@ -5,8 +5,7 @@ Every refusal is a ValueError whose message names the field, the rule and the va
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
@@ -24,11 +23,7 @@ if TYPE_CHECKING:
     from vsd.run.check_memory import Measure
     from vsd.types import Sample
 
-READ_BY_APP = frozenset(
-    {"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report", "dry_run"}
-)
 _DIALS = ("dtype", "rope", "compile", "prefill_chunk", "attention", "quantisation", "device")
-READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
 
 
 def check_dials(cfg: DictConfig) -> None:
@@ -147,51 +142,6 @@ def check_ranks(parallelism: Parallelism, executor: Executor, drafter: Drafter, 
         raise ValueError(
             "draft.tp_plan: must be null with a draft on a thread of its own or of a measured length, got 'auto'"
         )
-
-
-def shared_gpus(cfg: DictConfig) -> list[str]:
-    """Of a draft in a process of its own: the GPUs that it shares with the target, as a sentence."""
-    from vsd import models
-
-    names = ("path", "device", "device_map")
-    options: list[Any] = [OmegaConf.to_container(cfg[role], resolve=True) for role in ("target", "draft")]
-    devices = [models.Checkpoint(**{name: option[name] for name in names}).device_names for option in options]
-    shared = sorted(name for name in devices[0] & devices[1] if name.startswith("cuda"))
-    if not shared:
-        return []
-    return [
-        f"executor=process: target and draft share {', '.join(shared)}, where two processes take turns: "
-        "they do not work at once unless NVIDIA's MPS runs (draft.device=cuda:1 for another GPU, "
-        "executor=thread for two streams of one process)"
-    ]
-
-
-def unused_dials(cfg: DictConfig, overrides: Iterable[str], *, drafts: bool, uses_draft: bool) -> list[str]:
-    """The dials of the command line that change nothing under the chosen groups, as sentences.
-
-    A dial is used if a chosen config interpolates it or the app reads it. This is no error: a sweep may cross a dial
-    with an option that has no use for it.
-    """
-    idle = (set() if drafts else {"drafter"}) | (set() if uses_draft else {"draft", "pruner"})
-    used = READ_BY_APP | _interpolated(cfg, idle) | (frozenset({"gamma"}) if drafts else frozenset())
-    used |= READ_WITH_A_DRAFT if uses_draft else frozenset()
-    if cfg.baseline == "cache":
-        used |= {"baseline_folder"}
-    dials = {str(key) for key, value in cfg.items_ex(resolve=False) if not isinstance(value, DictConfig)}
-    given = [override.lstrip("+").partition("=") for override in overrides]
-    return [
-        f"{name}={value} has no effect: none of the chosen options uses {name}"
-        for name, _, value in given
-        if name in dials - used
-    ]
-
-
-def _interpolated(cfg: DictConfig, idle: set[str]) -> frozenset[str]:
-    """The top-level keys that the chosen options refer to, those of `idle` groups left out."""
-    options = [value for key, value in cfg.items_ex(resolve=False) if isinstance(value, DictConfig) and key not in idle]
-    return frozenset(
-        re.findall(r"\$\{(\w+)", str([OmegaConf.to_container(option, resolve=False) for option in options]))
-    )
 
 
 def _interpolates(option: DictConfig, dial: str) -> bool:

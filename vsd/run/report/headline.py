@@ -47,11 +47,12 @@ def _speed(summary: Summary) -> Iterator[Line]:
     parts = [f"[bold]{_number(summary, 'speed/decode')}[/] decoding"]
     parts += [f"{_number(summary, 'speed/end_to_end')} whole answers"] if "speed/end_to_end" in values else []
     yield "speed", ", ".join([*parts, *_first_token(summary)])
-    told = []
+    told, steps = list[str](), values.get("speed/verify_steps")
     if "speed/predicted" in values:
         told.append(f"theory {values['speed/predicted']:.2f}x, for which a verification costs one step of the target")
-    if "speed/verify_steps" in values:
-        told.append(f"here it costs {values['speed/verify_steps']:.2f}")
+        told += [f"here it costs {steps:.2f}"] if steps is not None else []
+    elif steps is not None:
+        told.append(f"a verification costs {steps:.2f} steps of the target")
     if "speed/equal_devices" in values:
         told.append(f"{_number(summary, 'speed/equal_devices')} against a copy of the target on each device")
     if told:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.style import Style
 from rich.table import Table
@@ -14,9 +13,10 @@ from rich.text import Text
 
 from vsd.metrics import Metric, Summary, metric_of
 from vsd.metrics.record import Record
+from vsd.run.report.faults import faults
 from vsd.run.report.headline import headline
 from vsd.run.report.marks import heats, marked, step
-from vsd.run.report.printable import printable
+from vsd.run.report.printable import plain, printable
 from vsd.verifiers import Verifier
 
 ROWS = (
@@ -74,49 +74,12 @@ def show(
     `verifier` tells whether it promises the target's own generations, so that others are a fault, and whether
     acceptance was made up.
     """
-    faults = _faults(records, summary.values) if verifier.lossless and verifier.deterministic else []
-    if verifier.synthetic:
-        faults = ["[red]made up[/]  acceptance is synthetic: these are times, the generations mean nothing"]
-    if any(record.trace is not None and record.trace.simulated for record in records):
-        faults = [*faults, "[yellow]simulated[/]  the times are those of executor.profile; none was measured"]
-    files = f"[dim]files[/]  {_plain(str(folder))}"
+    files = f"[dim]files[/]  {plain(str(folder))}"
     numbers = [_headline(summary, verifier), *([_numbers(summary)] if full else [])]
     hint = "" if full else "   [dim]all numbers: report=full, or vsd report --full[/]"
-    (console or Console()).print(Group(*numbers, *_texts(records), *_troubles(records), *faults, files + hint))
-
-
-def _faults(records: Sequence[Record], metrics: Mapping[str, float]) -> list[RenderableType]:
-    """Generations that differ although the rule is lossless: those that rounding explains, and the others."""
-    if not metrics.get("exact/mismatched"):
-        return []
-    near, unexplained = metrics.get("exact/near_tie"), metrics.get("exact/unexplained")
-    done, lines = f"{metrics['samples/done']:.0f} generations", list[RenderableType]()
-    if near is None or unexplained is None:  # records of an older version
-        why = "In float32 and below a near-tie of two tokens may do that; with dtype=float64 it is a bug."
-        count = f"{metrics['exact/mismatched']:.0f} of {done}"
-        return [f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless. {why}"]
-    if near:
-        why = "where they part, both tokens' logits are equal but for rounding (with dtype=float64 none would be)."
-        lines.append(f"[yellow]near-ties[/]  {near:.0f} of {done} differ from the target's own: {why}")
-    if unexplained:
-        first = next(r for r in records if r.mismatched and r.audit is not None and not r.audit.explained)
-        count = f"{unexplained:.0f} of {done}"
-        where = f"{_plain(first.sample.id)} at token {first.audit.place}" if first.audit else ""
-        why = f"no near-tie explains it (first: {where}{_width(first)}). This is a bug."
-        lines.append(
-            f"[red]not exact[/]  {count} differ from the target's own although the verifier is lossless, and {why}"
-        )
-    return lines
-
-
-def _width(record: Record) -> str:
-    """How far from a near-tie a difference is, if that is known."""
-    audit = record.audit
-    if audit is None or audit.gap is None:
-        return ""
-    if audit.gap <= audit.limit * audit.step:
-        return f", and {audit.violations} tokens from there on are not the target's"
-    return f", the logits {audit.gap:.3g} apart where {audit.limit * audit.step:.3g} would be rounding"
+    (console or Console()).print(
+        Group(*numbers, *_texts(records), *_troubles(records), *faults(records, summary, verifier), files + hint)
+    )
 
 
 def _headline(summary: Summary, verifier: Verifier) -> Table:
@@ -138,13 +101,13 @@ def _numbers(summary: Summary) -> Table:
     table.add_column("value", justify="right")
     table.add_column("± s.e.", justify="right", style="dim")
     table.add_column("metrics.json", style="dim", no_wrap=True)
-    for metric in _rows(values):
+    for metric in rows(values):
         error = metric.written(summary.errors[metric.name]) if metric.name in summary.errors else ""
         table.add_row(metric.label, metric.written(values[metric.name]), error, metric.name)
     return table
 
 
-def _rows(values: Mapping[str, float]) -> list[Metric]:
+def rows(values: Mapping[str, float]) -> list[Metric]:
     """Those of ROWS that there are, with the data set's scores. What differs is explained where something differs."""
     scores = [name for name in values if name.startswith("quality/") and name not in ROWS]
     place = ROWS.index("quality/retention")
@@ -168,7 +131,7 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
         if shown.audit is not None and shown.audit.explained:
             verdict = f"[yellow]a near-tie at token {shown.audit.place}[/]"
         panels = [_panel("target alone", Text(printable(shown.baseline_text))), _panel(f"speculative: {verdict}", ours)]
-    title = f"{_plain(shown.sample.id)}: {_plain(shown.sample.question)}"
+    title = f"{plain(shown.sample.id)}: {plain(shown.sample.question)}"
     grid = Table.grid(expand=True)
     for _ in panels:
         grid.add_column(ratio=1)
@@ -196,13 +159,8 @@ def _panel(title: str, text: Text) -> Panel:
 
 def _troubles(records: Sequence[Record]) -> list[RenderableType]:
     lines = [
-        f"[red]failed[/]  {_plain(record.sample.id)}: {_plain(record.failure)}" for record in records if record.failure
+        f"[red]failed[/]  {plain(record.sample.id)}: {plain(record.failure)}" for record in records if record.failure
     ]
-    lines += [f"[yellow]warning[/]  {_plain(r.sample.id)}: {_plain(text)}" for r in records for text in r.warnings]
+    lines += [f"[yellow]warning[/]  {plain(r.sample.id)}: {plain(text)}" for r in records for text in r.warnings]
     more = len(lines) - 10
     return [*lines[:10], f"... and {more} more in samples.jsonl"] if more > 0 else list(lines)
-
-
-def _plain(text: str) -> str:
-    """Text that is none of the terminal's commands."""
-    return escape(printable(text))

@@ -29,21 +29,40 @@ def strip(
 ) -> NDArray[np.float64]:
     """Frames side by side, (height, width, 3) from 0 to 1. All tokens are bright and none is framed where `kept_K`
     holds all of them."""
+    kept, found = kept_cells(grid, kept_K), list[NDArray[np.float64]]()
+    for time in times:
+        image = overlay(video.frames[shown_at(video, grid, time)], grid, kept[time], framed=not kept.all())
+        found += [image, np.ones((image.shape[0], GAP, 3))]
+    return np.concatenate(found[:-1], axis=1)
+
+
+def kept_cells(grid: Grid, kept_K: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which tokens of the grid were kept, (t, h, w). Raises IndexError for one that the grid does not have."""
     kept = np.zeros(grid.tokens, bool)
     kept[np.asarray(kept_K, dtype=int)] = True
-    each, found = max(1, -(-len(video.frames) // grid.t)), list[NDArray[np.float64]]()
-    for time in times:
-        frame = _fitted(video.frames[min(time * each, len(video.frames) - 1)], grid)
-        cell = (frame.shape[0] // grid.h, frame.shape[1] // grid.w)
-        edge = np.ones(cell, bool)
-        edge[_EDGE:-_EDGE, _EDGE:-_EDGE] = False
-        cells = kept.reshape(grid.t, grid.h, grid.w)[time]
-        bright = np.kron(cells, np.ones(cell, bool))[..., None]
-        image = np.where(bright, frame, DARK * frame)
-        if not kept.all():
-            image[np.kron(cells, edge).astype(bool)] = FRAME
-        found += [image, np.ones((frame.shape[0], GAP, 3))]
-    return np.concatenate(found[:-1], axis=1)
+    return kept.reshape(grid)
+
+
+def shown_at(video: Video, grid: Grid, time: int) -> int:
+    """The first frame of a place in time of the grid."""
+    each = max(1, -(-len(video.frames) // grid.t))
+    return min(time * each, len(video.frames) - 1)
+
+
+def overlay(
+    frame: NDArray[np.uint8], grid: Grid, kept: NDArray[np.bool_], *, framed: bool = True
+) -> NDArray[np.float64]:
+    """A frame with the tokens that were `kept`, (h, w), bright, and `framed` if that is wanted: (height, width, 3) from
+    0 to 1, in whole tokens."""
+    fitted = _fitted(frame, grid)
+    cell = (fitted.shape[0] // grid.h, fitted.shape[1] // grid.w)
+    edge = np.ones(cell, bool)
+    edge[_EDGE:-_EDGE, _EDGE:-_EDGE] = False
+    bright = np.kron(kept, np.ones(cell, bool))[..., None]
+    image = np.where(bright, fitted, DARK * fitted)
+    if framed:
+        image[np.kron(kept, edge).astype(bool)] = FRAME
+    return image
 
 
 def _fitted(frame: NDArray[np.uint8], grid: Grid) -> NDArray[np.float64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,6 +123,11 @@ def find_runs(folders: Iterable[str | Path]) -> list[Run]:
     if left_out:
         log.warning("%d folders are left out: %s", len(left_out), left_out[0])
     return list(found.values())
+
+
+def common_folder(runs: Sequence[Run]) -> Path:
+    """The folder that all of them are in."""
+    return Path(os.path.commonpath([run.folder.resolve().parent for run in runs])) if runs else Path()
 
 
 def _is_run(folder: Path) -> bool:

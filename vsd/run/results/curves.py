@@ -1,0 +1,125 @@
+"""Curves over runs with error bars: a dial or a metric against metrics."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vsd.metrics import Summary, metric_of
+from vsd.run.results.cells import written
+from vsd.run.results.dials import dials_of, varying
+from vsd.run.results.run import Run
+from vsd.utils.validation import is_number
+
+_SIZE = (4.2, 3.2)  # inches of a panel
+_MARKERS = "osD^vP*X<>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A run's place on an axis, and half the length of its bar; text where a dial is none of numbers."""
+
+    at: Any
+    error: float = 0.0
+
+
+def draw(
+    runs: Sequence[Run],
+    *,
+    x: str,
+    ys: Sequence[str],
+    by: str | None = None,
+    facet: str | None = None,
+    log: str | None = None,
+) -> Any:
+    """The figure (matplotlib's). Raises ValueError for what no run has."""
+    from matplotlib.figure import Figure
+
+    for name in ys:
+        if metric_of(name) is None:
+            raise ValueError(f"--y: must be a metric (docs/metrics.md), got {name!r}")
+    if not runs:
+        raise ValueError("FOLDER: must hold a run with samples, got none")
+    for name in ys:
+        if not any(name in run.summary.values for run in runs):
+            raise ValueError(f"--y: must be a metric that one of these runs has, got {name!r}")
+    tables = [dials_of(run) for run in runs]
+    for option, dial in (("x", x), ("by", by), ("facet", facet)):
+        is_metric = option == "x" and metric_of(x) is not None
+        if dial and not is_metric and not any(dial in table for table in tables):
+            raise ValueError(f"--{option}: must be a dial of these runs, got {dial!r}")
+    panels = grouped(runs, [facet] if facet else [])
+    figure = Figure(figsize=(_SIZE[0] * len(panels), _SIZE[1] * len(ys)), layout="constrained")
+    axes = figure.subplots(len(ys), len(panels), squeeze=False, sharex=True)
+    lines = [by] if by else [name for name in varying(runs) if name not in (x, facet)]
+    labels = {label: number for number, label in enumerate(grouped(runs, lines))}
+    for column, (title, inside) in enumerate(panels.items()):
+        for row, name in enumerate(ys):
+            axis = axes[row][column]
+            _panel(axis, grouped(inside, lines), x, name, labels)
+            axis.set_title(title if not row else "")
+            label_axes(axis, x if row == len(ys) - 1 else "", name if not column else "")
+            if log:
+                axis.set(**{f"{which}scale": "log" for which in ("x", "y") if log in (which, "both")})
+    drawn = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if any(drawn):
+        axes[0][-1].legend(drawn.values(), drawn.keys(), fontsize="small", frameon=False)
+    return figure
+
+
+def _panel(axis: Any, groups: Mapping[str, Sequence[Run]], x: str, y: str, labels: Mapping[str, int]) -> None:
+    """The lines of one panel; a label has its colour and marker in all of them."""
+    for label, runs in groups.items():
+        number = labels[label]
+        points = [(_point(run, x), _point(run, y)) for run in runs]
+        known = [(a, b) for a, b in points if a is not None and b is not None]
+        in_order = all(is_number(a.at) for a, _ in known)
+        if in_order:
+            known.sort(key=lambda pair: pair[0].at)
+        axis.errorbar(
+            [a.at if is_number(a.at) else written(a.at) for a, _ in known],
+            [b.at for _, b in known],
+            xerr=[a.error for a, _ in known] if any(a.error for a, _ in known) else None,
+            yerr=[b.error for _, b in known],
+            label=label or None,
+            color=f"C{number % 10}",
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=4,
+            linewidth=1.2,
+            linestyle="-" if in_order else "none",  # between words there is nothing
+            capsize=2,
+        )
+
+
+def _point(run: Run, name: str) -> Point | None:
+    """Where a run stands: its metric, or its dial."""
+    if metric_of(name) is not None:
+        return measured(run.summary, name)
+    value = dials_of(run).get(name)
+    return None if value is None else Point(at=value)
+
+
+def measured(summary: Summary, name: str) -> Point | None:
+    """A run's metric, if it has it."""
+    value = summary.values.get(name)
+    return None if value is None else Point(at=value, error=summary.errors.get(name, 0.0))
+
+
+def grouped(runs: Sequence[Run], names: Sequence[str]) -> dict[str, list[Run]]:
+    """The runs by the values of these dials, in the order in which they come."""
+    found: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        dials = dials_of(run)
+        found[", ".join(written(dials.get(name, "–")) for name in names)].append(run)
+    return found
+
+
+def label_axes(axis: Any, x: str, y: str) -> None:
+    """Names at the axes: a metric's label and name, a dial's name."""
+    for name, put in ((x, axis.set_xlabel), (y, axis.set_ylabel)):
+        metric = metric_of(name) if name else None
+        put(f"{metric.label}\n({name})" if metric else name, fontsize="small")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.25)
