@@ -1,5 +1,5 @@
-"""What a notebook needs: `Engine`, `load` for models, `load_video` for frames and `load_run` for what a run has left;
-each is imported when it is first used."""
+"""What a notebook needs: `Engine`, `load` for models, `load_video` for frames, and `load_run` and `load_runs` for what
+runs have left; each is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vsd.engine import Engine
     from vsd.models import load
-    from vsd.run.results import load_run
+    from vsd.run.results import load_run, load_runs
     from vsd.video import read as load_video
 
-__all__ = ["Engine", "load", "load_run", "load_video"]
+__all__ = ["Engine", "load", "load_run", "load_runs", "load_video"]
 
 _WHERE = {
     "Engine": ("vsd.engine", "Engine"),
     "load": ("vsd.models", "load"),
     "load_run": ("vsd.run.results", "load_run"),
+    "load_runs": ("vsd.run.results", "load_runs"),
     "load_video": ("vsd.video", "read"),
 }
 

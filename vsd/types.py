@@ -395,6 +395,23 @@ class Round:
     wall_s: float = 0.0
 
 
+Origin = Literal["draft", "target", "correction"]
+"""Whose a token is: the draft's, the target's own behind what was accepted, or the target's own in the place of a draft
+token that was rejected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What is known of one token of a generation: whose it is, whether it stands by a relaxed rule alone, how much it
+    depends on the video (`relevance`, None if that was not computed), and which round committed it, counted from 0
+    (None: the prefill)."""
+
+    origin: Origin = "target"
+    relaxed: bool = False
+    relevance: float | None = None
+    round: int | None = None
+
+
 Shared = Literal["features", "pixels", "nothing"]
 """What a draft takes from the target: its vision features, what its processor made of the video, or neither."""
 
@@ -434,6 +451,17 @@ class Trace:
         """How many tokens are of no round: a first one, which comes from the prefill."""
         return len(self.tokens) - sum(round_.committed for round_ in self.rounds)
 
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Of each token, whose it is and how it was judged. One of no round is the target's own, from the prefill."""
+        owners: list[tuple[Origin, bool, int | None]] = [("target", False, None)] * self.before_rounds
+        for number, each in enumerate(self.rounds):
+            owners += [(_origin(each, place), place in each.relaxed, number) for place in range(each.committed)]
+        return tuple(
+            Mark(origin=origin, relaxed=relaxed, relevance=relevance, round=number)
+            for (origin, relaxed, number), relevance in zip(owners, self.by_token("relevance"), strict=True)
+        )
+
     def by_token(self, name: str) -> list[float | None]:
         """What was collected under this name of each token (see `Round.evidence`); None of a token of which it was not,
         like those `before_rounds`."""
@@ -442,3 +470,10 @@ class Trace:
             values = round_.evidence.get(name, ())[: round_.committed]
             found += [*values, *[None] * (round_.committed - len(values))]
         return found
+
+
+def _origin(round_: Round, place: int) -> Origin:
+    """Whose the token is that a round has committed at this place."""
+    if place < round_.accepted:
+        return "draft"
+    return "correction" if round_.rejected and place == round_.accepted else "target"

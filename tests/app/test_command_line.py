@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import os
 import shutil
 import signal
@@ -99,6 +100,10 @@ def test_multirun_one_table_and_a_failing_job_stops_no_other(pair: list[str], cl
     assert [Path(row["folder"]).name for row in rows] == ["0", "1", "2", "3"]
     assert [row["ratio"] for row in rows] == ["0.5", "2", "0.5", "2"]
     assert ["got 2" in row["error"] for row in rows] == [False, True, False, True]
+    assert [row["frames"] for row in rows] == ["4"] * 4
+    for number, outcome in enumerate(("done", "failed", "done", "failed")):
+        found = json.loads((tmp_path / "sweep" / str(number) / "provenance.json").read_text())
+        assert (found["outcome"], found["earlier"]) == (outcome, [])
     assert [row["exact/mismatched"] and float(row["exact/mismatched"]) for row in rows] == [0, "", 0, ""]
 
 

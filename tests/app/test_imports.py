@@ -41,11 +41,13 @@ def test_the_package_itself_imports_next_to_nothing_until_a_name_is_used() -> No
 import sys
 import vsd
 print([name for name in ("torch", "numpy", "transformers") if name in sys.modules])
-from vsd import Engine, load, load_video
-print(Engine.__module__, load.__module__, load_video.__module__)
+from vsd import Engine, load, load_run, load_runs, load_video
+print(Engine.__module__, load.__module__, load_run.__module__, load_runs.__module__, load_video.__module__)
+print("pandas" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines() == [
         "[]",
-        "vsd.engine vsd.models.checkpoint vsd.video.reading",
+        "vsd.engine vsd.models.checkpoint vsd.run.results.run vsd.run.results.runs vsd.video.reading",
+        "False",
     ]

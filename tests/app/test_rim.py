@@ -274,7 +274,7 @@ def test_a_table_that_cannot_be_written_is_shown_all_the_same(
     write_run(tmp_path / "0", [a_record("clip", [5], 5.0)], {"ratio": 0.5}, overrides=["ratio=0.5"])
     (tmp_path / "summary.csv").symlink_to("/dev/full")
     hydra = {"sweep": {"dir": str(tmp_path)}, "overrides": {"task": ["ratio=0.5,0.9"]}}
-    config, summary = OmegaConf.create({"hydra": hydra}), Summary()
+    config, summary = OmegaConf.create({"hydra": hydra, "dry_run": False}), Summary()
     summary.on_multirun_start(config)
     summary._began = 0.0
     with pytest.raises(SystemExit, match="1"):

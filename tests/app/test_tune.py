@@ -19,6 +19,7 @@ from vsd.commands import tune
 from vsd.commands.tune.candidate import NOTHING, SCHEDULES, Candidate, Pruning
 from vsd.metrics import values_of
 from vsd.run.report.folder import RunFolder
+from vsd.run.schema import SCHEMA
 from vsd.simulator.acceptance import ByPosition
 from vsd.simulator.rehearsal import Setting, simulate
 from vsd.step_times.times import Given
@@ -59,7 +60,9 @@ class Machine:
         if given.parallelism != "sequential":
             records = [replace(each, trace=self._slower(each.trace)) for each in records]
         run = RunFolder(folder, "made")
-        run.open(OmegaConf.create({"out": str(folder)}), {"time": "2026-01-02T03:04:05", "outcome": "done"})
+        run.open(
+            OmegaConf.create({"out": str(folder)}), {"schema": SCHEMA, "time": "2026-01-02T03:04:05", "outcome": "done"}
+        )
         for record in records:
             run.append(record)
         return {}

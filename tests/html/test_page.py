@@ -16,9 +16,10 @@ from tests.results.made import a_record, write_run
 from tests.results.test_runs import config
 from vsd.commands import report
 from vsd.metrics import metric_of
-from vsd.metrics.record import Record, to_dict
+from vsd.metrics.record import Record
 from vsd.run.html import charts, media, texts
 from vsd.run.html.chart import Chart
+from vsd.run.report.folder import RunFolder
 from vsd.types import Sample
 
 EVIL = "<script>alert(1)</script>\" onload='x' & $a_b$ {{ 7 * 7 }}"
@@ -183,11 +184,10 @@ def test_the_size_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_failures_are_grouped_by_reason(run: Path) -> None:
-    with (run / "samples.jsonl").open("a") as file:
-        for name in ("x1", "x2"):
-            sample = Sample(id=name, video=f"/d/{name}.mp4", question="?")
-            record = Record(sample=sample, failure=f"reading: /d/{name}.mp4: it is gone")
-            file.write(json.dumps({"id": name, "config": "config", **to_dict(record)}) + "\n")
+    for name in ("x1", "x2"):
+        sample = Sample(id=name, video=f"/d/{name}.mp4", question="?")
+        record = Record(sample=sample, failure=f"reading: /d/{name}.mp4: it is gone")
+        RunFolder(run, "config").append(record)
     page = page_of(run)
     assert rows(page.all("table")[2])[1:] == [["failed", "reading: VIDEO: it is gone", "2", "x1, x2"]]
     assert "2 of 6 failed" in page.all("dl")[0].text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vsd.run.report.marks import Mark, heat_line, marked, marks
-from vsd.types import Round, Trace
+from vsd.run.report.marks import heat_line, marked
+from vsd.types import Mark, Round, Trace
 
 ROUNDS = (
     Round(
@@ -36,7 +36,9 @@ PIECES = ("The", " red", " box", " moves", " up", ".")
 
 
 def test_marks_follow_the_rounds() -> None:
-    found = marks(TRACE)
+    found = TRACE.marks
+    assert [mark.origin for mark in found] == ["target", "draft", "draft", "correction", "draft", "correction"]
+    assert [mark.round for mark in found] == [None, 0, 0, 0, 1, 1]
     assert [mark.relaxed for mark in found] == [False, False, True, False, True, False]
     assert [mark.relevance for mark in found] == [None, 0.1, 0.9, 0.5, 0.3, 0.1]
 
@@ -46,17 +48,18 @@ def test_marks_of_a_first_window_that_was_drafted_early() -> None:
     early = Round(
         drafted=1, nodes=1, accepted=1, committed=1, rejected=False, relaxed=(0,), evidence={"relevance": (0.7,)}
     )
-    found = marks(replace(TRACE, rounds=(early, *ROUNDS)))
+    found = replace(TRACE, rounds=(early, *ROUNDS)).marks
+    assert (found[0].origin, found[0].round) == ("draft", 0)
     assert [mark.relaxed for mark in found] == [True, False, True, False, True, False]
     assert [mark.relevance for mark in found] == [0.7, 0.1, 0.9, 0.5, 0.3, 0.1]
 
 
 def test_marked_text_reads_on() -> None:
-    assert marked(PIECES, marks(TRACE)) == "The red ⟦box⟧ moves ⟦up⟧."
+    assert marked(PIECES, TRACE.marks) == "The red ⟦box⟧ moves ⟦up⟧."
 
 
 def test_a_bar_stands_under_each_character() -> None:
-    line = heat_line(PIECES, marks(TRACE))
+    line = heat_line(PIECES, TRACE.marks)
     assert len(line) == len("".join(PIECES))
     assert line[:3] == "   "
     assert line[3:7] == "▁▁▁▁"
@@ -70,7 +73,7 @@ def test_without_relevance_there_is_no_line() -> None:
 def test_whose_a_token_is() -> None:
     cut = Round(drafted=3, nodes=3, accepted=3, committed=3, rejected=False)
     whole = Round(drafted=2, nodes=2, accepted=2, committed=3, rejected=False)
-    found = marks(replace(TRACE, tokens=tuple(range(12)), rounds=(ROUNDS[0], whole, ROUNDS[1], cut)))
+    found = replace(TRACE, tokens=tuple(range(12)), rounds=(ROUNDS[0], whole, ROUNDS[1], cut)).marks
     assert [mark.origin for mark in found] == [
         *["target"],
         *["draft", "draft", "correction"],

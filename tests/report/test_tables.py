@@ -101,10 +101,12 @@ def a_sweep(folder: Path, ratios: tuple[float, ...] = (0.5, 0.9)) -> list[Run]:
     """Two jobs that are done, one that was refused, one that was killed."""
     for number, ratio in enumerate(ratios):
         records = [a_record(f"v{n}", [5, n % 4], 4.0 + number + n / 100) for n in range(4)]
-        write_run(folder / f"{number}", records, config(ratio=ratio), overrides=("limit=4", f"ratio={ratio}"))
+        write_run(
+            folder / f"{number}", records, config(ratio=ratio), overrides=("limit=4", "gamma=5", f"ratio={ratio}")
+        )
     wrong = "ratio: must be below 1"
-    write_run(folder / "2", [], config(ratio=2), overrides=("limit=4", "ratio=2"), outcome=None, error=wrong)
-    write_run(folder / "10", [], config(ratio=0.7), overrides=("limit=4", "ratio=0.7"), outcome=None)
+    write_run(folder / "2", [], config(ratio=2), overrides=("limit=4", "gamma=5", "ratio=2"), outcome=None, error=wrong)
+    write_run(folder / "10", [], config(ratio=0.7), overrides=("limit=4", "gamma=5", "ratio=0.7"), outcome=None)
     return sweep.jobs(folder)
 
 
@@ -140,6 +142,8 @@ def test_a_multiruns_numbers_stay_whole_at_80_columns(tmp_path: Path) -> None:
 def test_summary_csv_has_every_dial_and_metric(tmp_path: Path) -> None:
     lines = [*csv.DictReader(io.StringIO(sweep.summary_csv(a_sweep(tmp_path))))]
     assert [line["ratio"] for line in lines] == ["0.5", "0.9", "2", "0.7"]
+    assert [line["gamma"] for line in lines] == ["5"] * 4  # given to all of them
+    assert [*lines[0]][:5] == ["folder", "state", "error", "gamma", "ratio"]  # how far a run goes is none of its dials
     assert [line["state"] for line in lines] == ["done", "done", "failed", "unfinished"]
     assert lines[2]["error"] == "ratio: must be below 1"
     found = load_run(tmp_path / "0").summary

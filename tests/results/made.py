@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from vsd.metrics.record import Record
 from vsd.run.report.folder import RunFolder
 from vsd.run.results.run import Run, State
+from vsd.run.schema import SCHEMA
 from vsd.types import Round, Sample, Trace
 
 ALONE_S = 10.0
@@ -89,7 +90,7 @@ def write_run(
 ) -> Path:
     """The folder that a run with this config leaves."""
     run = RunFolder(folder, "config")
-    told = {"time": "2026-01-02T03:04:05", "packages": {"torch": "2"}, "hardware": {"cpu": "x"}}
+    told = {"schema": SCHEMA, "time": "2026-01-02T03:04:05", "packages": {"torch": "2"}, "hardware": {"cpu": "x"}}
     run.open(OmegaConf.create(dict(config)), told | ({"outcome": outcome} if outcome else {}))
     for record in records:
         run.append(record)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.simulator.test_times import ROUNDS, a_record
 from vsd.commands.simulate import main
+from vsd.run.report.folder import RunFolder
+from vsd.run.schema import SCHEMA
 from vsd.step_times.profile import Profile
 
 TIMES = ["--times", "target_s=0.42,draft_s=0.0466"]
@@ -37,9 +38,9 @@ def test_a_roofline_and_its_figure(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def a_run(folder: Path) -> Path:
     """The folder of a run with the records that the profile's tests are made of."""
-    row = asdict(a_record(*ROUNDS)) | {"id": "0", "config": "x"}
-    (folder / "samples.jsonl").write_text(json.dumps(row) + "\n")
-    (folder / "provenance.json").write_text('{"config": "x"}')
+    run = RunFolder(folder, "x")
+    run.open(OmegaConf.create({}), {"schema": SCHEMA})
+    run.append(a_record(*ROUNDS))
     return folder
 
 

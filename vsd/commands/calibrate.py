@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not 0 < args.share <= 1:
         print(f"error: --share: must be in (0, 1], got {args.share}", file=sys.stderr)
         return 2
-    for folder in args.folders:
-        if not (folder / "provenance.json").is_file():
-            print(f"error: FOLDER: must be the folder of a run, got {str(folder)!r}", file=sys.stderr)
-            return 2
-    tokens = frequent(count(args.folders), args.share)
+    try:
+        tokens = frequent(count(args.folders), args.share)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if not tokens:
         print("error: FOLDER: must hold a finished sample, got none", file=sys.stderr)
         return 2

@@ -1,4 +1,5 @@
-"""The documentation's tables: of methods, written from the docstrings of what the YAML files point at, and of metrics.
+"""The documentation's tables: of methods, written from the docstrings of what the YAML files point at, of metrics, and
+of the columns of a run's tables.
 Options that are settings of one class are told apart by the comments that their files begin with.
 
 `vsd catalogue --write` brings the tables up to date; `--check` exits 1 when they are not. A table stands between
@@ -13,8 +14,9 @@ import inspect
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -22,10 +24,14 @@ from omegaconf import OmegaConf
 
 from vsd.metrics import METRICS, metric_of
 from vsd.metrics.registry import FAMILIES
+from vsd.run.results.columns import ROUNDS, SAMPLES, TOKENS, Column
 
 GROUPS = ("pruner", "drafter", "verifier", "parallelism", "executor")
-METRICS_TABLE = "metrics"
-PAGES: dict[str, tuple[str, ...]] = {"docs/methods.md": GROUPS, "docs/metrics.md": (METRICS_TABLE,)}
+PAGES: dict[str, tuple[str, ...]] = {
+    "docs/methods.md": GROUPS,
+    "docs/metrics.md": ("metrics",),
+    "docs/run-folder.md": ("samples", "rounds", "tokens"),
+}
 """The tables of each page."""
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = "<!-- /catalogue -->"
@@ -122,11 +128,27 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
+def columns_table(columns: Sequence[Column]) -> str:
+    """The columns of a run's table as a Markdown table."""
+    lines = ["| column | unit | what it says |", "|---|---|---|"]
+    lines += [f"| `{each.name}` | {each.unit or '–'} | {_cell(each.says)} |" for each in columns]
+    return "\n".join(lines)
+
+
+OTHERS: dict[str, Callable[[], str]] = {
+    "metrics": metrics_table,
+    "samples": partial(columns_table, SAMPLES),
+    "rounds": partial(columns_table, ROUNDS),
+    "tokens": partial(columns_table, TOKENS),
+}
+"""The tables that are of no group."""
+
+
 def updated(page: str, names: Sequence[str], conf: Path) -> str:
     """The page's text with current tables of these names. Raises CatalogueError when a marker is missing."""
     for name in names:
         start, end = _between(page, name)
-        current = metrics_table() if name == METRICS_TABLE else table(entries(name, conf))
+        current = OTHERS[name]() if name in OTHERS else table(entries(name, conf))
         page = f"{page[:start]}\n{current}\n{page[end:]}"
     return page
 

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from vsd.metrics.record import Record
-from vsd.run.report.marks import marked, marks
+from vsd.run.report.marks import marked
 from vsd.run.report.printable import plain, printable
 from vsd.run.results.picture import spread, strip
 from vsd.run.results.run import Run, load_run
@@ -28,7 +28,7 @@ from vsd.types import Trace, Video
 from vsd.utils.validation import require_whole
 from vsd.video import BadVideo, read
 
-_DRAFTED, _OWN = "green", "default"
+_DRAFTED, _OWN = "green", ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,7 +103,7 @@ def tokens_of(record: Record, trace: Trace) -> Text:
     found = Text()
     if len(record.pieces) != len(trace.tokens):
         return Text(printable(record.text))
-    for piece, mark in zip(record.pieces, marks(trace), strict=True):
+    for piece, mark in zip(record.pieces, trace.marks, strict=True):
         found.append(printable(marked([piece], [mark])), _DRAFTED if mark.origin == "draft" else _OWN)
     return found
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import cache, partial
@@ -26,7 +26,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vsd.run import check, disk
+from vsd.run import check, disk, provenance
 from vsd.utils import distributed
 from vsd.utils.validation import first_line
 
@@ -117,14 +117,22 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: 
     screen of its own, unless report=full asks for it: a multirun says a line of each. Raises UsageError before
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
-    from vsd.video.apart import ReaderProcess
+    if cfg.dry_run:
+        return _with_reader(cfg, partial(_dry_run, cfg, overrides=overrides))
+    with _usage_errors():
+        disk.check_folder(folder, field="out")
+    with provenance.job(folder) as told:
+        return _with_reader(cfg, partial(_run, cfg, folder, overrides=overrides, told=told, brief=brief))
 
+
+def _with_reader(cfg: DictConfig, work: Callable[..., dict[str, float]]) -> dict[str, float]:
+    """Do what needs a process that reads videos."""
     with _usage_errors():
         check.check_video(cfg.video)
+    from vsd.video.apart import ReaderProcess
+
     with closing(ReaderProcess(**cfg.video)) as reader:
-        if cfg.dry_run:
-            return _dry_run(cfg, reader, overrides)
-        return _run(cfg, folder, reader, overrides, brief=brief)
+        return work(reader=reader)
 
 
 @cache
@@ -136,7 +144,7 @@ def _say_if_busy() -> None:
         log.warning(notice)
 
 
-def _dry_run(cfg: DictConfig, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
+def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
     """All that comes before the weights, a look at every video and question, and what the run would take. Nothing is
     written. Returns the seconds, if they can be said."""
     from rich.console import Console
@@ -163,14 +171,19 @@ def _dry_run(cfg: DictConfig, reader: ReaderProcess, overrides: Sequence[str]) -
 
 
 def _run(
-    cfg: DictConfig, folder: Path, reader: ReaderProcess, overrides: Sequence[str], *, brief: bool
+    cfg: DictConfig,
+    folder: Path,
+    *,
+    reader: ReaderProcess,
+    overrides: Sequence[str],
+    told: Mapping[str, Any],
+    brief: bool,
 ) -> dict[str, float]:
     from vsd.utils import faults
 
     with _usage_errors():
         distributed.check_slurm()
         distributed.join()
-        disk.check_folder(folder, field="out")
         cfg = _resolved_later(cfg, folder)
         _forget_earlier_jobs()
         faults.warn_once.cache_clear()
@@ -179,12 +192,11 @@ def _run(
 
     from vsd.metrics import summarise
     from vsd.run import memory
-    from vsd.run.provenance import provenance
     from vsd.run.report import terminal
     from vsd.run.report.folder import RunFolder, config_hash
 
     run_folder = RunFolder(folder, config_hash(cfg, weights=_weights(cfg, methods)))
-    run_folder.open(cfg, provenance())
+    run_folder.open(cfg, {**told, "hardware": provenance.hardware()})
     before = run_folder.records()
     earlier = [before[sample.id] for sample in samples if sample.id in before and _serves(before[sample.id], sample)]
     if not before and run_folder.holds_others():
@@ -198,15 +210,11 @@ def _run(
         if todo:
             memory.reset_peak()
             decode(cfg, methods, todo, run_folder, records, reader=reader, source=source)
-    except KeyboardInterrupt:
-        run_folder.ends("interrupted")
-        raise
     finally:
         summary = summarise(records)
         run_folder.write_metrics(summary.flat())
     if distributed.rank() > 0:
         return summary.values
-    run_folder.ends("done")
     if not brief or cfg.report == "full":
         terminal.show(records, summary, folder, verifier=methods["verifier"], full=cfg.report == "full")
     if not summary.values["samples/done"]:

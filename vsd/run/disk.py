@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -51,6 +52,11 @@ def write_whole(file: Path, text: str) -> None:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def write_json(file: Path, value: Mapping[str, Any]) -> None:
+    """The same, of a JSON object."""
+    write_whole(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def check_folder(path: Any, *, field: str, make: bool = True) -> None:

@@ -1,19 +1,29 @@
-"""Where numbers come from: versions, commit, hardware, command and time of a run."""
+"""Where numbers come from: versions, commit, hardware, command and time of a run; and the file that holds them.
+
+A job writes it before anything else, so that one that is refused, fails or is killed has it too. Nothing heavy is
+imported for that: what torch knows of the hardware is added when the weights are about to be loaded.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vsd.run import disk
+from vsd.run.schema import SCHEMA
 from vsd.utils import distributed
 
+FILE = "provenance.json"
 PACKAGES = (
     "vsd",
     "torch",
@@ -29,21 +39,75 @@ PACKAGES = (
 )
 
 
+@contextmanager
+def job(folder: Path) -> Iterator[dict[str, Any]]:
+    """Within, a job works in this folder. Written down are what is known of it before it begins, which is handed out,
+    and how it has ended. Provenances of earlier jobs are kept under `earlier`, and what the last one failed with is
+    forgotten. Raises CannotWrite."""
+    past = read(folder)
+    earlier = [*past.pop("earlier", []), past] if past else []
+    told = {"schema": SCHEMA, **_job(), "hardware": machine(), "earlier": earlier}
+    with disk.writing(folder):
+        (folder / "error.txt").unlink(missing_ok=True)
+    write(folder, told)
+    try:
+        yield told
+    except BaseException as error:
+        with suppress(disk.CannotWrite):  # the disk may be what failed
+            _end(folder, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+    _end(folder, "done")
+
+
+def _end(folder: Path, outcome: str) -> None:
+    write(folder, {**read(folder), "outcome": outcome, "ended": _now()})
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What a folder's file holds; nothing where there is none or it is damaged."""
+    found: Any = {}
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}
+
+
+def write(folder: Path, told: Mapping[str, Any]) -> None:
+    """Write a folder's file, whole or not at all. Raises CannotWrite."""
+    disk.write_json(folder / FILE, told)
+
+
 def provenance() -> dict[str, Any]:
     """What is needed to make the run again, as JSON-ready values. What cannot be found out is None."""
+    return {**_job(), "hardware": hardware()}
+
+
+def _job() -> dict[str, Any]:
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": _now(),
         "command": shlex.join(sys.orig_argv),
         "git": git_state(Path(__file__).parent),
         "python": platform.python_version(),
         "packages": packages(),
-        "hardware": hardware(),
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def packages() -> dict[str, str | None]:
     """The versions of what a run's tokens and speed depend on."""
     return {name: _version(name) for name in PACKAGES}
+
+
+def machine() -> dict[str, Any]:
+    """What is known of the hardware without torch."""
+    return {
+        "ranks": distributed.count(),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+    }
 
 
 def hardware() -> dict[str, Any]:
@@ -54,10 +118,7 @@ def hardware() -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "ranks": distributed.count(),
-        "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
+        **machine(),
         "threads": torch.get_num_threads(),
         "sdpa": sdpa_flags(),
         "gpus": gpus,

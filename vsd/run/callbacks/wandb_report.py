@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from vsd.metrics import values_of
 from vsd.metrics.record import Record
-from vsd.run.report.marks import heat_line, marked, marks
+from vsd.run.report.marks import heat_line, marked
 from vsd.run.report.printable import printable
 from vsd.run.task import DecodeTask
 
@@ -64,7 +64,7 @@ def position_curve(records: Sequence[Record]) -> list[tuple[int, float]]:
 def table_row(record: Record) -> list[object]:
     """One row of COLUMNS. Relaxed tokens stand in brackets; `relevance` has a bar under each character of the text."""
     trace, baseline = record.trace, record.baseline
-    token_marks = marks(trace) if trace else []
+    token_marks = trace.marks if trace else ()
     row: list[object] = [
         record.sample.id,
         record.sample.question,

@@ -71,7 +71,10 @@ def _last_of_its_kind(cfg: DictConfig) -> Run | None:
     files = sorted(root.glob("**/provenance.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     wanted, here = _kind_of(OmegaConf.to_container(cfg, resolve=True)), hardware()
     for file in islice(files, _LOOKED_AT):
-        run = load_run(file.parent)
+        try:
+            run = load_run(file.parent)
+        except ValueError:  # of another schema
+            continue
         same = run.provenance.get("hardware") == here and _kind_of(run.config) == wanted
         if same and any(record.done for record in run.records):
             return run

@@ -7,8 +7,8 @@ from typing import Literal
 
 from vsd.metrics.record import Record
 from vsd.metrics.texts import first_divergence
-from vsd.run.report.marks import Mark, marks
 from vsd.run.report.printable import printable
+from vsd.types import Mark
 
 LONGEST = 6000  # letters of a text that are shown
 
@@ -32,7 +32,7 @@ def ours(record: Record) -> list[Piece]:
         return _cut([Piece(text=printable(record.text), kind="unknown")])
     same = first_divergence(trace.tokens, record.baseline.tokens) if record.mismatched and record.baseline else None
     found, past = list[Piece](), Mark()
-    for place, (text, mark) in enumerate(zip(record.pieces, marks(trace), strict=True)):
+    for place, (text, mark) in enumerate(zip(record.pieces, trace.marks, strict=True)):
         piece = Piece(
             text=printable(text), kind=_kind(mark), begins=place > 0 and mark.round != past.round, parts=place == same
         )

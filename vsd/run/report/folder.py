@@ -7,14 +7,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.metrics.record import Record, from_dict, to_dict
-from vsd.run import disk
+from vsd.run import disk, provenance
+from vsd.run.schema import SCHEMA, check_schema
 from vsd.utils.fingerprint import fingerprint
 
 # These change where, how far or with how many jobs a run goes, never what a sample gives.
@@ -49,27 +49,17 @@ class RunFolder:
     def samples_file(self) -> Path:
         return self.path / "samples.jsonl"
 
-    def open(self, cfg: DictConfig, provenance: Mapping[str, Any]) -> None:
-        """Write the resolved config and the provenance. Provenances of earlier runs here are kept under `earlier`."""
+    def open(self, cfg: DictConfig, told: Mapping[str, Any]) -> None:
+        """Write the resolved config, and the provenance with the config's hash."""
         with disk.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "error.txt").unlink(missing_ok=True)
         disk.write_whole(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        file = self.path / "provenance.json"
-        past = _read_json(file)
-        earlier = [*past.pop("earlier", []), past] if past else []
-        _write_json(file, {**provenance, "config": self.config, "earlier": earlier})
-
-    def ends(self, outcome: str) -> None:
-        """Write down how the run has ended."""
-        file = self.path / "provenance.json"
-        _write_json(
-            file, {**_read_json(file), "outcome": outcome, "ended": datetime.now(UTC).isoformat(timespec="seconds")}
-        )
+        provenance.write(self.path, {**told, "config": self.config})
 
     def append(self, record: Record) -> None:
         """Add a sample to samples.jsonl; it is on disk when this returns."""
-        line = json.dumps({"id": record.sample.id, "config": self.config, **to_dict(record)}, ensure_ascii=False)
+        key = {"id": record.sample.id, "schema": SCHEMA, "config": self.config}
+        line = json.dumps({**key, **to_dict(record)}, ensure_ascii=False)
         with disk.writing(self.samples_file), self.samples_file.open("a+b") as file:
             start = "\n" if _torn(file) else ""  # a killed job or a full disk may have left half a line
             file.write(f"{start}{line}\n".encode(errors="backslashreplace"))  # half a character is JSON's \udcff
@@ -77,13 +67,13 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def records(self) -> dict[str, Record]:
-        """The samples written under this config, by id. Broken lines are skipped.
+        """The samples written under this config and schema, by id. Broken lines are skipped.
 
         Of equal ids the last wins, but a failure never hides a finished sample of the same video file.
         """
         finished: dict[str, Record] = {}
         for row in self._rows():
-            if row.get("config") == self.config:
+            if self._key(row) == (SCHEMA, self.config):
                 with contextlib.suppress(KeyError, TypeError):  # a record of other fields is a broken line too
                     record = from_dict(row)
                     past = finished.get(row["id"])
@@ -92,8 +82,12 @@ class RunFolder:
         return finished
 
     def holds_others(self) -> bool:
-        """Whether a sample was written here under another config."""
-        return any(row.get("config") not in (None, self.config) for row in self._rows())
+        """Whether a sample was written here under another config or schema."""
+        return any("config" in row and self._key(row) != (SCHEMA, self.config) for row in self._rows())
+
+    @staticmethod
+    def _key(row: Mapping[str, Any]) -> tuple[Any, Any]:
+        return row.get("schema"), row.get("config")
 
     def _rows(self) -> list[dict[str, Any]]:
         if not self.samples_file.exists():
@@ -104,12 +98,18 @@ class RunFolder:
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
         """Write metrics.json, whole or not at all."""
-        _write_json(self.path / "metrics.json", metrics)
+        disk.write_json(self.path / "metrics.json", metrics)
 
 
 def last_run(path: Path) -> tuple[RunFolder, list[Record]]:
-    """The folder of a run as it was last written to, and its samples. Raises OSError if there is no run in it."""
-    config = json.loads((path / "provenance.json").read_text(encoding="utf-8"))["config"]
+    """The folder of a run as it was last written to, and its samples: those of the last job that came so far as to have
+    a config. Raises ValueError if no run has begun in it, or one of another schema."""
+    told = provenance.read(path)
+    check_schema(path, told)
+    jobs = [told, *reversed(told.get("earlier", []))]
+    config = next((job["config"] for job in jobs if "config" in job), None)
+    if config is None:
+        raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}")
     run = RunFolder(path, config)
     return run, list(run.records().values())
 
@@ -127,11 +127,3 @@ def _parse(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return row if isinstance(row, dict) else {}
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    return _parse(file.read_text(encoding="utf-8")) if file.exists() else {}
-
-
-def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    disk.write_whole(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

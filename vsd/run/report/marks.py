@@ -3,47 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
 
-from vsd.types import Round, Trace
+from vsd.types import Mark
 
 BARS = "▁▂▃▄▅▆▇█"
-
-
-Origin = Literal["draft", "target", "correction"]
-"""Whose a token is: the draft's, the target's own behind what was accepted, or the target's own in the place of a draft
-token that was rejected."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """Of one token of a generation: whose it is, does it stand only by a relaxed rule, how much does it depend on the
-    video (None if that was not computed), and the round that committed it (None: the prefill)."""
-
-    relaxed: bool = False
-    relevance: float | None = None
-    origin: Origin = "target"
-    round: int | None = None
-
-
-def marks(trace: Trace) -> list[Mark]:
-    """A mark for each token of the generation. A first one that is of no round comes from the prefill and is the
-    target's own."""
-    found = [Mark() for _ in range(trace.before_rounds)]
-    for number, each in enumerate(trace.rounds):
-        found += [
-            Mark(relaxed=place in each.relaxed, origin=_origin(each, place), round=number)
-            for place in range(each.committed)
-        ]
-    pairs = zip(found, trace.by_token("relevance"), strict=True)
-    return [replace(mark, relevance=relevance) for mark, relevance in pairs]
-
-
-def _origin(round_: Round, place: int) -> Origin:
-    if place < round_.accepted:
-        return "draft"
-    return "correction" if round_.rejected and place == round_.accepted else "target"
 
 
 def marked(pieces: Sequence[str], token_marks: Sequence[Mark], opening: str = "⟦", closing: str = "⟧") -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 
 from vsd.metrics import METRICS
 from vsd.run.results.cells import HEADLINE
+from vsd.run.results.dials import given
 from vsd.run.results.run import Run, load_run
 from vsd.run.results.table import rich, table_of, text, troubles
 
@@ -37,6 +39,8 @@ def screen(runs: Sequence[Run]) -> RenderableType:
 
 
 def summary_csv(runs: Sequence[Run]) -> str:
-    """A line a job: its dials, and every metric that any job has, with its error and interval."""
+    """A line a job: the dials that the command line has set or that differ, and every metric that any job has, with its
+    error and interval."""
     others = [name for run in runs for name in run.summary.values if name not in METRICS]
-    return text(table_of(runs, [*METRICS, *dict.fromkeys(others)], mark=False), "csv")
+    table = table_of(runs, [*METRICS, *dict.fromkeys(others)], mark=False)
+    return text(replace(table, dials={**given(runs), **table.dials}), "csv")

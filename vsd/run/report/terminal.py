@@ -15,7 +15,7 @@ from vsd.metrics import Metric, Summary, metric_of
 from vsd.metrics.record import Record
 from vsd.run.report.faults import faults
 from vsd.run.report.headline import headline
-from vsd.run.report.marks import heats, marked, marks, step
+from vsd.run.report.marks import heats, marked, step
 from vsd.run.report.printable import plain, printable
 from vsd.verifiers import Verifier
 
@@ -141,7 +141,7 @@ def _texts(records: Sequence[Record]) -> list[RenderableType]:
 
 def _ours(record: Record) -> Text:
     """This run's text: relaxed tokens in brackets, each in the colour of its visual relevance if that was computed."""
-    token_marks = marks(record.trace) if record.trace else []
+    token_marks = record.trace.marks if record.trace else ()
     shares = heats(token_marks)
     notes = ["in ⟦⟧: relaxed"] if any(mark.relaxed for mark in token_marks) else []
     notes += ["colour: blue, least, to red, most dependent on the video"] if set(shares) != {None} else []

@@ -38,6 +38,15 @@ def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
     return {name: column for name, column in chosen.items() if not _follows(name, column, chosen)}
 
 
+def given(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The dials that the command line of any of these runs has set, whether or not they differ, with the value of each
+    run, "–" where it has none."""
+    tables = [{**run.choices, **dials_of(run)} for run in runs]
+    words = [word.lstrip("+").partition("=")[0] for run in runs for word in run.overrides]
+    names = [name for name in dict.fromkeys(words) if name not in NOT_THE_RUN and any(name in each for each in tables)]
+    return {name: [table.get(name, _UNSET) for table in tables] for name in names}
+
+
 def _leaves(prefix: str, value: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, inner in value.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,7 +18,15 @@ from yaml import YAMLError
 from vsd.metrics import Summary, by_video, summarise
 from vsd.metrics.record import Record
 from vsd.metrics.resampling import Videos
+from vsd.run import provenance
 from vsd.run.report.folder import last_run
+from vsd.run.results import frames
+from vsd.run.schema import check_schema
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+log = logging.getLogger(__name__)
 
 State = Literal["done", "interrupted", "failed", "unfinished"]
 """How a run ended; one that is unfinished is still at work, or was killed."""
@@ -48,6 +56,21 @@ class Run:
         """By video, the sums of the samples that it has finished: texts are held against each other once."""
         return by_video([record for record in self.records if record.done])
 
+    @cached_property
+    def samples(self) -> DataFrame:
+        """A row a sample (see docs/run-folder.md)."""
+        return frames.samples(self.records)
+
+    @cached_property
+    def rounds(self) -> DataFrame:
+        """A row a round of its decoded samples."""
+        return frames.rounds(self.records)
+
+    @cached_property
+    def tokens(self) -> DataFrame:
+        """A row a token of its decoded samples."""
+        return frames.tokens(self.records)
+
     @property
     def time(self) -> str:
         """When it began, in UTC."""
@@ -55,12 +78,13 @@ class Run:
 
 
 def load_run(folder: str | Path) -> Run:
-    """The run in this folder. Raises ValueError if there is none, or none that this version can read."""
+    """The run in this folder. Raises ValueError if there is none, or one of another schema than this version reads."""
     path = Path(folder)
     if not _is_run(path):
         raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}")
-    provenance, records = _json(path / "provenance.json"), list[Record]()
-    if "config" in provenance:
+    told, records = provenance.read(path), list[Record]()
+    check_schema(path, told)
+    with suppress(ValueError):  # of a job that was refused there are none
         records = last_run(path)[1]
     hydra = _yaml(path / ".hydra" / "hydra.yaml").get("hydra", {})
     choices = {name: str(value) for name, value in hydra.get("runtime", {}).get("choices", {}).items()}
@@ -71,24 +95,33 @@ def load_run(folder: str | Path) -> Run:
         config=_yaml(path / "config.yaml") or _settled(_yaml(path / ".hydra" / "config.yaml")),
         choices={name: value for name, value in choices.items() if not name.startswith("hydra")},
         overrides=tuple(hydra.get("overrides", {}).get("task", ())),
-        provenance=provenance,
+        provenance=told,
         records=tuple(records),
-        state="failed" if said else provenance.get("outcome", "unfinished"),
+        state="failed" if said else told.get("outcome", "unfinished"),
         error=said,
     )
 
 
 def find_runs(folders: Iterable[str | Path]) -> list[Run]:
-    """All runs in these folders and below them, a multirun's in the order of their numbers. Raises ValueError for a
-    folder that does not exist or holds none."""
-    found = dict[Path, Run]()
+    """All runs in these folders and below them, a multirun's in the order of their numbers; those of another schema are
+    left out with a warning. Raises ValueError for a folder that does not exist or holds none that can be read."""
+    found, left_out = dict[Path, Run](), list[str]()
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ValueError(f"FOLDER: must be a folder, got {str(folder)!r}")
-        paths = list(_below(folder))
+        paths, others = list(_below(folder)), list[str]()
         if not paths:
             raise ValueError(f"FOLDER: must hold a run, got {str(folder)!r}")
-        found |= {path.resolve(): load_run(path) for path in paths if path.resolve() not in found}
+        for path in paths:
+            try:
+                found[path.resolve()] = found.get(path.resolve()) or load_run(path)
+            except ValueError as error:
+                others.append(str(error))
+        if len(others) == len(paths):
+            raise ValueError(others[0])
+        left_out += others
+    if left_out:
+        log.warning("%d folders are left out: %s", len(left_out), left_out[0])
     return list(found.values())
 
 
@@ -112,14 +145,6 @@ def _below(folder: Path) -> Iterator[Path]:
         inside, key=lambda path: (path.name.isdecimal(), len(path.name) * path.name.isdecimal(), path.name)
     ):
         yield from _below(path)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _yaml(file: Path) -> dict[str, Any]:

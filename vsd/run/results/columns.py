@@ -1,0 +1,247 @@
+"""What the tables of `vsd.run.results.frames` have of a sample, a round and a token, in order.
+
+It is said once, here, and from here in docs/run-folder.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from vsd.metrics.record import Record
+from vsd.types import Mark, Round, Trace
+
+Kind = Literal["text", "number", "count", "bool", "tuple"]
+
+
+class Column(NamedTuple):
+    """Its `unit` ("" for none), what it `says`, and how it is taken from what a row is made of."""
+
+    name: str
+    kind: Kind
+    unit: str
+    says: str
+    value: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneRound:
+    """A round, its number, and the place in the generation of the first token that it committed."""
+
+    sample: str
+    number: int
+    first: int
+    round: Round
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneToken:
+    """A token, its place in the generation, and what was recorded of it; `evidence` without its relevance, by name."""
+
+    sample: str
+    place: int
+    token: int
+    piece: str | None
+    fact: bool | None
+    gap: float | None
+    mark: Mark
+    evidence: Mapping[str, float | None]
+
+
+def _of_trace(take: Callable[[Trace], Any]) -> Callable[[Record], Any]:
+    return lambda record: None if record.trace is None else take(record.trace)
+
+
+def _of_baseline(take: Callable[[Trace], Any]) -> Callable[[Record], Any]:
+    return lambda record: None if record.baseline is None else take(record.baseline)
+
+
+def _count(name: str, says: str, take: Callable[[Trace], int]) -> Column:
+    return Column(name, "count", "tokens", says, _of_trace(take))
+
+
+def _drafted(trace: Trace) -> list[Round]:
+    return [each for each in trace.rounds if each.drafted]
+
+
+def _exact(record: Record) -> bool | None:
+    return None if record.trace is None or record.baseline is None else not record.mismatched
+
+
+_ALONE = ("encode", "prefill", "decode", "first_token", "total")  # a target alone has no draft
+_SPANS = {
+    "encode": "frames and question to the target's prompt, its vision tower included",
+    "prefill": "the target reads its prompt; under a schedule that overlaps them, the draft's side lies within",
+    "prune": "the pruner chooses",
+    "draft_encode": "the draft's own encoding; nearly 0 where it takes the target's features",
+    "draft_prefill": "the draft reads the pruned prompt",
+    "decode": "all after the prefills and the pruning: the papers' clock",
+    "first_token": "from the start to the first token",
+    "total": "everything after the video was decoded to frames",
+}
+
+
+def _span(name: str, side: str) -> Column:
+    of = _of_trace if not side else _of_baseline
+    says = _SPANS[name] if not side else "the same, of the target alone"
+    return Column(f"{side}{name}_s", "number", "s", says, of(lambda trace: trace.seconds.get(name)))
+
+
+def _summed(name: str, says: str) -> Column:
+    take = _of_trace(lambda trace: sum(getattr(each, name) for each in trace.rounds))
+    return Column(f"rounds_{name}", "number", "s", says, take)
+
+
+SAMPLES: tuple[Column, ...] = (
+    Column("sample", "text", "", "its id", lambda r: r.sample.id),
+    Column("video", "text", "", "the video's file", lambda r: r.sample.video),
+    Column("start_s", "number", "s", "where what is shown of the video begins", lambda r: r.sample.span.start),
+    Column("end_s", "number", "s", "where it ends; NaN: with the video", lambda r: r.sample.span.end),
+    Column(
+        "kind", "text", "", "the kind of question, where the data set has kinds", lambda r: r.sample.facts.get("kind")
+    ),
+    Column("question", "text", "", "what was asked", lambda r: r.sample.question),
+    Column("reference", "text", "", "the right answer, where one is known", lambda r: r.sample.reference or None),
+    Column("text", "text", "", "the generation", lambda r: r.text if r.done else None),
+    Column("baseline_text", "text", "", "that of the target alone", lambda r: r.baseline_text if r.baseline else None),
+    Column("done", "bool", "", "whether it was decoded", lambda r: r.done),
+    Column("failure", "text", "", "why not", lambda r: r.failure or None),
+    Column("warnings", "tuple", "", "what was odd about its video, as texts", lambda r: r.warnings),
+    Column("exact", "bool", "", "whether its tokens are those of the target alone", _exact),
+    Column(
+        "near_tie",
+        "bool",
+        "",
+        "of one that must be exact and is not: whether rounding explains it",
+        lambda r: r.audit.explained if r.audit else None,
+    ),
+    Column(
+        "finish",
+        "text",
+        "",
+        '"eos": the end-of-sequence token, or "length": the budget',
+        _of_trace(lambda trace: trace.finish),
+    ),
+    _count("tokens", "generated, the end of sequence included", lambda trace: len(trace.tokens)),
+    Column(
+        "baseline_tokens",
+        "count",
+        "tokens",
+        "generated by the target alone",
+        _of_baseline(lambda trace: len(trace.tokens)),
+    ),
+    _count("prompt", "of the target's whole prompt", lambda trace: trace.prompt),
+    _count("visual", "of these, visual ones", lambda trace: trace.visual),
+    _count("kept", "visual tokens that the draft's prompt kept", lambda trace: trace.kept),
+    Column("grid", "tuple", "tokens", "(t, h, w) of the visual tokens", _of_trace(lambda trace: tuple(trace.grid))),
+    Column(
+        "kept_K",
+        "tuple",
+        "",
+        "which were kept: their places in the grid, frame after frame, row by row; empty: all",
+        _of_trace(lambda trace: trace.kept_K),
+    ),
+    Column("rounds", "count", "", "rounds that had a draft", _of_trace(lambda trace: len(_drafted(trace)))),
+    Column(
+        "target_forwards",
+        "count",
+        "",
+        "the target's passes while decoding",
+        _of_trace(lambda trace: trace.target_forwards),
+    ),
+    _count(
+        "drafted",
+        "offered to the target, along the longest path of each draft",
+        lambda trace: sum(each.drafted for each in trace.rounds),
+    ),
+    _count("accepted", "of these, accepted", lambda trace: sum(each.accepted for each in trace.rounds)),
+    _count(
+        "relaxed", "of these, by a relaxed rule alone", lambda trace: sum(len(each.relaxed) for each in trace.rounds)
+    ),
+    _count("wasted", "drafted and thrown away", lambda trace: sum(each.wasted for each in trace.rounds)),
+    *(_span(name, "") for name in _SPANS),
+    _summed("draft_s", "the draft worked"),
+    _summed("verify_s", "the target worked"),
+    _summed("wait_s", "the target waited for the draft"),
+    *(_span(name, "baseline_") for name in _ALONE),
+    Column("simulated", "bool", "", "whether no second was measured", _of_trace(lambda trace: trace.simulated)),
+    Column("devices", "count", "", "devices that the run held", _of_trace(lambda trace: trace.devices)),
+    Column(
+        "shared",
+        "text",
+        "",
+        'what the draft took from the target: "features", "pixels", "nothing"',
+        _of_trace(lambda trace: trace.shared),
+    ),
+    Column("peak_mb", "number", "MiB", "the job's peak memory so far", lambda r: r.peak_mb if r.done else None),
+)
+"""Of a `Record`."""
+
+ROUNDS: tuple[Column, ...] = (
+    Column("sample", "text", "", "its sample's id", lambda row: row.sample),
+    Column("round", "count", "", "its number in the sample, from 0", lambda row: row.number),
+    Column(
+        "first",
+        "count",
+        "",
+        "the place in the generation, from 0, of the first token that it committed",
+        lambda row: row.first,
+    ),
+    Column("drafted", "count", "tokens", "of the longest path offered", lambda row: row.round.drafted),
+    Column("nodes", "count", "tokens", "verified, of all paths of a tree", lambda row: row.round.nodes),
+    Column("accepted", "count", "tokens", "of the draft, without the target's own", lambda row: row.round.accepted),
+    Column("relaxed", "count", "tokens", "of these, by a relaxed rule alone", lambda row: len(row.round.relaxed)),
+    Column(
+        "committed",
+        "count",
+        "tokens",
+        "added to the generation, the target's own included",
+        lambda row: row.round.committed,
+    ),
+    Column("rejected", "bool", "", "whether a draft token was tested and refused", lambda row: row.round.rejected),
+    Column("proposed", "count", "tokens", "drafted in this round", lambda row: row.round.proposed),
+    Column("ahead", "count", "tokens", "of these, while the target verified", lambda row: row.round.ahead),
+    Column(
+        "wasted", "count", "tokens", "thrown away in this round, drafted now or before", lambda row: row.round.wasted
+    ),
+    Column("draft_s", "number", "s", "the draft worked", lambda row: row.round.draft_s),
+    Column("verify_s", "number", "s", "the target worked", lambda row: row.round.verify_s),
+    Column("wait_s", "number", "s", "the target waited for the draft", lambda row: row.round.wait_s),
+    Column(
+        "wall_s",
+        "number",
+        "s",
+        "the round: less than their sum where both worked at once",
+        lambda row: row.round.wall_s,
+    ),
+)
+"""Of a `OneRound`."""
+
+TOKENS: tuple[Column, ...] = (
+    Column("sample", "text", "", "its sample's id", lambda row: row.sample),
+    Column("place", "count", "", "its place in the generation, from 0", lambda row: row.place),
+    Column("round", "count", "", "the round that committed it; NA: the prefill", lambda row: row.mark.round),
+    Column("token", "count", "", "its id in the vocabulary", lambda row: row.token),
+    Column("piece", "text", "", "what it adds to the text", lambda row: row.piece),
+    Column(
+        "origin",
+        "text",
+        "",
+        'whose it is: "draft", or the target\'s own: "correction" in the place of a rejected one, else "target"',
+        lambda row: row.mark.origin,
+    ),
+    Column("relaxed", "bool", "", "whether it stands by a relaxed rule alone", lambda row: row.mark.relaxed),
+    Column(
+        "gap", "number", "probability", "of a relaxed one: how much likelier the target's own was", lambda row: row.gap
+    ),
+    Column("fact", "bool", "", "whether it states a fact, where the data set tells", lambda row: row.fact),
+    Column(
+        "relevance",
+        "number",
+        "",
+        "how much it depends on the video, where that was computed",
+        lambda row: row.mark.relevance,
+    ),
+)
+"""Of a `OneToken`."""
