@@ -121,3 +121,34 @@ with provenance.job(Path({str(tmp_path)!r})):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
     assert told(tmp_path)["outcome"] == "done"
+
+
+def test_shards_in_one_folder_end_each_for_itself(tmp_path: Path) -> None:
+    """Whichever began last, the run is done when all are."""
+    with provenance.job(tmp_path, "0/2"):
+        with provenance.job(tmp_path, "1/2"):
+            pass
+        assert load_run(tmp_path).state == "unfinished"
+    assert load_run(tmp_path).state == "done"
+    with pytest.raises(RuntimeError), provenance.job(tmp_path, "0/2"), provenance.job(tmp_path, "1/2"):
+        raise RuntimeError
+    assert load_run(tmp_path).state == "failed"
+    with provenance.job(tmp_path, "0/2"):
+        pass
+    assert load_run(tmp_path).state == "failed"  # its other half still is
+    with provenance.job(tmp_path):
+        assert load_run(tmp_path).state == "unfinished"  # all samples, by one job
+    assert load_run(tmp_path).state == "done"
+    jobs = provenance.jobs_of(provenance.read(tmp_path))
+    assert [each["shard"] for each in jobs] == ["0/1", "0/2", "1/2", "0/2", "1/2", "0/2"]
+    assert len({each["job"] for each in jobs}) == 6
+
+
+def test_what_another_job_has_overwritten_is_written_again(tmp_path: Path) -> None:
+    with provenance.job(tmp_path, "0/2") as ours:
+        lost = provenance.read(tmp_path)
+        with provenance.job(tmp_path, "1/2") as theirs:
+            provenance.write(tmp_path, {**provenance.read(tmp_path), "earlier": []})  # both began at once
+        assert lost["job"] == ours["job"]
+    assert {each["job"] for each in provenance.jobs_of(provenance.read(tmp_path))} == {ours["job"], theirs["job"]}
+    assert load_run(tmp_path).state == "done"

@@ -121,7 +121,7 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: 
         return _with_reader(cfg, partial(_dry_run, cfg, overrides=overrides))
     with _usage_errors():
         disk.check_folder(folder, field="out")
-    with provenance.job(folder) as told:
+    with provenance.job(folder, str(cfg.shard)) as told:
         return _with_reader(cfg, partial(_run, cfg, folder, overrides=overrides, told=told, brief=brief))
 
 

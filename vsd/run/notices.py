@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
+from vsd.run import provenance
+
 if TYPE_CHECKING:
     from vsd.executors import Executor
 
@@ -42,12 +44,8 @@ def crowded_cores(cfg: DictConfig, executor: Executor) -> list[str]:
 
 def busy_machine() -> list[str]:
     """That others are at work here, as a sentence; to be asked before this process works itself."""
-    try:
-        load = os.getloadavg()[0]
-    except (OSError, AttributeError):  # not known on this system
-        return []
-    cores = usable_cores()
-    if load < BUSY * cores:
+    load, cores = provenance.load(), usable_cores()
+    if load is None or load < BUSY * cores:
         return []
     return [f"this machine is busy (a load of {load:.1f} on {cores} cores): measured speeds will be off"]
 

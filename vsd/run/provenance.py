@@ -12,6 +12,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -40,13 +41,14 @@ PACKAGES = (
 
 
 @contextmanager
-def job(folder: Path) -> Iterator[dict[str, Any]]:
-    """Within, a job works in this folder. Written down are what is known of it before it begins, which is handed out,
-    and how it has ended. Provenances of earlier jobs are kept under `earlier`, and what the last one failed with is
-    forgotten. Raises CannotWrite."""
+def job(folder: Path, shard: str = "0/1") -> Iterator[dict[str, Any]]:
+    """Within, a job works in this folder, on this shard of the samples. Written down are what is known of it before it
+    begins, which is handed out, and how it has ended. Provenances of earlier jobs are kept under `earlier`, and what
+    the last one failed with is forgotten. Raises CannotWrite."""
     past = read(folder)
     earlier = [*past.pop("earlier", []), past] if past else []
-    told = {"schema": SCHEMA, **_job(), "hardware": machine(), "earlier": earlier}
+    own = {"schema": SCHEMA, "job": uuid.uuid4().hex[:12], "shard": shard}
+    told = {**own, **_job(), "hardware": machine(), "load": load(), "earlier": earlier}
     with disk.writing(folder):
         (folder / "error.txt").unlink(missing_ok=True)
     write(folder, told)
@@ -54,13 +56,36 @@ def job(folder: Path) -> Iterator[dict[str, Any]]:
         yield told
     except BaseException as error:
         with suppress(disk.CannotWrite):  # the disk may be what failed
-            _end(folder, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            note(folder, own, outcome=outcome, ended=_now())
         raise
-    _end(folder, "done")
+    note(folder, own, outcome="done", ended=_now())
 
 
-def _end(folder: Path, outcome: str) -> None:
-    write(folder, {**read(folder), "outcome": outcome, "ended": _now()})
+def note(folder: Path, told: Mapping[str, Any], **more: Any) -> None:
+    """Add to what is written of the job that `told` is of, also if jobs of other shards have begun here since. Raises
+    CannotWrite."""
+    jobs = jobs_of(read(folder))
+    place = next((place for place, each in enumerate(jobs) if each.get("job") == told.get("job")), len(jobs))
+    known = {name: value for name, value in told.items() if name != "earlier"}
+    jobs[place : place + 1] = [{**(jobs[place] if place < len(jobs) else {}), **known, **more}]
+    write(folder, {**jobs[0], "earlier": jobs[1:][::-1]})
+
+
+def jobs_of(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All jobs that a folder's file tells of, the last that began before the others."""
+    if not told:
+        return []
+    last = {name: value for name, value in told.items() if name != "earlier"}
+    return [last, *reversed(told.get("earlier", []))]
+
+
+def load() -> float | None:
+    """How many processes were at work here, on average over the last minute; None where nobody knows."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):
+        return None
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vsd.run.html.names import Names
 from vsd.run.report.printable import printable
 from vsd.run.results.run import Run
 
-_OF_ONE_RUN = ("schema", "command", "config", "earlier", "outcome", "ended", "time")
+_OF_ONE_RUN = ("schema", "job", "shard", "load", "command", "config", "earlier", "outcome", "ended", "time")
 
 
 @dataclass(frozen=True, kw_only=True)

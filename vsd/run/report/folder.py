@@ -50,11 +50,11 @@ class RunFolder:
         return self.path / "samples.jsonl"
 
     def open(self, cfg: DictConfig, told: Mapping[str, Any]) -> None:
-        """Write the resolved config, and the provenance with the config's hash."""
+        """Write the resolved config, and to the provenance what is `told` and the config's hash."""
         with disk.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         disk.write_whole(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        provenance.write(self.path, {**told, "config": self.config})
+        provenance.note(self.path, told, config=self.config)
 
     def append(self, record: Record) -> None:
         """Add a sample to samples.jsonl; it is on disk when this returns."""
@@ -106,8 +106,7 @@ def last_run(path: Path) -> tuple[RunFolder, list[Record]]:
     a config. Raises ValueError if no run has begun in it, or one of another schema."""
     told = provenance.read(path)
     check_schema(path, told)
-    jobs = [told, *reversed(told.get("earlier", []))]
-    config = next((job["config"] for job in jobs if "config" in job), None)
+    config = next((job["config"] for job in provenance.jobs_of(told) if "config" in job), None)
     if config is None:
         raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}")
     run = RunFolder(path, config)

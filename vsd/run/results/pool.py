@@ -8,9 +8,7 @@ from dataclasses import replace
 
 from vsd.metrics.record import Record
 from vsd.run.results.dials import NOT_THE_RUN
-from vsd.run.results.run import Run, State
-
-_WORST: tuple[State, ...] = ("failed", "unfinished", "interrupted", "done")
+from vsd.run.results.run import WORST, Run
 
 
 def pooled(runs: Iterable[Run]) -> list[Run]:
@@ -35,7 +33,7 @@ def _one(group: Sequence[Run]) -> Run:
         for record in run.records:
             if record.done or record.sample.id not in records:
                 records[record.sample.id] = record
-    state = min((run.state for run in group), key=_WORST.index)
+    state = min((run.state for run in group), key=WORST.index)
     errors = "; ".join(dict.fromkeys(run.error for run in group if run.error))
     first = replace(group[0], records=tuple(records[name] for name in sorted(records)), state=state, error=errors)
     return replace(first, config={**first.config, "shard": "0/1"})

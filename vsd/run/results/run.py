@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 State = Literal["done", "interrupted", "failed", "unfinished"]
 """How a run ended; one that is unfinished is still at work, or was killed."""
+WORST: tuple[State, ...] = ("failed", "unfinished", "interrupted", "done")
+"""From the worst on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +99,21 @@ def load_run(folder: str | Path) -> Run:
         overrides=tuple(hydra.get("overrides", {}).get("task", ())),
         provenance=told,
         records=tuple(records),
-        state="failed" if said else told.get("outcome", "unfinished"),
+        state="failed" if said else _state(told),
         error=said,
     )
+
+
+def _state(told: Mapping[str, Any]) -> State:
+    """How the last job has ended; of shards the worst of the last of each, if they divide the samples as it does."""
+    jobs = provenance.jobs_of(told)
+    count = str(jobs[0].get("shard", "0/1")).partition("/")[2] if jobs else "1"
+    last = dict[str, State]()
+    for each in jobs:
+        shard = str(each.get("shard", "0/1"))
+        if shard.partition("/")[2] == count:
+            last.setdefault(shard, each.get("outcome", "unfinished"))
+    return min(last.values(), key=WORST.index, default="unfinished")
 
 
 def find_runs(folders: Iterable[str | Path]) -> list[Run]:
