@@ -198,7 +198,7 @@ def test_the_commands_and_where_the_numbers_come_from(tmp_path: Path) -> None:
     task = ["pruner=hippo,random", "ratio=0.5,0.8,0.9", "limit=4", "out=x", "question=a b"]
     (sweep / "multirun.yaml").write_text(json.dumps({"hydra": {"overrides": {"task": task}}}))
     told = json.loads((sweep / "3" / "provenance.json").read_text())
-    told |= {"git": {"commit": "abc", "dirty": True}, "packages": {"torch": "3"}, "load": 0.5}
+    told |= {"git": {"commit": "abc", "dirty": True}, "packages": {"torch": "3"}, "driver": 0.5}
     (sweep / "3" / "provenance.json").write_text(json.dumps(told))
     page = page_of(sweep)
     lines = [each.text for each in page.all("pre")]
@@ -211,7 +211,7 @@ def test_the_commands_and_where_the_numbers_come_from(tmp_path: Path) -> None:
         ["commit", "abc with uncommitted changes"],
         ["packages", "torch 3"],
         ["hardware", "cpu x"],
-        ["load", "0.5"],
+        ["driver", "0.5"],
     ]
 
 
