@@ -4,35 +4,52 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.results.made import a_record, shown, write_run
 from vsd.commands import clean
 from vsd.metrics.record import Record
+from vsd.run import provenance
 from vsd.types import Sample
 
 FAILED = Record(sample=Sample(id="x", video="x.mp4", question="Why?"), failure="no video")
+RECORD = a_record("v", [5], 5.0)
+
+
+def age(folder: Path, seconds: float = 1e9) -> None:
+    """Everything was last changed then."""
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
 
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    """Runs of all kinds, two days old."""
+    """Runs of all kinds, years old."""
     folder = tmp_path / "outputs"
-    record = a_record("v", [5], 5.0)
-    write_run(folder / "good", [record], {})
-    write_run(folder / "failed-late", [record, FAILED], {}, outcome=None, error="out of memory")
-    write_run(folder / "stopped", [record], {}, outcome="interrupted")
-    write_run(folder / "refused", [], {}, outcome=None, error="ratio: must be a number in [0, 1), got 2")
-    write_run(folder / "all-failed", [FAILED], {}, outcome=None, error="no sample could be decoded")
-    write_run(folder / "sweep" / "0", [], {}, outcome=None)
-    other = write_run(folder / "other-version", [], {}, outcome=None)
+    write_run(folder / "good", [RECORD], {})
+    write_run(folder / "failed-late", [RECORD, FAILED], {}, outcome="failed", error="out of memory")
+    write_run(folder / "stopped", [RECORD], {}, outcome="interrupted")
+    write_run(folder / "refused", [], {}, outcome="failed", error="ratio: must be a number in [0, 1), got 2")
+    write_run(folder / "all-failed", [FAILED], {}, outcome="failed", error="no sample could be decoded")
+    write_run(folder / "day" / "given-up", [], {}, outcome="interrupted")
+    other = write_run(folder / "other-version", [], {}, outcome="failed")
     (other / "samples.jsonl").write_text(json.dumps({"id": "a", "trace": {"of": "another version"}}) + "\n")
-    (folder / "good" / "metrics.abc.part").write_text("{")
-    for path in (*folder.rglob("*"), folder):
-        os.utime(path, (1e9, 1e9))
+    (folder / "good" / "metrics.0123456789ab.part").write_text("{")
+    (folder / "good" / "film.mp4.part").write_text("somebody's download")
+    age(folder)
     return folder
+
+
+def removed(outputs: Path, *options: str) -> set[str]:
+    """What is gone of the folder after the command."""
+    before = {path.relative_to(outputs).as_posix() for path in outputs.rglob("*")}
+    assert clean.main([str(outputs), "--yes", *options]) == 0
+    return before - {path.relative_to(outputs).as_posix() for path in outputs.rglob("*")}
 
 
 def test_it_lists_and_removes_only_what_holds_no_sample(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,28 +61,114 @@ def test_it_lists_and_removes_only_what_holds_no_sample(outputs: Path, capsys: p
     assert "ratio: must be" in said
     assert sorted(outputs.rglob("*")) == before
 
-    assert clean.main([str(outputs), "--yes"]) == 0
-    kept = sorted(path.name for path in outputs.iterdir())
-    assert kept == ["failed-late", "good", "other-version", "stopped", "sweep"]
-    assert not (outputs / "sweep" / "0").exists()
-    assert sorted(path.name for path in (outputs / "good").iterdir()) == [
-        ".hydra",
-        "config.yaml",
-        "provenance.json",
-        "samples.jsonl",
-    ]
+    gone = removed(outputs)
+    assert {path for path in gone if "/" not in path} == {"refused", "all-failed"}
+    assert {path for path in gone if path.startswith("good")} == {"good/metrics.0123456789ab.part"}
+    assert "day/given-up" in gone
+    assert not any(path.startswith(("failed-late", "stopped", "other-version")) for path in gone)
     capsys.readouterr()
-    assert clean.main([str(outputs), "--yes"]) == 0
+    assert removed(outputs) == set()
     assert "nothing to remove" in capsys.readouterr().out
 
 
-def test_what_may_be_at_work_stays(outputs: Path) -> None:
+def _nested(outputs: Path) -> None:
+    write_run(outputs / "refused" / "0", [RECORD], {})
+
+
+def _own_file(outputs: Path) -> None:
+    (outputs / "refused" / "thesis.tex").write_text("years of work")
+
+
+def _own_folder(outputs: Path) -> None:
+    (outputs / "refused" / "notes").mkdir()
+    (outputs / "refused" / "notes" / "a.txt").write_text("x")
+
+
+def _link(outputs: Path) -> None:
+    (outputs / "refused" / "videos").symlink_to(outputs.parent)
+
+
+def _sweep(outputs: Path) -> None:
+    (outputs / "multirun.yaml").write_text("{}")
+
+
+def _study(outputs: Path) -> None:
+    (outputs / "study.journal").write_text("{}")
+
+
+def _other_schema(outputs: Path) -> None:
+    provenance.write(outputs / "refused", {"schema": 0})
+
+
+def _no_provenance(outputs: Path) -> None:
+    (outputs / "refused" / "provenance.json").unlink()
+
+
+def _cut_line(outputs: Path) -> None:
+    (outputs / "refused" / "samples.jsonl").write_text('{"id": "a", "tra')
+
+
+def _at_work(**more: Any) -> Callable[[Path], None]:
+    def change(outputs: Path) -> None:
+        told = {**provenance.read(outputs / "refused"), "host": platform.node(), "pid": os.getpid(), **more}
+        provenance.write(outputs / "refused", {name: value for name, value in told.items() if name != "outcome"})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _nested,
+        _own_file,
+        _own_folder,
+        _link,
+        _sweep,
+        _study,
+        _other_schema,
+        _no_provenance,
+        _cut_line,
+        _at_work(),
+        _at_work(host="elsewhere", pid=1),
+    ],
+)
+def test_what_may_be_of_use_stays(change: Callable[[Path], None], outputs: Path) -> None:
+    change(outputs)
+    age(outputs)
+    assert not any(path.startswith("refused") for path in removed(outputs))
+
+
+def test_a_job_that_was_killed_is_no_more_at_work(outputs: Path) -> None:
+    _at_work(pid=2**30)(outputs)
+    age(outputs)
+    assert "refused" in removed(outputs)
+
+
+def test_links_are_not_followed(outputs: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "elsewhere" / "0", [], {}, outcome="failed")
+    age(tmp_path / "elsewhere")
+    (outputs / "link").symlink_to(tmp_path / "elsewhere")
+    (outputs / "loop").symlink_to(outputs)
+    assert not any(path.startswith(("link", "loop/")) for path in removed(outputs))
+    assert (tmp_path / "elsewhere" / "0" / "provenance.json").exists()
+
+
+def test_the_folder_that_is_named_stays(outputs: Path) -> None:
+    assert clean.main([str(outputs / "refused"), "--yes"]) == 0
+    assert (outputs / "refused" / "error.txt").exists()
+
+
+def test_what_has_just_changed_stays(outputs: Path) -> None:
     os.utime(outputs / "refused" / "error.txt")
-    assert clean.main([str(outputs), "--yes"]) == 0
-    assert (outputs / "refused").exists()
-    assert not (outputs / "all-failed").exists()
-    assert clean.main([str(outputs), "--yes", "--older-than", "0"]) == 0
-    assert not (outputs / "refused").exists()
+    gone = removed(outputs)
+    assert "refused" not in gone
+    assert "all-failed" in gone
+    assert "refused" in removed(outputs, "--older-than", "0")
+
+
+def test_a_folder_named_twice_is_listed_once(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert clean.main([str(outputs), str(outputs / "day"), "--yes"]) == 0
+    assert "4 in all" in shown(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

@@ -1,41 +1,54 @@
 """Removes what no number comes from: ``vsd clean [FOLDER ...]``
 
-Runs that were refused, failed or given up before a sample was finished, and files that were left half written. It
-lists them; with --yes it removes them. A folder that holds a finished sample is never touched. Examples:
+Runs that were refused, failed or given up before any sample was finished, and files that were left half written in run
+folders. It lists them; with --yes it removes them. What holds a finished sample, another run or a file that vsd has not
+written stays, and so do a sweep's jobs, links, and whatever may be at work. Examples:
 
   vsd clean                              what could go, below outputs/
   vsd clean outputs/2026-11-26 --yes     remove it
-  vsd clean --older-than 168             only what is a week old
+  vsd clean --older-than 168             only what has not changed for a week
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import json
+import os
+import platform
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vsd.run import provenance
 from vsd.run.report.printable import printable
-from vsd.run.results.run import Run, find_runs
+from vsd.run.schema import SCHEMA
 from vsd.utils.validation import require_number
 
 HOUR_S = 3600.0
+_OURS = frozenset(
+    {"provenance.json", "config.yaml", "samples.jsonl", "metrics.json", "error.txt", "report.html", "run.log"}
+    | {f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")}
+)
+_PART = re.compile(r".*\.[0-9a-f]{12}\.part")  # see `vsd.run.disk.write_whole`
+_SWEEP = ("multirun.yaml", "summary.csv", "study.journal")
 _LONGEST = 100  # characters of a reason
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """A file or folder that can go, why, and how many bytes it takes."""
+    """Files that can go, with the folder that is then empty if one is, why, and how many bytes that is."""
 
     path: Path
+    files: tuple[Path, ...]
     reason: str
     size: int
 
@@ -46,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="vsd clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], metavar="FOLDER")
-    parser.add_argument("--older-than", type=float, default=1.0, metavar="HOURS", help="of what may be at work still")
+    parser.add_argument("--older-than", type=float, default=1.0, metavar="HOURS", help="since it changed (default 1)")
     parser.add_argument("--yes", action="store_true", help="remove it")
     args = parser.parse_args(argv)
     try:
@@ -56,65 +69,97 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     Console().print(table(found) if found else "nothing to remove")
-    if not args.yes:
-        print("nothing was removed; --yes removes it" if found else "", end="\n" if found else "")
-        return 0
-    return max((_remove(each) for each in found), default=0)
+    if found and not args.yes:
+        print("nothing was removed; --yes removes it")
+    return max((_remove(each) for each in found if args.yes), default=0)
 
 
 def leftovers(folders: Sequence[Path], *, before: float) -> list[Leftover]:
-    """What can go of these folders and last changed `before` this moment. Raises ValueError for one that is no
+    """What can go below these folders and last changed `before` this moment. Raises ValueError for one that is no
     folder."""
     found = dict[Path, Leftover]()
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"FOLDER: must be a folder, got {str(folder)!r}")
-        for each in (*_runs(folder), *_parts(folder)):
-            if _changed(each.path) <= before and not any(path in found for path in each.path.parents):
-                found[each.path] = each
+        for run in _run_folders(folder):
+            each = _whole(run, before) if run != folder else None
+            for one in [each] if each else _parts(run, before):
+                found.setdefault(one.path.resolve(), one)
     return list(found.values())
 
 
-def _runs(folder: Path) -> Iterator[Leftover]:
-    """Run folders without a finished sample, under any config."""
-    try:
-        runs = find_runs([folder])
-    except ValueError:  # there is none
-        return
-    for run in runs:
-        if run.state != "done" and not _holds_samples(run.folder):
-            yield Leftover(path=run.folder, reason=_reason(run), size=_size(run.folder))
+def _run_folders(folder: Path) -> Iterator[Path]:
+    """The folders in which a job of this version has begun; links are not followed."""
+    for path, inside, files in os.walk(folder):
+        inside.sort()
+        if provenance.FILE in files and provenance.read(Path(path)).get("schema") == SCHEMA:
+            yield Path(path)
 
 
-def _holds_samples(folder: Path) -> bool:
-    """Whether a line was written for a finished sample, by any config or version: what cannot be read is somebody's."""
-    file = folder / "samples.jsonl"
-    if not file.is_file():
+def _whole(run: Path, before: float) -> Leftover | None:
+    """A run folder that can go as it is."""
+    files = [Path(path) / name for path, inside, names in os.walk(run) for name in (*names, *_links(path, inside))]
+    names = {file.relative_to(run).as_posix() for file in files}
+    told = provenance.read(run)
+    stays = (
+        any(name not in _OURS and not _PART.fullmatch(name) for name in names)
+        or any((run.parent / name).exists() for name in _SWEEP)
+        or _finished(run / "samples.jsonl")
+        or any(job.get("outcome") is None and _at_work(job) for job in provenance.jobs_of(told))
+    )
+    if stays or _changed([*files, run]) > before:
+        return None
+    return Leftover(path=run, files=tuple(files), reason=_reason(run, told), size=_size(files))
+
+
+def _links(path: str, inside: Sequence[str]) -> list[str]:
+    return [name for name in inside if (Path(path) / name).is_symlink()]
+
+
+def _finished(samples: Path) -> bool:
+    """Whether a line was written for a finished sample, under any config and by any version; what cannot be read may be
+    one."""
+    if not samples.exists():
         return False
-    with file.open("rb") as lines:
-        return any(line.strip() and b'"trace": null' not in line for line in lines)
+    try:
+        rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return any(row["trace"] is not None for row in rows)
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
-def _reason(run: Run) -> str:
-    said = printable(" ".join(run.error.split())) or "no sample was finished"
-    return f"{run.state}: {said if len(said) <= _LONGEST else said[:_LONGEST] + '...'}"
+def _at_work(job: dict[str, object]) -> bool:
+    """Whether a job that has not ended may still be there: its process is alive, or is another machine's."""
+    pid = job.get("pid")
+    if job.get("host") != platform.node() or not isinstance(pid, int):
+        return True
+    return psutil.pid_exists(pid)
 
 
-def _parts(folder: Path) -> Iterator[Leftover]:
-    """Files that a killed job or a full disk left half written (see `vsd.run.disk.write_whole`)."""
-    for file in sorted(folder.rglob("*.part")):
-        if file.is_file():
-            yield Leftover(path=file, reason="half written", size=file.stat().st_size)
+def _reason(run: Path, told: dict[str, object]) -> str:
+    error = run / "error.txt"
+    said = error.read_text(encoding="utf-8", errors="replace") if error.is_file() else ""
+    said = printable(" ".join(said.split())) or "no sample was finished"
+    return f"{told.get('outcome', 'unfinished')}: {said if len(said) <= _LONGEST else said[:_LONGEST] + '...'}"
 
 
-def _changed(path: Path) -> float:
-    """When something in it last changed."""
-    inside: Iterable[Path] = path.rglob("*") if path.is_dir() else ()
-    return max(each.lstat().st_mtime for each in (path, *inside))
+def _parts(run: Path, before: float) -> Iterator[Leftover]:
+    """Files of a run that stays which a killed job or a full disk left half written."""
+    for file in sorted(run.iterdir()):
+        if _PART.fullmatch(file.name) and file.is_file() and _changed([file]) <= before:
+            yield Leftover(path=file, files=(file,), reason="half written", size=_size([file]))
 
 
-def _size(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+def _changed(paths: Sequence[Path]) -> float:
+    """When one of them last changed; now, for one that vanishes meanwhile."""
+    try:
+        return max(path.lstat().st_mtime for path in paths)
+    except OSError:
+        return time.time()
+
+
+def _size(files: Sequence[Path]) -> int:
+    return sum(file.lstat().st_size for file in files)
 
 
 def table(found: Sequence[Leftover]) -> Table:
@@ -129,12 +174,14 @@ def table(found: Sequence[Leftover]) -> Table:
 
 
 def _remove(each: Leftover) -> int:
-    """Exit code."""
+    """File by file, so that nothing goes that was not listed; then the empty folders. Exit code."""
     try:
+        for file in each.files:
+            file.unlink(missing_ok=True)
         if each.path.is_dir():
-            shutil.rmtree(each.path)
-        else:
-            each.path.unlink()
+            for folder in (each.path / ".hydra", each.path):
+                if folder.is_dir():
+                    folder.rmdir()
     except OSError as error:
         print(f"error: {each.path}: must be removed, got {error.strerror or error}", file=sys.stderr)
         return 1

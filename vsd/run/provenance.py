@@ -110,6 +110,8 @@ def _job() -> dict[str, Any]:
     return {
         "time": _now(),
         "command": shlex.join(sys.orig_argv),
+        "host": platform.node(),
+        "pid": os.getpid(),
         "git": git_state(Path(__file__).parent),
         "python": platform.python_version(),
         "packages": packages(),

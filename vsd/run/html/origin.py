@@ -14,7 +14,20 @@ from vsd.run.html.names import Names
 from vsd.run.report.printable import printable
 from vsd.run.results.run import Run
 
-_OF_ONE_RUN = ("schema", "job", "shard", "load", "command", "config", "earlier", "outcome", "ended", "time")
+_OF_ONE_RUN = (
+    "schema",
+    "job",
+    "shard",
+    "load",
+    "host",
+    "pid",
+    "command",
+    "config",
+    "earlier",
+    "outcome",
+    "ended",
+    "time",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
