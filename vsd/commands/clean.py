@@ -133,7 +133,7 @@ def _at_work(job: dict[str, object]) -> bool:
     pid = job.get("pid")
     if job.get("host") != platform.node() or not isinstance(pid, int):
         return True
-    return psutil.pid_exists(pid)
+    return bool(psutil.pid_exists(pid))
 
 
 def _reason(run: Path, told: dict[str, object]) -> str:

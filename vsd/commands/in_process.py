@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from vsd.cli import CONF
 from vsd.run import app
 
 
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The config of these overrides."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
 def run_here(overrides: Sequence[str], folder: Path) -> dict[str, float]:
     """Decodes with these overrides into this folder, and says nothing of a screen; returns the metrics. Raises
     UsageError for a setting that is refused, NothingDone if no sample could be decoded."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return app.run(compose("config", overrides=list(overrides)), folder, overrides=overrides, brief=True)
+    return app.run(composed(overrides), folder, overrides=overrides, brief=True)

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from vsd.commands.lists import is_written, numbers, whole_numbers
 from vsd.drafters.tree import SPECVLM, form
 from vsd.metrics import METRICS, summarise
 from vsd.metrics.record import Record
@@ -29,7 +30,7 @@ from vsd.step_times.profile import Profile
 from vsd.step_times.roofline import EFFICIENCIES, USUAL_EFFICIENCY, Machine, Roofline, Split, efficiency_of
 from vsd.step_times.shapes import SHAPES, shape
 from vsd.step_times.times import Given, Times
-from vsd.utils.validation import is_number, require, require_one_of
+from vsd.utils.validation import require, require_one_of
 
 SCHEDULES: dict[str, Parallelism] = {
     "sequential": Sequential(),
@@ -141,14 +142,14 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     chains = [name for name, parallelism in schedules if parallelism.chains]
     require("--tree", f"empty with {', '.join(chains)}, which need chains", args.tree, not (args.tree and chains))
     given = _own_ratio(records) if args.ratio is None else args.ratio
-    ratios = _numbers("--ratio", given, "in [0, 1)", lambda value: 0 <= value < 1)
-    gammas = _range("--gamma", args.gamma)
-    wanted = _numbers("--precision", args.precision, "one number in (0, 1)", lambda value: 0 < value < 1)[0]
+    ratios = numbers("--ratio", given, "in [0, 1)", lambda value: 0 <= value < 1)
+    gammas = whole_numbers("--gamma", args.gamma)
+    wanted = numbers("--precision", args.precision, "one number in (0, 1)", lambda value: 0 < value < 1)[0]
     base = Setting(
         times=times,
         acceptance=acceptance,
         paths=_tree(args.tree),
-        early=_numbers("--early", args.early, "one number in [0, 1]", lambda value: 0 <= value <= 1)[0],
+        early=numbers("--early", args.early, "one number in [0, 1]", lambda value: 0 <= value <= 1)[0],
         visual=_whole("--visual", args.visual, 0),
         text=_whole("--text", args.text, 1),
         tokens=_whole("--tokens", args.tokens, 2),
@@ -227,7 +228,7 @@ def _times(args: argparse.Namespace, records: Sequence[Record]) -> Times:
     require("--device", f"one of {', '.join(DEVICES)}, or one for each model", args.device, known)
     require_one_of("--split", args.split, get_args(Split))
     given = args.efficiency
-    efficiency = efficiency_of(float(given) if _is(given) else given, field="--efficiency")
+    efficiency = efficiency_of(float(given) if is_written(given) else given, field="--efficiency")
     layer_s = _number("--layer-us", args.layer_us) / 1e6
     target_on, draft_on = (
         Machine(
@@ -251,7 +252,9 @@ def _known() -> list[str]:
 def _given(text: str, latency: dict[str, Any]) -> Given:
     rule = f"NAME=SECONDS,..., with {', '.join(_known()[:2])} and of {', '.join(_known()[2:])}"
     parts = dict(part.partition("=")[::2] for part in text.split(","))
-    holds = set(_known()[:2]) <= set(parts) <= set(_known()) and all(_is(value, least=0) for value in parts.values())
+    holds = set(_known()[:2]) <= set(parts) <= set(_known()) and all(
+        is_written(value, least=0) for value in parts.values()
+    )
     require("--times", rule, text, holds)
     require("--times", "with a target_s above 0", text, float(parts["target_s"]) > 0)
     values = {name.removesuffix("_s"): float(value) for name, value in parts.items()}
@@ -262,7 +265,7 @@ def _given(text: str, latency: dict[str, Any]) -> Given:
 
 def _acceptance(args: argparse.Namespace, records: Sequence[Record]) -> Acceptance:
     if args.rate is not None:
-        return ByPosition(_numbers("--rate", args.rate, "numbers in [0, 1]", lambda value: 0 <= value <= 1))
+        return ByPosition(numbers("--rate", args.rate, "numbers in [0, 1]", lambda value: 0 <= value <= 1))
     require("--rate", "given where there is no --run", args.rate, bool(records))
     return Replay([record.trace for record in records if record.trace is not None])
 
@@ -296,40 +299,13 @@ def _tree(text: str) -> str:
     return paths
 
 
-def _is(text: str, *, least: float | None = None) -> bool:
-    try:
-        value = float(text)
-    except ValueError:
-        return False
-    return is_number(value) and (least is None or value >= least)
-
-
 def _number(name: str, text: str) -> float:
-    return _numbers(name, text, "one number, at least 0", lambda value: value >= 0)[0]
-
-
-def _numbers(name: str, text: str, rule: str, holds: Callable[[float], bool]) -> list[float]:
-    parts = text.split(",")
-    require(name, rule, text, all(_is(part) and holds(float(part)) for part in parts))
-    require(name, rule, text, "one" not in rule or len(parts) == 1)
-    return [float(part) for part in parts]
+    return numbers(name, text, "one number, at least 0", lambda value: value >= 0)[0]
 
 
 def _whole(name: str, text: str, least: int) -> int:
     require(name, f"a whole number, at least {least}", text, text.isdecimal() and int(text) >= least)
     return int(text)
-
-
-def _range(name: str, text: str) -> list[int]:
-    """1,2,4-8 as numbers."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        ends = [first, last] if dash else [first]
-        holds = all(end.isdecimal() and int(end) >= 1 for end in ends)
-        require(name, "whole numbers, at least 1, as in 1,2,4-8", text, holds and int(ends[0]) <= int(ends[-1]))
-        numbers += range(int(ends[0]), int(ends[-1]) + 1)
-    return numbers
 
 
 if __name__ == "__main__":

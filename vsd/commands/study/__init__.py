@@ -19,6 +19,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
 from rich.console import Console
@@ -30,6 +31,10 @@ from vsd.commands.study.space import searched
 from vsd.commands.study.trials import Goals, check_identity, opened, running, search
 from vsd.metrics import metric_of
 from vsd.run import app, disk
+from vsd.utils.validation import reason
+
+if TYPE_CHECKING:
+    from optuna.study import Study
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 search(study, space, args.folder, goals, args.overrides, trials=args.trials, seed=args.seed)
             finally:
                 write_csv(study, goals, args.folder / "trials.csv")
-            pictures = draw(study, goals, args.folder)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on", file=sys.stderr)
         return 130
@@ -75,11 +79,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     console = Console()
     console.print(front(study, goals))
-    for line in (*best(study, goals, args.folder, args.overrides), _files(args.folder / "trials.csv", *pictures)):
+    for line in best(study, goals, args.folder, args.overrides):
         console.print(line, soft_wrap=True)  # a command is copied as one line
+    console.print(_files(args.folder / "trials.csv", *_drawn(study, goals, args.folder)), soft_wrap=True)
     if others := running(study, args.folder):
         log.info("%d of the trials are still at work in other processes", len(others))
     return 0 if study.best_trials or others else 1
+
+
+def _drawn(study: Study, goals: Goals, folder: Path) -> list[Path]:
+    """The pictures; none where they cannot be made, which takes nothing from what was found."""
+    try:
+        return draw(study, goals, folder)
+    except Exception as error:
+        log.warning("the pictures are left out: %s", reason(error))
+        return []
 
 
 def _files(*files: Path) -> str:

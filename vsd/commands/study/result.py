@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vsd.commands.study.trials import REPEATED, Goals, name_of
 from vsd.run.results.cells import cell
-from vsd.run.results.comparison import common, compared
+from vsd.run.results.comparison import is_behind
 from vsd.run.results.run import load_run
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def best(study: Study, goals: Goals, folder: Path, overrides: Sequence[str]) -> 
     for place, (name, direction) in enumerate(goals):
         ranked = sorted(_finished(study), key=lambda trial: trial.values[place], reverse=direction == "maximize")
         if ranked:
-            said = _with_error(name, [(trial.values[place], folder / name_of(trial)) for trial in ranked[:2]])
+            folders = dict.fromkeys(folder / name_of(trial) for trial in ranked)  # equal settings share one
+            said = _with_error(name, ranked[0].values[place], [*folders][:2])
             lines += [f"[bold]best {escape(name)}[/]  {said}", f"  {escape(command(ranked[0].params, overrides))}"]
     return lines
 
@@ -71,14 +72,14 @@ def _finished(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-def _with_error(name: str, ranked: Sequence[tuple[float, Path]]) -> str:
+def _with_error(name: str, value: float, folders: Sequence[Path]) -> str:
     """The best value and the next one, as their folders tell them; the value alone where somebody has removed one."""
     try:
-        runs = [load_run(folder) for _, folder in ranked]
+        runs = [load_run(folder) for folder in folders]
     except ValueError:
-        return f"{ranked[0][0]:.4g}"
-    differences = compared(runs[0], runs[1], [name]) if len(runs) > 1 and common(*runs)[0] else []
-    if not differences:
+        return f"{value:.4g}"
+    behind = is_behind(runs[0], runs[1], name) if len(runs) > 1 else None
+    if behind is None:
         return cell(runs[0].summary, name)
-    same = differences[0].verdict in ("not told apart", "the same")
-    return f"{cell(runs[0].summary, name)}, the next {cell(runs[1].summary, name)} is {'not ' * same}told apart from it"
+    apart = "told apart from it" if behind else "not told apart from it"
+    return f"{cell(runs[0].summary, name)}, the next {cell(runs[1].summary, name)} is {apart}"

@@ -43,5 +43,10 @@ class Candidate(NamedTuple):
     def overrides(self) -> list[str]:
         return [*self.pruning.overrides, f"parallelism={self.schedule}", f"gamma={self.gamma}"]
 
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.pruning}-{self.schedule}-{self.gamma}".replace(" ", "-")
+
     def __str__(self) -> str:
         return f"{self.pruning}, {self.schedule}, gamma {self.gamma}"

@@ -5,30 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
 from vsd.commands.tune.candidate import SCHEDULES, Candidate, Pruning
+from vsd.evidence import Collector, Reading
 from vsd.metrics import values_of
 from vsd.metrics.record import Record
-from vsd.simulator.acceptance import Replay
+from vsd.pruners.base import Pruner
+from vsd.run.results.run import Run
+from vsd.simulator.acceptance import Replay, Script
 from vsd.simulator.rehearsal import Setting, simulate
+from vsd.simulator.stubs import StubModel
 from vsd.step_times.profile import Profile
+from vsd.step_times.times import Given
+from vsd.step_times.virtual_clock import VirtualClock
 
-Runs = Mapping[Pruning, Sequence[Record]]
+Runs = Mapping[Pruning, Run]
 """Sequential runs of chains of one length, with the target alone beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Oracle:
-    """Predicts a metric (`goal`) of any candidate whose pruning has a run. `windows` is the share of a window's seconds
-    in those runs that does not grow with its tokens. `anchors` say by how much a schedule does better than predicted,
-    where one candidate of it was measured."""
+    """Predicts a metric (`goal`) of any candidate whose pruning has a run. `anchors` say by how much a schedule does
+    better than predicted, where one candidate of it was measured."""
 
     goal: str
     settings: Mapping[Pruning, Setting]
     anchors: Mapping[str, float]
 
     @classmethod
-    def of(cls, goal: str, runs: Runs, windows: float) -> Oracle:
-        return cls(goal=goal, settings={pruning: _setting(runs[pruning], windows) for pruning in runs}, anchors={})
+    def of(cls, goal: str, runs: Runs, *, windows: float, depth: int) -> Oracle:
+        """`windows` is the share of a window's seconds in those runs that does not grow with its tokens, `depth` the
+        number of the target's layers."""
+        settings = {pruning: _setting(run, windows, depth) for pruning, run in runs.items()}
+        return cls(goal=goal, settings=settings, anchors={})
 
     def predict(self, candidate: Candidate) -> float:
         setting = replace(
@@ -49,10 +60,18 @@ def window_share(long: Sequence[Record], short: Sequence[Record]) -> float:
     return profile.window_s / (profile.window_s + length * profile.draft)
 
 
-def _setting(records: Sequence[Record], windows: float) -> Setting:
+def early_share(pruner: Pruner, depth: int) -> float:
+    """The share of the target's layers after which what a pruner needs is there."""
+    nothing = Script(visual=1, text=1, limit=1, draws=(), odds=(0.0,))
+    prompt = StubModel(script=nothing, times=Given(target=1.0, draft=1.0), time=VirtualClock()).prompt()
+    collector = Collector({need: need for need in pruner.needs}, Reading(prompt=prompt, depth=depth))
+    return collector.stage(pruner.needs) / depth
+
+
+def _setting(run: Run, windows: float, depth: int) -> Setting:
     """Step times and tokens of a run."""
-    profile = Profile.from_records(records)
-    traces = [record.trace for record in records if record.trace is not None]
+    profile = Profile.from_records(run.records)
+    traces = [record.trace for record in run.records if record.trace is not None]
     rounds = [round_ for trace in traces for round_ in trace.rounds if round_.proposed]
     window_s = sum(round_.draft_s for round_ in rounds) / len(rounds)
     each = (1 - windows) * window_s * len(rounds) / sum(round_.proposed for round_ in rounds)
@@ -61,5 +80,6 @@ def _setting(records: Sequence[Record], windows: float) -> Setting:
         times=replace(profile, window_s=windows * window_s, draft=each),
         acceptance=Replay(traces),
         ratio=1 - kept,
+        early=early_share(instantiate(OmegaConf.create(dict(run.config["pruner"]))), depth),
         visual=1,  # each recording has its own
     )

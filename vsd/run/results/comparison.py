@@ -84,6 +84,13 @@ def compared(first: Run, second: Run, names: Sequence[str] = ()) -> list[Differe
     return [each for each in found if math.isfinite(each.first) and math.isfinite(each.second)]
 
 
+def is_behind(best: Run, other: Run, name: str) -> bool | None:
+    """Whether a run is told apart from a better one by this metric, on their common samples; None where they have none
+    or it is not defined."""
+    found = compared(best, other, [name]) if common(best, other)[0] else []
+    return found[0].verdict in ("worse", "higher", "lower") if found else None
+
+
 def _sums(run: Run, records: Sequence[Record]) -> Videos:
     """The sums of these of its samples by video, those of the run itself where they are all that it has finished."""
     every = len(records) == sum(record.done for record in run.records)
