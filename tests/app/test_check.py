@@ -206,7 +206,7 @@ def test_a_busy_machine_is_said_once(
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(notices, "usable_cores", lambda: 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr("os.getloadavg", lambda: (1.9, 0, 0))
     assert notices.busy_machine() == []
     monkeypatch.setattr("os.getloadavg", lambda: (2.6, 0, 0))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.app.conftest import Compose
 from tests.app.test_command_line import run as command_line
@@ -20,6 +21,7 @@ from vsd.run.app import UsageError
 from vsd.run.dry_run import plan as plans
 from vsd.run.dry_run.machine import machine_of
 from vsd.run.dry_run.plan import Plan
+from vsd.run.dry_run.seconds import Estimate, _machine
 from vsd.run.report.folder import last_run
 from vsd.step_times.devices import DEVICES
 from vsd.step_times.roofline import Machine
@@ -45,9 +47,8 @@ def planned(configure: Compose, given: list[str], tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(plans, "plan", kept)
 
-    def made(*overrides: str, dry_run: str = "true") -> Plan:
-        out = f"out={tmp_path / 'outputs' / 'dry'}"
-        app.run(configure(*given, out, f"dry_run={dry_run}", *overrides), tmp_path / "unused")
+    def made(*overrides: str, dry_run: str = "true", out: Path = tmp_path / "outputs" / "dry") -> Plan:
+        app.run(configure(*given, f"out={out}", f"dry_run={dry_run}", *overrides), tmp_path / "unused")
         return found[-1]
 
     return made
@@ -59,7 +60,7 @@ def test_it_says_what_the_run_then_takes(
     before = sorted(tmp_path.rglob("*"))
     first = planned()
     assert sorted(tmp_path.rglob("*")) == before
-    assert first.estimate is None
+    assert isinstance(first.estimate, str)
     assert "not known: no run of this kind" in " ".join(capsys.readouterr().out.split())
 
     real = tmp_path / "outputs" / "real"
@@ -72,13 +73,19 @@ def test_it_says_what_the_run_then_takes(
 
     again = planned("limit=2", "seed=3")
     assert again.samples == 2
-    assert again.estimate is not None
+    assert isinstance(again.estimate, Estimate)
     assert str(real) in again.estimate.source
     alone = [record.baseline.seconds["total"] for record in records if record.baseline is not None]
     assert again.estimate.method_s == pytest.approx(sum(trace.seconds["total"] for trace in traces) / 2)
     assert again.estimate.baseline_s == pytest.approx(sum(alone) / 2)
-    assert planned("baseline=false").estimate is None  # a run of another kind
-    assert planned("gamma=3").estimate is None
+    assert isinstance(planned("baseline=false").estimate, str)  # a run of another kind
+    assert isinstance(planned("gamma=3").estimate, str)
+    simulated = planned("executor=simulated", "executor.profile=h100").estimate
+    assert simulated == "not known: a simulated run spends another machine's time"
+
+    rest = planned(out=real)
+    assert (rest.samples, rest.finished, len(rest.asked)) == (4, 4, 0)
+    assert rest.estimate == "there is nothing to decode"
 
 
 def test_every_video_and_question_is_looked_at(
@@ -93,15 +100,17 @@ def test_every_video_and_question_is_looked_at(
     assert max(one.visual for one in found.asked) == next(one.visual for one in found.asked if "d.mp4" in one.sample.id)
     assert found.needs[0].cache > planned("frames=150", "limit=1").needs[0].cache  # of the largest
     said = " ".join(capsys.readouterr().out.split())
-    assert "3 of 4 can be asked, of 3 videos" in said
+    assert "3 of 4 to decode, of 3 videos" in said
     assert "b.mp4" in said
 
 
 def test_what_is_too_long_is_named(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
     found = planned("max_new_tokens=505")
-    assert found.context == 512
-    assert found.too_long == [one.sample.id for one in found.asked]
-    assert "too long for a context of 512 tokens" in " ".join(capsys.readouterr().out.split())
+    assert found.asked == []
+    assert len(found.failures) == 4
+    assert found.estimate == "there is nothing to decode"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "prompt and generation must fit the target's context of 512 tokens" in said
 
 
 @pytest.mark.parametrize("overrides", [["gamma=0"], ["device=cuda:7"], ["draft.path=/no/such/folder"]])
@@ -155,7 +164,7 @@ def test_only_the_largest_prompt_does_not_fit(
 def test_the_rooflines_seconds(planned: Planned, checkpoints: dict[str, Path]) -> None:
     """The target alone reads its weights once a token, and once for the prompt."""
     found = planned("device=cuda", "dtype=bfloat16", "parallelism=autoregressive", dry_run="a100")
-    assert found.estimate is not None
+    assert isinstance(found.estimate, Estimate)
     model, on = shape(str(checkpoints["target"])), Machine(device=DEVICES["a100"], efficiency=0.27)
     prompt, visual = (found.asked[0].visual + found.asked[0].text["target"]), found.asked[0].visual
     steps = sum(on.pass_s(model, 1, prompt + step) for step in range(7))  # the first of 8 tokens is the prefill's
@@ -163,9 +172,33 @@ def test_the_rooflines_seconds(planned: Planned, checkpoints: dict[str, Path]) -
     assert found.estimate.method_s == pytest.approx(4 * one, rel=0.05)
     assert found.estimate.baseline_s == found.estimate.method_s
     fast = planned("device=cuda", "dtype=bfloat16", "compile=cudagraph", "baseline=false", dry_run="a100").estimate
-    assert fast is not None
+    assert isinstance(fast, Estimate)
     assert fast.baseline_s == 0
     assert "0.7 of it reached (engine)" in fast.source
+
+
+def test_what_the_roofline_is_told(planned: Planned) -> None:
+    """Two that share a GPU take turns; two that share a model by tensors are faster than one; 8 bits are half of 16."""
+
+    def method(*overrides: str, gpus: str = "l40s") -> float:
+        made = planned("device=cuda", "dtype=bfloat16", *overrides, dry_run=gpus).estimate
+        assert isinstance(made, Estimate)
+        return made.method_s
+
+    assert method("parallelism=pearl") == pytest.approx(method("parallelism=sequential"))
+    apart = method("parallelism=pearl", "draft.device=cuda:1", gpus="l40s*2")
+    assert apart != pytest.approx(method("parallelism=pearl"))
+    alone = "parallelism=autoregressive"
+    assert method("target.tp_plan=auto", alone, gpus="l40s*2") != pytest.approx(method(alone))
+    option = {"path": "x", "device": "cuda", "device_map": None, "tp_plan": None, "dtype": "bfloat16"}
+    options = (OmegaConf.create({**option, "quantisation": how}) for how in ("none", "int8"))
+    machines = [_machine(each, "h100", 1.0) for each in options]
+    assert [machine.bytes for machine in machines] == [2, 1]
+
+
+def test_gpus_are_named_for_a_gpu(planned: Planned) -> None:
+    with pytest.raises(UsageError, match=r"^device: must be cuda where GPUs are named \(dry_run=h100\), got 'cpu'"):
+        planned(dry_run="h100")
 
 
 def test_another_machine_is_planned_for_within_only() -> None:
@@ -183,13 +216,15 @@ def test_a_multirun_of_them_from_the_command_line(given: list[str], tmp_path: Pa
     where.mkdir()
     result = command_line("-m", *given, "dry_run=h100*2", "device=cuda", "shard=0/2,1/2", cwd=where)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("2 of 2 can be asked") == 2
+    assert result.stdout.count("2 of 2 to decode") == 2
     assert "2 jobs" in result.stdout
     assert "one after the other" in result.stdout
     assert list(where.iterdir()) == []
     refused = command_line("-m", *given, "dry_run=true", "gamma=0,1", "out=kept", cwd=where)
     assert refused.returncode == 1
     assert "gamma: must be" in refused.stderr
+    swept = command_line("-m", *given, "dry_run=h100,h200", "device=cuda", cwd=where)
+    assert (swept.returncode, swept.stderr) == (2, "error: dry_run: must have one value for all jobs, got several\n")
     assert list(where.iterdir()) == []
 
 

@@ -91,7 +91,7 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
             return run(cfg, folder, overrides=given["task"], brief=multirun)
     except KeyboardInterrupt:
         out = hydra.sweep.dir if multirun else folder
-        if distributed.rank() > 0:
+        if distributed.rank() > 0 or cfg.dry_run:
             sys.exit(130)
         print(f"\ninterrupted: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
         sys.exit(130)
@@ -154,20 +154,41 @@ def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]
     from vsd.run.dry_run.machine import machine_of
 
     with _usage_errors():
+        distributed.check_slurm()
+        distributed.join()
         disk.check_folder(cfg.out, field="out", make=False)
         check.check_dials(cfg)
         gpus = machine_of(cfg.dry_run)
+        if gpus is not None and not cfg.target.device.startswith("cuda"):
+            raise ValueError(f"device: must be cuda where GPUs are named (dry_run={cfg.dry_run}), got {cfg.device!r}")
         with hardware.planned(gpus):
             methods, samples, _ = prepare(cfg, overrides, measure=reader.measure)
             from vsd.run.dry_run.plan import plan
             from vsd.run.dry_run.screen import screen
+            from vsd.run.dry_run.seconds import Estimate
 
-            bar = partial(track, description="videos", transient=True)
-            uses_draft = _uses_draft(methods)
-            found = plan(cfg, methods, samples, uses_draft=uses_draft, measure=reader.measure, gpus=gpus, progress=bar)
+            found = plan(
+                cfg,
+                methods,
+                samples,
+                uses_draft=_uses_draft(methods),
+                measure=reader.measure,
+                gpus=gpus,
+                finished=_finished(cfg, methods, samples),
+                progress=partial(track, description="videos", transient=True, disable=distributed.rank() > 0),
+            )
     if distributed.rank() == 0:
-        Console().print(screen(found, Path(cfg.out)))
-    return {"dry_run/seconds": found.estimate.total_s} if found.estimate is not None else {}
+        given = any(override.startswith("out=") for override in overrides)
+        Console().print(screen(found, cfg.out if given else f"a new folder below {Path(cfg.out).parent}"))
+    return {"dry_run/seconds": found.estimate.total_s} if isinstance(found.estimate, Estimate) else {}
+
+
+def _finished(cfg: DictConfig, methods: dict[str, Any], samples: Sequence[Sample]) -> frozenset[str]:
+    """The samples that are in the run's folder already, by id."""
+    from vsd.run.report.folder import RunFolder, config_hash
+
+    before = RunFolder(Path(cfg.out), config_hash(cfg, weights=_weights(cfg, methods))).records()
+    return frozenset(each.id for each in samples if each.id in before and _serves(before[each.id], each))
 
 
 def _run(

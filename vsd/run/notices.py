@@ -44,7 +44,7 @@ def crowded_cores(cfg: DictConfig, executor: Executor) -> list[str]:
 
 def busy_machine() -> list[str]:
     """That others are at work here, as a sentence; to be asked before this process works itself."""
-    load, cores = provenance.load(), usable_cores()
+    load, cores = provenance.load(), os.cpu_count() or 1  # both of the whole machine
     if load is None or load < BUSY * cores:
         return []
     return [f"this machine is busy (a load of {load:.1f} on {cores} cores): measured speeds will be off"]

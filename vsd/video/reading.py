@@ -104,11 +104,12 @@ def collect(path: str | Path, events: Iterable[Shown | NDArray[np.uint8]], scali
 
 def _inside(table: Timetable, span: Span) -> NDArray[np.int64]:
     """The frames that come within the span; of one between two frames, which can be seconds apart, the one that is on
-    the screen meanwhile. Raises BadVideo for a span behind the last frame."""
+    the screen meanwhile. Raises BadVideo for a span that begins when the last one is no longer shown."""
     times_N = table.timestamps_N - table.timestamps_N[0]
     until = np.inf if span.end is None else span.end
     inside = np.flatnonzero((times_N >= span.start - _CLOSE_S) & (times_N < until - _CLOSE_S))
-    if not len(inside) and span.start < times_N[-1]:
+    shown_until = times_N[-1] if table.warning else max(times_N[-1], table.lasts)
+    if not len(inside) and span.start < shown_until:
         return np.array([np.searchsorted(times_N, span.start) - 1])
     if not len(inside):
         rule = f"no frame is shown from {span.start:g} s to {'the end' if span.end is None else f'{span.end:g} s'}"

@@ -36,6 +36,9 @@ class Summary(Callback):
         self._began = time.time()
         with suppress(HydraException):  # a glob takes all options of a group, which are not known here
             self._total, self._swept = jobs_of(config.hydra.overrides.task), swept(config.hydra.overrides.task)
+        if "dry_run" in self._swept:  # what is written is decided once for all jobs
+            print("error: dry_run: must have one value for all jobs, got several", file=sys.stderr)
+            sys.exit(2)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if config.hydra.mode != RunMode.MULTIRUN or distributed.rank() > 0:

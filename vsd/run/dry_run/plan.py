@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from omegaconf import DictConfig
@@ -31,19 +32,18 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A run before it begins. `asked` are the samples that can be, `failures` the others with their reasons; of those
-    that are asked `too_long` do not fit a context. `needs` is the memory of the largest prompt, `free` what there is by
-    device, `crowded` why it does not fit. `estimate` is what decoding takes, if that can be said."""
+    """A run before it begins. Of its `samples`, `finished` are so already; `asked` are those that can be decoded,
+    `failures` the others with their reasons. `needs` is the memory of the largest prompt, `free` what there is by
+    device, `crowded` why it does not fit. `estimate` is what decoding takes, or why that cannot be said."""
 
     samples: int
+    finished: int
     asked: Sequence[Asked]
     failures: Mapping[str, str]
-    too_long: Sequence[str]
-    context: int
     needs: Sequence[Need]
     free: Mapping[str, int]
     crowded: str
-    estimate: Estimate | None
+    estimate: Estimate | str
 
 
 def plan(
@@ -54,23 +54,23 @@ def plan(
     uses_draft: bool,
     measure: Measure,
     gpus: hardware.GPUs | None,
+    finished: Collection[str] = (),
     progress: Progress = iter,
 ) -> Plan:
-    """Looks at every video and every question. Raises ValueError for nothing that a run would record as a sample's
-    failure."""
+    """Looks at every video and every question but for those of `finished` samples, by id. Raises ValueError for nothing
+    that a run would record as a sample's failure."""
     both = [Files.of(cfg, role) for role in (("target", "draft") if uses_draft else ("target",))]
-    asked, failures = _asked(cfg, both, samples, _sizes(samples, measure, progress))
-    context = min(files.config.text_config.max_position_embeddings for files in both)
     kept = 1 - methods["pruner"].ratio
+    left = [sample for sample in samples if sample.id not in finished]
+    asked, failures = _asked(cfg, both, left, _sizes(left, measure, progress), kept)
     largest = max((one.visual for one in asked), default=0)
     prompts = {files.role: (largest, max((one.text[files.role] for one in asked), default=0)) for files in both}
     needs = memory_needs(cfg, both, prompts, kept=kept, remote=methods["executor"].remote)
     return Plan(
         samples=len(samples),
+        finished=len(samples) - len(left),
         asked=asked,
         failures=failures,
-        too_long=[one.sample.id for one in asked if _rows(cfg, one) > context],
-        context=context,
         needs=needs,
         free=hardware.free_memory(sorted(frozenset().union(*(need.devices for need in needs)))),
         crowded=_crowded(needs),
@@ -97,6 +97,7 @@ def _asked(
     both: Sequence[Files],
     samples: Sequence[Sample],
     sizes: Mapping[tuple[str, Span], Size | str],
+    kept: float,
 ) -> tuple[list[Asked], dict[str, str]]:
     """The prompts of the samples, and why there is none, by id."""
     asked, failures = list[Asked](), dict[str, str]()
@@ -109,6 +110,8 @@ def _asked(
             visual = {files.role: files.visual_tokens(cfg, *size) for files in both}
             text = {files.role: files.text_tokens(sample.question) for files in both}
             check_grids(visual)
+            for files in both:
+                _check_context(cfg, files, visual[files.role], text[files.role], kept)
         except ValueError as error:  # a SampleError is one
             failures[sample.id] = str(error)
         else:
@@ -116,9 +119,12 @@ def _asked(
     return asked, failures
 
 
-def _rows(cfg: DictConfig, one: Asked) -> int:
-    """Of the target's cache, at most."""
-    return one.visual + one.text["target"] + int(cfg.max_new_tokens)
+def _check_context(cfg: DictConfig, files: Files, visual: int, text: int, kept: float) -> None:
+    """Raise ValueError for a prompt that is too long, of which the draft reads a share."""
+    context = files.config.text_config.max_position_embeddings
+    rows = (visual if files.role == "target" else ceil(kept * visual)) + text + cfg.max_new_tokens
+    if rows > context:
+        raise ValueError(f"prompt and generation must fit the {files.role}'s context of {context} tokens")
 
 
 def _crowded(needs: Sequence[Need]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from statistics import median
 
 from rich.markup import escape
@@ -17,23 +16,22 @@ from vsd.run.report.printable import printable
 _NAMED = 3  # of many
 
 
-def screen(plan: Plan, out: Path) -> Table:
-    """What a person asks before a long run, in this order."""
+def screen(plan: Plan, out: str) -> Table:
+    """What a person asks before a long run, in this order; `out` says where it would write."""
     table = Table.grid(padding=(0, 2))
-    for name, said in [*_lines(plan), ("writes", escape(printable(str(out)))), ("", "[dim]a dry run: nothing done[/]")]:
+    for name, said in [*_lines(plan), ("writes", escape(printable(out))), ("", "[dim]a dry run: nothing done[/]")]:
         table.add_row(f"[bold]{name}[/]", said)
     return table
 
 
 def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     videos = len({one.sample.video for one in plan.asked})
-    yield "samples", f"{len(plan.asked)} of {plan.samples} can be asked, of {videos} videos"
+    done = f", {plan.finished} are finished" if plan.finished else ""
+    yield "samples", f"{len(plan.asked)} of {plan.samples} to decode, of {videos} videos{done}"
     for reason, ids in _by_reason(plan.failures).items():
         yield "", f"[red]{_some(ids)}[/]: {escape(printable(reason))}"
     if plan.asked:
         yield "prompts", _prompts(plan)
-    if plan.too_long:
-        yield "", f"[red]{_some(plan.too_long)}[/]: too long for a context of {plan.context} tokens"
     yield from _memory(plan)
     yield "time", _time(plan)
 
@@ -64,8 +62,8 @@ def _memory(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _time(plan: Plan) -> str:
-    if plan.estimate is None:
-        return "not known: no run of this kind is beside it (one with limit=4 would do)"
+    if isinstance(plan.estimate, str):
+        return plan.estimate
     alone = plan.estimate.baseline_s
     beside = f", {_duration(alone)} of it the target alone (baseline=false leaves that out)" if alone else ""
     return (

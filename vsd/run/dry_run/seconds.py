@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from vsd.drafters import Chain
 from vsd.drafters.tree import Tree
 from vsd.metrics.record import Record
 from vsd.models.checkpoint import Checkpoint, check_dtype
-from vsd.models.hardware import GPUs
-from vsd.run.provenance import hardware
+from vsd.models.hardware import GPUs, processes
+from vsd.parallelism import Sequential
+from vsd.run.disk import CannotWrite
+from vsd.run.provenance import FILE, hardware, read
 from vsd.run.results.dials import NOT_THE_RUN
 from vsd.run.results.run import Run, load_run
 from vsd.simulator.acceptance import ByPosition
@@ -31,6 +36,7 @@ Prompt = tuple[int, int]
 ACCEPTED = 0.8
 """Share of the draft tokens that is taken to be accepted where no run says it."""
 _LOOKED_AT = 200  # of the newest runs
+_DEEPEST = 4  # folders below the one that is looked through
 _OTHER_SAMPLES = frozenset({"data", "seed"})
 
 
@@ -49,36 +55,48 @@ class Estimate:
 
 def estimate(
     cfg: DictConfig, methods: Mapping[str, Any], prompts: Sequence[Prompt], *, uses_draft: bool, gpus: GPUs | None
-) -> Estimate | None:
-    """What decoding samples with these prompts takes. `gpus` are those of a machine that is not here. None if there is
-    nothing to say it by."""
+) -> Estimate | str:
+    """What decoding samples with these prompts takes, or why that cannot be said. `gpus` are those of a machine that is
+    not here."""
     if not prompts:
-        return None
+        return "there is nothing to decode"
+    if methods["executor"].simulated:
+        return "not known: a simulated run spends another machine's time"
     if gpus is None and (found := _last_of_its_kind(cfg)) is not None:
         return _as_measured(cfg, found, [visual for visual, _ in prompts])
     kind = gpus.kind if gpus is not None else _kind_here()
     on_gpus = all(cfg[role].device.startswith("cuda") for role in ("target", *(["draft"] if uses_draft else [])))
     if kind is None or not on_gpus:
-        return None
+        return "not known: no run of this kind is beside it (one with limit=4 would do)"
     return _by_roofline(cfg, methods, prompts, kind, uses_draft=uses_draft)
 
 
 def _last_of_its_kind(cfg: DictConfig) -> Run | None:
-    """The newest run beside this one's folder, and one above, that differs in nothing but its samples and was decoded
-    on this machine."""
+    """The newest run that differs in nothing but its samples and was decoded on this machine, of those below the folder
+    that this one's is in (of outputs/DATE/TIME: below outputs)."""
     root = Path(str(cfg.out)).absolute().parent
     root = root.parent if root.parent.name == "outputs" else root
-    files = sorted(root.glob("**/provenance.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     wanted, here = _kind_of(OmegaConf.to_container(cfg, resolve=True)), hardware()
-    for file in islice(files, _LOOKED_AT):
-        try:
-            run = load_run(file.parent)
-        except ValueError:  # of another schema
-            continue
-        same = run.provenance.get("hardware") == here and _kind_of(run.config) == wanted
-        if same and any(record.done for record in run.records):
-            return run
+    for folder in _newest(root):
+        with suppress(
+            ValueError, OSError, CannotWrite, YAMLError, OmegaConfBaseException
+        ):  # damaged, or gone meanwhile
+            config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
+            if read(folder).get("hardware") == here and _kind_of(config) == wanted:
+                run = load_run(folder)
+                if any(record.done for record in run.records):
+                    return run
     return None
+
+
+def _newest(root: Path) -> list[Path]:
+    """The run folders that changed last."""
+    found = dict[Path, float]()
+    for depth in range(1, _DEEPEST + 1):
+        for file in root.glob("/".join(["*"] * depth + [FILE])):
+            with suppress(OSError):
+                found[file.parent] = file.stat().st_mtime
+    return sorted(found, key=lambda folder: found[folder], reverse=True)[:_LOOKED_AT]
 
 
 def _kind_of(config: Any) -> dict[str, Any]:
@@ -94,7 +112,7 @@ def _as_measured(cfg: DictConfig, run: Run, visual: Sequence[int]) -> Estimate:
     method_s, baseline_s = (
         len(visual) * fmean(_seconds(record, name, longer) for record in done) for name in ("trace", "baseline")
     )
-    source = f"the {len(done)} samples of {run.folder}"
+    source = f"the {len(done)} samples of {run.folder}{_cached(cfg)}"
     return Estimate(method_s=method_s, baseline_s=baseline_s if cfg.baseline else 0.0, source=source)
 
 
@@ -120,6 +138,8 @@ def _by_roofline(
     draft = "draft" if uses_draft else "target"
     target_on, draft_on = (_machine(cfg[role], kind, EFFICIENCIES[pace]) for role in ("target", draft))
     drafter, visual, text = methods["drafter"], *(round(fmean(counts)) for counts in zip(*prompts, strict=True))
+    shared = sorted(frozenset.intersection(*(_checkpoint(cfg[role]).device_names for role in ("target", draft))))
+    in_turn = bool(uses_draft and shared and methods["parallelism"].overlaps)
     setting = Setting(
         times=Roofline(
             target=shape(cfg.target.path),
@@ -128,7 +148,7 @@ def _by_roofline(
             draft_on=draft_on,
         ),
         acceptance=ByPosition([ACCEPTED]),
-        parallelism=methods["parallelism"],
+        parallelism=Sequential() if in_turn else methods["parallelism"],
         gamma=cfg.gamma,
         ratio=methods["pruner"].ratio if uses_draft else 0.0,
         paths=drafter.paths if isinstance(drafter, Tree) else "",
@@ -140,10 +160,17 @@ def _by_roofline(
     source = f"the roofline of {kind}, {EFFICIENCIES[pace]:g} of it reached ({pace}), {cfg.max_new_tokens} tokens each"
     if uses_draft:
         source += f", {ACCEPTED:g} of the draft tokens accepted"
+        source += "" if isinstance(drafter, (Chain, Tree)) else ", drafts as chains"
+        source += f", in turn, since both are on {', '.join(shared)}" if in_turn else ""
     elif methods["parallelism"].drafts:
         source += ", as by the target alone"
     again = alone if cfg.baseline else 0.0
+    source += _cached(cfg)
     return Estimate(method_s=len(prompts) * method, baseline_s=len(prompts) * again, source=source)
+
+
+def _cached(cfg: DictConfig) -> str:
+    return ", none of the target alone taken from the cache" if cfg.baseline == "cache" else ""
 
 
 def _simulated(setting: Setting, *, drafts: bool) -> tuple[float, float]:
@@ -156,12 +183,17 @@ def _simulated(setting: Setting, *, drafts: bool) -> tuple[float, float]:
 
 def _machine(option: DictConfig, kind: str, efficiency: float) -> Machine:
     """What a model is spread over."""
-    where = {name: option[name] for name in ("device", "device_map", "tp_plan")}
     split: Split = "tensor" if option.tp_plan else "pipeline"
     return Machine(
         device=DEVICES[kind],
-        count=len(Checkpoint(path=option.path, **where).device_names),
+        count=processes() if option.tp_plan else len(_checkpoint(option).device_names),
         split=split,
         efficiency=efficiency,
-        bytes=check_dtype(option.dtype).itemsize,
+        bytes=check_dtype(option.dtype).itemsize if option.quantisation == "none" else 1,  # most of it are weights
     )
+
+
+def _checkpoint(option: DictConfig) -> Checkpoint:
+    """Where a model is."""
+    where = {name: option[name] for name in ("device", "device_map", "tp_plan")}
+    return Checkpoint(path=option.path, **where)
