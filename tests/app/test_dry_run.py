@@ -19,9 +19,9 @@ from vsd.models.hardware import GPUs
 from vsd.run import app
 from vsd.run.app import UsageError
 from vsd.run.dry_run import plan as plans
-from vsd.run.dry_run.machine import machine_of
+from vsd.run.dry_run.gpus import gpus_of
 from vsd.run.dry_run.plan import Plan
-from vsd.run.dry_run.seconds import Estimate, _machine
+from vsd.run.dry_run.seconds import Duration, _machine
 from vsd.run.report.folder import last_run
 from vsd.step_times.devices import DEVICES
 from vsd.step_times.roofline import Machine
@@ -60,7 +60,7 @@ def test_it_says_what_the_run_then_takes(
     before = sorted(tmp_path.rglob("*"))
     first = planned()
     assert sorted(tmp_path.rglob("*")) == before
-    assert isinstance(first.estimate, str)
+    assert isinstance(first.duration, str)
     assert "not known: no run of this kind" in " ".join(capsys.readouterr().out.split())
 
     real = tmp_path / "outputs" / "real"
@@ -73,19 +73,19 @@ def test_it_says_what_the_run_then_takes(
 
     again = planned("limit=2", "seed=3")
     assert again.samples == 2
-    assert isinstance(again.estimate, Estimate)
-    assert str(real) in again.estimate.source
+    assert isinstance(again.duration, Duration)
+    assert str(real) in again.duration.source
     alone = [record.baseline.seconds["total"] for record in records if record.baseline is not None]
-    assert again.estimate.method_s == pytest.approx(sum(trace.seconds["total"] for trace in traces) / 2)
-    assert again.estimate.baseline_s == pytest.approx(sum(alone) / 2)
-    assert isinstance(planned("baseline=false").estimate, str)  # a run of another kind
-    assert isinstance(planned("gamma=3").estimate, str)
-    simulated = planned("executor=simulated", "executor.profile=h100").estimate
+    assert again.duration.method_s == pytest.approx(sum(trace.seconds["total"] for trace in traces) / 2)
+    assert again.duration.baseline_s == pytest.approx(sum(alone) / 2)
+    assert isinstance(planned("baseline=false").duration, str)  # a run of another kind
+    assert isinstance(planned("gamma=3").duration, str)
+    simulated = planned("executor=simulated", "executor.profile=h100").duration
     assert simulated == "not known: a simulated run spends another machine's time"
 
     rest = planned(out=real)
     assert (rest.samples, rest.finished, len(rest.asked)) == (4, 4, 0)
-    assert rest.estimate == "there is nothing to decode"
+    assert rest.duration == "there is nothing to decode"
 
 
 def test_every_video_and_question_is_looked_at(
@@ -108,7 +108,7 @@ def test_what_is_too_long_is_named(planned: Planned, capsys: pytest.CaptureFixtu
     found = planned("max_new_tokens=505")
     assert found.asked == []
     assert len(found.failures) == 4
-    assert found.estimate == "there is nothing to decode"
+    assert found.duration == "there is nothing to decode"
     said = " ".join(capsys.readouterr().out.split())
     assert "prompt and generation must fit the target's context of 512 tokens" in said
 
@@ -164,15 +164,15 @@ def test_only_the_largest_prompt_does_not_fit(
 def test_the_rooflines_seconds(planned: Planned, checkpoints: dict[str, Path]) -> None:
     """The target alone reads its weights once a token, and once for the prompt."""
     found = planned("device=cuda", "dtype=bfloat16", "parallelism=autoregressive", dry_run="a100")
-    assert isinstance(found.estimate, Estimate)
+    assert isinstance(found.duration, Duration)
     model, on = shape(str(checkpoints["target"])), Machine(device=DEVICES["a100"], efficiency=0.27)
     prompt, visual = (found.asked[0].visual + found.asked[0].text["target"]), found.asked[0].visual
     steps = sum(on.pass_s(model, 1, prompt + step) for step in range(7))  # the first of 8 tokens is the prefill's
     one = on.vision_s(model, visual) + on.pass_s(model, prompt, 0, rows=1) + steps
-    assert found.estimate.method_s == pytest.approx(4 * one, rel=0.05)
-    assert found.estimate.baseline_s == found.estimate.method_s
-    fast = planned("device=cuda", "dtype=bfloat16", "compile=cudagraph", "baseline=false", dry_run="a100").estimate
-    assert isinstance(fast, Estimate)
+    assert found.duration.method_s == pytest.approx(4 * one, rel=0.05)
+    assert found.duration.baseline_s == found.duration.method_s
+    fast = planned("device=cuda", "dtype=bfloat16", "compile=cudagraph", "baseline=false", dry_run="a100").duration
+    assert isinstance(fast, Duration)
     assert fast.baseline_s == 0
     assert "0.7 of it reached (engine)" in fast.source
 
@@ -181,8 +181,8 @@ def test_what_the_roofline_is_told(planned: Planned) -> None:
     """Two that share a GPU take turns; two that share a model by tensors are faster than one; 8 bits are half of 16."""
 
     def method(*overrides: str, gpus: str = "l40s") -> float:
-        made = planned("device=cuda", "dtype=bfloat16", *overrides, dry_run=gpus).estimate
-        assert isinstance(made, Estimate)
+        made = planned("device=cuda", "dtype=bfloat16", *overrides, dry_run=gpus).duration
+        assert isinstance(made, Duration)
         return made.method_s
 
     assert method("parallelism=pearl") == pytest.approx(method("parallelism=sequential"))
@@ -203,12 +203,12 @@ def test_gpus_are_named_for_a_gpu(planned: Planned) -> None:
 
 def test_another_machine_is_planned_for_within_only() -> None:
     here = hardware.gpu_count()
-    with hardware.planned(machine_of("h200*8")):
+    with hardware.planned(gpus_of("h200*8")):
         assert hardware.gpu_count() == hardware.processes() == 8
         assert hardware.free_memory(["cpu", "cuda:3"]) == {"cuda:3": 141_000_000_000}
     assert hardware.gpu_count() == here
-    assert machine_of(True) is None
-    assert machine_of("h200*8") == GPUs(count=8, kind="h200", memory=141_000_000_000)
+    assert gpus_of(True) is None
+    assert gpus_of("h200*8") == GPUs(count=8, kind="h200", memory=141_000_000_000)
 
 
 def test_a_multirun_of_them_from_the_command_line(given: list[str], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.app.conftest import Compose
 from vsd.commands import tune
 from vsd.commands.in_process import composed
 from vsd.commands.tune import search
-from vsd.commands.tune.candidate import NOTHING, SCHEDULES, Candidate, Pruning
+from vsd.commands.tune.candidate import SCHEDULES, UNPRUNED, Candidate, Pruning
 from vsd.commands.tune.prediction import Oracle, early_share
 from vsd.metrics import values_of
 from vsd.run.app import NothingDone
@@ -212,4 +212,4 @@ def test_schedules_are_those_of_the_yamls(configure: Compose) -> None:
     """Their fields too: what is predicted is what a run with parallelism=NAME does."""
     for name, schedule in SCHEDULES.items():
         assert instantiate(configure(f"parallelism={name}").parallelism) == schedule
-    assert NOTHING.overrides == ["pruner=none"]
+    assert UNPRUNED.overrides == ["pruner=none"]

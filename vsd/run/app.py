@@ -151,21 +151,21 @@ def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]
     from rich.progress import track
 
     from vsd.models import hardware
-    from vsd.run.dry_run.machine import machine_of
+    from vsd.run.dry_run.gpus import gpus_of
 
     with _usage_errors():
         distributed.check_slurm()
         distributed.join()
         disk.check_folder(cfg.out, field="out", make=False)
         check.check_dials(cfg)
-        gpus = machine_of(cfg.dry_run)
+        gpus = gpus_of(cfg.dry_run)
         if gpus is not None and not cfg.target.device.startswith("cuda"):
             raise ValueError(f"device: must be cuda where GPUs are named (dry_run={cfg.dry_run}), got {cfg.device!r}")
         with hardware.planned(gpus):
             methods, samples, _ = prepare(cfg, overrides, measure=reader.measure)
             from vsd.run.dry_run.plan import plan
             from vsd.run.dry_run.screen import screen
-            from vsd.run.dry_run.seconds import Estimate
+            from vsd.run.dry_run.seconds import Duration
 
             found = plan(
                 cfg,
@@ -180,7 +180,7 @@ def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]
     if distributed.rank() == 0:
         given = any(override.startswith("out=") for override in overrides)
         Console().print(screen(found, cfg.out if given else f"a new folder below {Path(cfg.out).parent}"))
-    return {"dry_run/seconds": found.estimate.total_s} if isinstance(found.estimate, Estimate) else {}
+    return {"dry_run/seconds": found.duration.total_s} if isinstance(found.duration, Duration) else {}
 
 
 def _finished(cfg: DictConfig, methods: dict[str, Any], samples: Sequence[Sample]) -> frozenset[str]:

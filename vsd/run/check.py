@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.data.base import parse_shard
-from vsd.run.dry_run import machine
+from vsd.run.dry_run import gpus
 from vsd.types import Dtype, Positions
 from vsd.utils.validation import is_number, is_whole, require, require_number
 
@@ -181,5 +181,5 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("dtype", _either(get_args(Dtype)), lambda value: value in get_args(Dtype)),
     ("baseline", "true, cache or false", lambda value: value is True or value is False or value == "cache"),
     ("report", "short or full", lambda value: value in ("short", "full")),
-    ("dry_run", machine.RULE, machine.holds),
+    ("dry_run", gpus.RULE, gpus.holds),
 )

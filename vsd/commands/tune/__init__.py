@@ -24,7 +24,7 @@ from rich.console import Console
 
 from vsd.cli import CONF
 from vsd.commands.lists import names, numbers, whole_numbers
-from vsd.commands.tune.candidate import NOTHING, SCHEDULES, Pruning
+from vsd.commands.tune.candidate import SCHEDULES, UNPRUNED, Pruning
 from vsd.commands.tune.search import Search
 from vsd.run import app, disk
 from vsd.utils.validation import require, require_one_of, require_whole
@@ -72,7 +72,7 @@ def _options() -> argparse.ArgumentParser:
 def _search(args: argparse.Namespace) -> Search:
     """ValueError for what is no choice."""
     require_one_of("--goal", args.goal, GOALS)
-    known = tuple(sorted({file.stem for file in (CONF / "pruner").glob("*.yaml")} - {NOTHING.pruner}))
+    known = tuple(sorted({file.stem for file in (CONF / "pruner").glob("*.yaml")} - {UNPRUNED.pruner}))
     pruners = names("--pruners", args.pruners, known)
     ratios = numbers("--ratios", args.ratios, "numbers in (0, 1)", lambda value: 0 < value < 1)
     for name in ("samples", "measure"):
@@ -84,7 +84,7 @@ def _search(args: argparse.Namespace) -> Search:
     require("--schedules", f"a list of {', '.join(SCHEDULES)}", args.schedules, bool(schedules))
     return Search(
         goal=args.goal,
-        prunings=(NOTHING, *(Pruning(*each) for each in product(pruners, ratios))),
+        prunings=(UNPRUNED, *(Pruning(*each) for each in product(pruners, ratios))),
         schedules=(*schedules,),
         gammas=(*whole_numbers("--gammas", args.gammas),),
         samples=args.samples,

@@ -29,7 +29,7 @@ class Pruning(NamedTuple):
         return f"{self.pruner} {self.ratio:g}" if self.ratio else self.pruner
 
 
-NOTHING = Pruning("none", 0.0)
+UNPRUNED = Pruning("none", 0.0)
 
 
 class Candidate(NamedTuple):

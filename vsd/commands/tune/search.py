@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vsd.commands.in_process import composed, run_here
-from vsd.commands.tune.candidate import NOTHING, Candidate, Pruning
+from vsd.commands.tune.candidate import UNPRUNED, Candidate, Pruning
 from vsd.commands.tune.prediction import Oracle, window_share
 from vsd.metrics import METRICS
 from vsd.run import app, provenance
@@ -65,8 +65,8 @@ class Search:
     def _oracle(self, depth: int) -> Oracle:
         """What is predicted, corrected by a run of each schedule."""
         long = {pruning: run for pruning in self.prunings if (run := self._calibrated(pruning)) is not None}
-        short = self._run(Candidate(NOTHING, "sequential", SHORT))
-        windows = window_share(long[NOTHING].records, short.records)
+        short = self._run(Candidate(UNPRUNED, "sequential", SHORT))
+        windows = window_share(long[UNPRUNED].records, short.records)
         oracle = Oracle.of(self.goal, long, windows=windows, depth=depth)
         likely = max(long, key=lambda pruning: oracle.predict(Candidate(pruning, "sequential", ANCHOR)))
         anchors = [Candidate(likely, schedule, ANCHOR) for schedule in self.schedules]
@@ -77,7 +77,7 @@ class Search:
         try:
             return self._run(Candidate(pruning, "sequential", LONG))
         except (app.UsageError, app.NothingDone) as error:
-            if pruning == NOTHING:
+            if pruning == UNPRUNED:
                 raise
             self.console.print(f"[yellow]{pruning} is left out[/]: {escape(str(error))}")
             return None

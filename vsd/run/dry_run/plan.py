@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from vsd.models import hardware
 from vsd.models.room import Need
 from vsd.run.check_memory import Files, Measure, check_grids, check_needs, memory_needs
-from vsd.run.dry_run.seconds import Estimate, estimate
+from vsd.run.dry_run.seconds import Duration, expected_duration
 from vsd.types import Sample, SampleError, Span
 from vsd.utils.faults import of_sample
 
@@ -34,7 +34,7 @@ class Asked:
 class Plan:
     """A run before it begins. Of its `samples`, `finished` are so already; `asked` are those that can be decoded,
     `failures` the others with their reasons. `needs` is the memory of the largest prompt, `free` what there is by
-    device, `crowded` why it does not fit. `estimate` is what decoding takes, or why that cannot be said."""
+    device, `crowded` why it does not fit. `duration` is what decoding takes, or why that cannot be said."""
 
     samples: int
     finished: int
@@ -43,7 +43,7 @@ class Plan:
     needs: Sequence[Need]
     free: Mapping[str, int]
     crowded: str
-    estimate: Estimate | str
+    duration: Duration | str
 
 
 def plan(
@@ -74,7 +74,7 @@ def plan(
         needs=needs,
         free=hardware.free_memory(sorted(frozenset().union(*(need.devices for need in needs)))),
         crowded=_crowded(needs),
-        estimate=estimate(
+        duration=expected_duration(
             cfg, methods, [(one.visual, one.text["target"]) for one in asked], uses_draft=uses_draft, gpus=gpus
         ),
     )

@@ -62,13 +62,13 @@ def _memory(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _time(plan: Plan) -> str:
-    if isinstance(plan.estimate, str):
-        return plan.estimate
-    alone = plan.estimate.baseline_s
+    if isinstance(plan.duration, str):
+        return plan.duration
+    alone = plan.duration.baseline_s
     beside = f", {_duration(alone)} of it the target alone (baseline=false leaves that out)" if alone else ""
     return (
-        f"about [bold]{_duration(plan.estimate.total_s)}[/] of decoding{beside}\n"
-        f"[dim]by {escape(printable(plan.estimate.source))}; loading and reading videos come on top[/]"
+        f"about [bold]{_duration(plan.duration.total_s)}[/] of decoding{beside}\n"
+        f"[dim]by {escape(printable(plan.duration.source))}; loading and reading videos come on top[/]"
     )
 
 

@@ -41,7 +41,7 @@ _OTHER_SAMPLES = frozenset({"data", "seed"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Duration:
     """Seconds of decoding all samples: those of the method, those of the target alone beside it, and what says so."""
 
     method_s: float
@@ -53,9 +53,9 @@ class Estimate:
         return self.method_s + self.baseline_s
 
 
-def estimate(
+def expected_duration(
     cfg: DictConfig, methods: Mapping[str, Any], prompts: Sequence[Prompt], *, uses_draft: bool, gpus: GPUs | None
-) -> Estimate | str:
+) -> Duration | str:
     """What decoding samples with these prompts takes, or why that cannot be said. `gpus` are those of a machine that is
     not here."""
     if not prompts:
@@ -104,7 +104,7 @@ def _kind_of(config: Any) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in NOT_THE_RUN | _OTHER_SAMPLES}
 
 
-def _as_measured(cfg: DictConfig, run: Run, visual: Sequence[int]) -> Estimate:
+def _as_measured(cfg: DictConfig, run: Run, visual: Sequence[int]) -> Duration:
     """What comes before decoding takes as much longer as there are more visual tokens; the rest as long as there."""
     done = [record for record in run.records if record.done]
     there = fmean(record.trace.visual for record in done if record.trace is not None)
@@ -113,7 +113,7 @@ def _as_measured(cfg: DictConfig, run: Run, visual: Sequence[int]) -> Estimate:
         len(visual) * fmean(_seconds(record, name, longer) for record in done) for name in ("trace", "baseline")
     )
     source = f"the {len(done)} samples of {run.folder}{_cached(cfg)}"
-    return Estimate(method_s=method_s, baseline_s=baseline_s if cfg.baseline else 0.0, source=source)
+    return Duration(method_s=method_s, baseline_s=baseline_s if cfg.baseline else 0.0, source=source)
 
 
 def _seconds(record: Record, name: str, longer: float) -> float:
@@ -132,7 +132,7 @@ def _kind_here() -> str | None:
 
 def _by_roofline(
     cfg: DictConfig, methods: Mapping[str, Any], prompts: Sequence[Prompt], kind: str, *, uses_draft: bool
-) -> Estimate:
+) -> Duration:
     """Generations of `max_new_tokens` tokens behind the mean prompt."""
     pace = "eager" if cfg.target.compile in ("none", "eager") else "engine"
     draft = "draft" if uses_draft else "target"
@@ -166,7 +166,7 @@ def _by_roofline(
         source += ", as by the target alone"
     again = alone if cfg.baseline else 0.0
     source += _cached(cfg)
-    return Estimate(method_s=len(prompts) * method, baseline_s=len(prompts) * again, source=source)
+    return Duration(method_s=len(prompts) * method, baseline_s=len(prompts) * again, source=source)
 
 
 def _cached(cfg: DictConfig) -> str:

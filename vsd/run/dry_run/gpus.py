@@ -17,7 +17,7 @@ def holds(value: object) -> bool:
     return isinstance(value, bool) or (isinstance(value, str) and several(value) is not None)
 
 
-def machine_of(value: bool | str) -> GPUs | None:
+def gpus_of(value: bool | str) -> GPUs | None:
     """The GPUs that a value names; None for this machine's own."""
     named = several(value) if isinstance(value, str) else None
     if named is None:
