@@ -8,6 +8,7 @@ or what the target has made of it.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +23,12 @@ from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.models.checkpoint import Checkpoint
 from vsd.models.tree import NO_DRAFT
-from vsd.types import Context, Draft, Evidence, Grid, Positions, Prompt, Round, SampleError, Video
+from vsd.pruners.select import budget
+from vsd.types import Context, Draft, Evidence, Grid, MethodError, Positions, Prompt, Round, SampleError, Video
 from vsd.utils import distributed
 from vsd.utils.clock import Clock
 from vsd.utils.random_source import RandomSource, SeededRandom
+from vsd.utils.validation import shortened
 
 if TYPE_CHECKING:
     from transformers import BatchFeature
@@ -225,7 +228,8 @@ class DraftSession:
             if self._pruner is not None:
                 with self._clock.span("prune"):
                     kept_K = distributed.from_rank0(partial(self._pruner.keep, evidence))
-                self.kept_K = tuple(kept_K.tolist()) if len(kept_K) < self._prompt.grid.tokens else ()
+                kept = checked(self._pruner, kept_K, self._prompt.grid)
+                self.kept_K = kept if len(kept) < self._prompt.grid.tokens else ()
             read = partial(
                 DraftRunner.prefill,
                 kept_K=kept_K,
@@ -256,6 +260,17 @@ class DraftSession:
     def learn(self, rounds: Sequence[Round]) -> None:
         """Tell it of the last rounds; nobody waits for it."""
         self._client.start(partial(DraftRunner.learn, rounds=rounds))
+
+
+def checked(pruner: Pruner, kept_K: Tensor, grid: Grid) -> tuple[int, ...]:
+    """What a pruner keeps, as numbers. Raises MethodError unless it is what `Pruner.keep` promises."""
+    kept, most = tuple(kept_K.tolist()), budget(grid.tokens, pruner.ratio)
+    in_order = all(one < other for one, other in itertools.pairwise(kept))
+    inside = bool(kept) and kept[0] >= 0 and kept[-1] < grid.tokens and kept_K.dtype == torch.int64
+    if not in_order or not inside or len(kept) > most:
+        rule = f"1 to {most} places below {grid.tokens}, int64, sorted and each once (ratio={pruner.ratio:g})"
+        raise MethodError(f"pruner: {type(pruner).__name__}.keep must give {rule}, got {shortened(list(kept))}")
+    return kept
 
 
 def load_runner(checkpoint: Checkpoint, make: Callable[[VideoLM], DraftRunner]) -> DraftRunner:

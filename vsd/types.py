@@ -44,6 +44,10 @@ class SampleError(ValueError):
     any other error is a bug or a wrong setting, and ends the run."""
 
 
+class MethodError(RuntimeError):
+    """A method gave what its contract forbids: a fault of its code, which ends the run in one line."""
+
+
 class Grid(NamedTuple):
     """The visual grid after the model's spatial and temporal merge: t * h * w visual tokens."""
 

@@ -20,7 +20,7 @@ from vsd.executors import Executor, Inline, Process, Thread
 from vsd.models import Checkpoint, VideoLM, load
 from vsd.parallelism import Autoregressive, Parallel, Parallelism, Sequential
 from vsd.pruners.uniform import Uniform
-from vsd.types import Context, Draft, Evidence, Positions, Prompt, SampleError, Video
+from vsd.types import Context, Draft, Evidence, MethodError, Positions, Prompt, SampleError, Video
 from vsd.verifiers.lvspec import LVSpec
 
 QUESTION = "What is it?"
@@ -221,3 +221,14 @@ def test_the_devices_of_a_run_are_counted(pair: Pair, video: Video) -> None:
     assert Checkpoint(path="x", device="cuda").device_names == {"cuda:0"}
     assert Checkpoint(path="x", device_map={"model": "cuda:1", "lm_head": 2}).device_names == {"cuda:1", "cuda:2"}
     assert Checkpoint(path="x", device_map="auto").device_names  # here: whatever there is
+
+
+@pytest.mark.parametrize("kept", [[], [1, 0], [0, 0], [-1, 0], [0, 10_000], list(range(50)), [0.0]], ids=str)
+def test_a_pruner_that_breaks_its_contract_ends_the_run(kept: list[float], pair: Pair, video: Video) -> None:
+    class Broken(Uniform):
+        def keep(self, evidence: Evidence) -> Tensor:
+            return torch.tensor(kept)
+
+    engine = Engine(target=pair.target, draft=pair.draft, pruner=Broken(ratio=0.5), max_new_tokens=4)
+    with pytest.raises(MethodError, match=r"^pruner: Broken.keep must give 1 to \d+ places below \d+, int64"):
+        engine.run(video, QUESTION)

@@ -158,8 +158,11 @@ def test_the_folder_that_is_named_stays(outputs: Path) -> None:
     assert (outputs / "refused" / "error.txt").exists()
 
 
-def test_what_has_just_changed_stays(outputs: Path) -> None:
+def test_what_has_just_changed_stays_unless_it_has_ended(outputs: Path) -> None:
+    _at_work(pid=2**30)(outputs)
+    age(outputs)
     os.utime(outputs / "refused" / "error.txt")
+    os.utime(outputs / "all-failed" / "error.txt")
     gone = removed(outputs)
     assert "refused" not in gone
     assert "all-failed" in gone

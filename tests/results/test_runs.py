@@ -38,7 +38,7 @@ def test_a_folder_says_what_run_it_holds(tmp_path: Path) -> None:
     run = load_run(tmp_path / "a")
     assert (run.state, run.error, run.choices, run.time) == ("done", "", {"pruner": "hippo"}, "2026-01-02 03:04")
     assert run.summary.values["speed/decode"] == pytest.approx(2.0)
-    with pytest.raises(ValueError, match=r"^FOLDER: must be the folder of a run, got '.*none'$"):
+    with pytest.raises(ValueError, match=r"^FOLDER: must be the folder of a run, got '.*none', which is not there$"):
         load_run(tmp_path / "none")
 
 

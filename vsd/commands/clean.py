@@ -6,7 +6,7 @@ written stays, and so do a sweep's jobs, links, and whatever may be at work. Exa
 
   vsd clean                              what could go, below outputs/
   vsd clean outputs/2026-11-26 --yes     remove it
-  vsd clean --older-than 168             only what has not changed for a week
+  vsd clean --older-than 24              of jobs that were killed, only what is older than a day
 """
 
 from __future__ import annotations
@@ -59,7 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="vsd clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], metavar="FOLDER")
-    parser.add_argument("--older-than", type=float, default=1.0, metavar="HOURS", help="since it changed (default 1)")
+    parser.add_argument(
+        "--older-than",
+        type=float,
+        default=1.0,
+        metavar="HOURS",
+        help="of a job whose end is not known, since it changed (default 1)",
+    )
     parser.add_argument("--yes", action="store_true", help="remove it")
     args = parser.parse_args(argv)
     try:
@@ -75,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def leftovers(folders: Sequence[Path], *, before: float) -> list[Leftover]:
-    """What can go below these folders and last changed `before` this moment. Raises ValueError for one that is no
-    folder."""
+    """What can go below these folders; where nobody has said that a job has ended, only what has not changed since
+    `before`. Raises ValueError for what is no folder."""
     found = dict[Path, Leftover]()
     for folder in folders:
         if not folder.is_dir():
@@ -107,7 +113,8 @@ def _whole(run: Path, before: float) -> Leftover | None:
         or _finished(run / "samples.jsonl")
         or any(job.get("outcome") is None and _at_work(job) for job in provenance.jobs_of(told))
     )
-    if stays or _changed([*files, run]) > before:
+    ended = all(job.get("outcome") for job in provenance.jobs_of(told))
+    if stays or (not ended and _changed([*files, run]) > before):
         return None
     return Leftover(path=run, files=tuple(files), reason=_reason(run, told), size=_size(files))
 

@@ -25,7 +25,7 @@ from vsd.run.results.cells import check_metrics, heading, written
 from vsd.run.results.comparison import Difference, common, compared, interval
 from vsd.run.results.dials import varying
 from vsd.run.results.fitted import Fitted
-from vsd.run.results.run import Run, load_run
+from vsd.run.results.run import Run, find_runs, load_run
 
 METRICS = (
     "exact/mismatched",
@@ -53,14 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="vsd compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("first", type=Path, metavar="FIRST", help="a run's folder, which the others are held against")
-    parser.add_argument("others", nargs="+", type=Path, metavar="OTHER")
+    parser.add_argument(
+        "others", nargs="+", type=Path, metavar="OTHER", help="runs, or folders of runs such as a sweep's"
+    )
     parser.add_argument("--metrics", nargs="+", default=[*METRICS], metavar="METRIC", help="of metrics.json")
     args = parser.parse_args(argv)
     console = Console()
     try:
         check_metrics("--metrics", args.metrics)
         first = load_run(args.first)
-        for other in map(load_run, args.others):
+        for other in (run for run in find_runs(args.others) if run.folder.resolve() != args.first.resolve()):
             if not common(first, other)[0]:
                 raise ValueError(f"OTHER: must have a sample in common with FIRST, got {str(other.folder)!r}")
             made = partial(table, first, other, compared(first, other, args.metrics))
@@ -105,7 +107,9 @@ def warnings(first: Run, other: Run) -> Iterator[str]:
 
 
 def _by(each: Difference, value: float) -> str:
-    return f"{value:.3f}x" if each.as_ratio else f"{'+' if value >= 0 else '−'}{each.metric.written(abs(value))}"
+    return (
+        f"{max(0.0, value):.3f}x" if each.as_ratio else f"{'+' if value >= 0 else '−'}{each.metric.written(abs(value))}"
+    )
 
 
 def _error(each: Difference) -> str:

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="vsd report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
-    parser.add_argument("--full", action="store_true", help="every number of a run")
+    parser.add_argument("--full", action="store_true", help="more numbers of a run")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--format", choices=table.FORMATS, help="a table for a file, in place of the screen")
     form.add_argument(

@@ -22,10 +22,12 @@ from rich.table import Table
 
 from vsd.metrics import metric_of
 from vsd.run.results.cells import HEADLINE, STATES, cell, check_metrics, heading, written
-from vsd.run.results.dials import dials_of, varying
-from vsd.run.results.fitted import NARROW, Fitted
+from vsd.run.results.dials import dials_of, settings
+from vsd.run.results.fitted import Fitted
 from vsd.run.results.pool import pooled
 from vsd.run.results.run import Run, common_folder, find_runs
+
+_FOLDER, _SETTINGS = 16, 20  # letters of a run's folder, and of what tells it apart, that a narrow terminal leaves
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,21 +83,18 @@ def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
     found = Table(
         title=escape(str(above)), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
-    found.add_column("run", no_wrap=True)
+    found.add_column("run", overflow="fold", min_width=_FOLDER)
     found.add_column("when", no_wrap=True)
     found.add_column("state", no_wrap=True)
     found.add_column("done", justify="right", no_wrap=True)
-    dials = varying(runs)
-    for name in dials:
-        widest = max(len(written(value)) for value in (name, *dials[name]))
-        found.add_column(escape(name), overflow="fold", min_width=min(widest, NARROW))
     for name in columns:
         found.add_column(heading(name), justify="right", no_wrap=True)
+    found.add_column("what tells it apart", overflow="fold", min_width=_SETTINGS)
+    told_apart = settings(runs)
     for place, run in enumerate(runs):
         state = f"[{STATES[run.state]}]{run.state}[/]"
         done = sum(record.done for record in run.records)
-        own = [escape(written(column[place])) for column in dials.values()]
         numbers = [cell(run.summary, name) for name in columns]
         name = escape(str(run.folder.resolve().relative_to(above)))
-        found.add_row(name, run.time[5:], state, f"{done}/{len(run.records)}", *own, *numbers)
+        found.add_row(name, run.time[5:], state, f"{done}/{len(run.records)}", *numbers, escape(told_apart[place]))
     return found

@@ -84,5 +84,5 @@ def _as_it_is(item: Any) -> Any:
 
 def _warnings(video: Video, frames: int) -> tuple[str, ...]:
     count = len(video.frames)
-    few = f"the video has {count} frames, fewer than frames={frames}" if count < frames else ""
+    few = f"there are {count} frames to see, fewer than frames={frames}" if count < frames else ""
     return tuple(warning for warning in (few, video.warning) if warning)

@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vsd.run import check, disk, provenance
+from vsd.types import MethodError
 from vsd.utils import distributed
 from vsd.utils.validation import first_line
 
@@ -95,7 +96,7 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
             sys.exit(130)
         print(f"\ninterrupted: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
         sys.exit(130)
-    except (UsageError, NothingDone, disk.CannotWrite) as error:
+    except (UsageError, NothingDone, MethodError, disk.CannotWrite) as error:
         _leave_error(folder, f"{error}")
         if distributed.rank() == 0:
             print(f"error: {error}", file=sys.stderr)
@@ -118,10 +119,10 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: 
     any weight is loaded if the config cannot run, NothingDone if no sample could be decoded.
     """
     if cfg.dry_run:
-        return _with_reader(cfg, partial(_dry_run, cfg, overrides=overrides))
+        return _with_reader(cfg, partial(_dry_run, cfg, overrides=overrides, brief=brief))
     with _usage_errors():
         disk.check_folder(folder, field="out")
-    with provenance.job(folder, str(cfg.shard)) as told:
+    with provenance.job(folder, str(cfg.shard), overrides) as told:
         return _with_reader(cfg, partial(_run, cfg, folder, overrides=overrides, told=told, brief=brief))
 
 
@@ -144,7 +145,7 @@ def _say_if_busy() -> None:
         log.warning(notice)
 
 
-def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]) -> dict[str, float]:
+def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str], brief: bool) -> dict[str, float]:
     """All that comes before the weights, a look at every video and question, and what the run would take. Nothing is
     written. Returns the seconds, if they can be said."""
     from rich.console import Console
@@ -179,7 +180,8 @@ def _dry_run(cfg: DictConfig, *, reader: ReaderProcess, overrides: Sequence[str]
             )
     if distributed.rank() == 0:
         given = any(override.startswith("out=") for override in overrides)
-        Console().print(screen(found, cfg.out if given else f"a new folder below {Path(cfg.out).parent}"))
+        out = "" if brief else cfg.out if given else f"a new folder below {Path(cfg.out).parent}"
+        Console().print(screen(found, out))
     return {"dry_run/seconds": found.duration.total_s} if isinstance(found.duration, Duration) else {}
 
 

@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -41,13 +41,13 @@ PACKAGES = (
 
 
 @contextmanager
-def job(folder: Path, shard: str = "0/1") -> Iterator[dict[str, Any]]:
-    """Within, a job works in this folder, on this shard of the samples. Written down are what is known of it before it
-    begins, which is handed out, and how it has ended. Provenances of earlier jobs are kept under `earlier`, and what
-    the last one failed with is forgotten. Raises CannotWrite."""
+def job(folder: Path, shard: str = "0/1", overrides: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Within, a job works in this folder, on this shard of the samples, with these overrides. Written down are what is
+    known of it before it begins, which is handed out, and how it has ended. Provenances of earlier jobs are kept under
+    `earlier`, and what the last one failed with is forgotten. Raises CannotWrite."""
     past = read(folder)
     earlier = [*past.pop("earlier", []), past] if past else []
-    own = {"schema": SCHEMA, "job": uuid.uuid4().hex[:12], "shard": shard}
+    own = {"schema": SCHEMA, "job": uuid.uuid4().hex[:12], "shard": shard, "overrides": [*overrides]}
     told = {**own, **_job(), "hardware": machine(), "load": load(), "earlier": earlier}
     with disk.writing(folder):
         (folder / "error.txt").unlink(missing_ok=True)

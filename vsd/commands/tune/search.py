@@ -126,7 +126,8 @@ class Search:
             raise app.UsageError(
                 f"--folder: must hold runs of this machine as it is set, got others in {str(folder)!r}"
             )
-        self.console.print(f"[dim]run {len(self.measured) + 1}[/]  {candidate}")
+        most = len(self.prunings) + 1 + len(self.schedules) + self.measure
+        self.console.print(f"[dim]run {len(self.measured) + 1} of at most {most}[/]  {candidate}")
         quiet = [] if any(each.startswith("callbacks=") for each in self.overrides) else ["callbacks=quiet"]
         fixed = [*quiet, f"limit={self.samples}", f"out='{folder}'"]
         run_here([*self.overrides, *candidate.overrides, *fixed], folder)
@@ -135,7 +136,8 @@ class Search:
 
     def _table(self, ranked: Sequence[tuple[Candidate, float]]) -> Table:
         """The best, by what is predicted, and all that was measured."""
-        table = Table(title="predicted and measured", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        title = f"predicted and measured: the first of {len(ranked)} settings, and all that were measured"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for heading in ("pruner", "ratio", "schedule", "gamma", "predicted", "measured"):
             table.add_column(heading, justify="left" if heading in ("pruner", "schedule") else "right", no_wrap=True)
         shown = [*ranked[:SHOWN], *(each for each in ranked[SHOWN:] if each[0] in self.measured)]

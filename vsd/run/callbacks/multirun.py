@@ -86,7 +86,7 @@ class Summary(Callback):
         known = [seconds for seconds in self._planned_s if seconds]
         if known and len(known) == len(self._planned_s):
             one_by_one, longest = (timedelta(seconds=round(seconds)) for seconds in (sum(known), max(known)))
-            Console().print(f"[bold]{len(known)} jobs[/]  {one_by_one} one after the other, {longest} the longest")
+            Console().print(f"[bold]{len(known)} jobs[/]  {one_by_one} one after the other, {longest} all at once")
         if None in self._planned_s:
             sys.exit(1)
 

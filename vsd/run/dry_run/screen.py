@@ -17,9 +17,10 @@ _NAMED = 3  # of many
 
 
 def screen(plan: Plan, out: str) -> Table:
-    """What a person asks before a long run, in this order; `out` says where it would write."""
+    """What a person asks before a long run, in this order; `out` says where it would write, if that is known."""
     table = Table.grid(padding=(0, 2))
-    for name, said in [*_lines(plan), ("writes", escape(printable(out))), ("", "[dim]a dry run: nothing done[/]")]:
+    writes = [("writes", escape(printable(out)))] if out else []
+    for name, said in [*_lines(plan), *writes, ("", "[dim]a dry run: nothing done[/]")]:
         table.add_row(f"[bold]{name}[/]", said)
     return table
 
@@ -67,7 +68,7 @@ def _time(plan: Plan) -> str:
     alone = plan.duration.baseline_s
     beside = f", {_duration(alone)} of it the target alone (baseline=false leaves that out)" if alone else ""
     return (
-        f"about [bold]{_duration(plan.duration.total_s)}[/] of decoding{beside}\n"
+        f"about [bold]{_duration(plan.duration.total_s)}[/] for whole answers{beside}\n"
         f"[dim]by {escape(printable(plan.duration.source))}; loading and reading videos come on top[/]"
     )
 

@@ -72,11 +72,12 @@ def expected_duration(
 
 
 def _last_of_its_kind(cfg: DictConfig) -> Run | None:
-    """The newest run that differs in nothing but its samples and was decoded on this machine, of those below the folder
-    that this one's is in (of outputs/DATE/TIME: below outputs)."""
+    """The newest run that differs in nothing but its samples and was decoded on this machine, best of the same data
+    set, of those below the folder that this one's is in (of outputs/DATE/TIME: below outputs)."""
     root = Path(str(cfg.out)).absolute().parent
     root = root.parent if root.parent.name == "outputs" else root
-    wanted, here = _kind_of(OmegaConf.to_container(cfg, resolve=True)), hardware()
+    ours: Any = OmegaConf.to_container(cfg, resolve=True)
+    wanted, here, other = _kind_of(ours), hardware(), None
     for folder in _newest(root):
         with suppress(
             ValueError, OSError, CannotWrite, YAMLError, OmegaConfBaseException
@@ -85,8 +86,10 @@ def _last_of_its_kind(cfg: DictConfig) -> Run | None:
             if read(folder).get("hardware") == here and _kind_of(config) == wanted:
                 run = load_run(folder)
                 if any(record.done for record in run.records):
-                    return run
-    return None
+                    if run.config.get("data") == ours["data"]:
+                        return run
+                    other = other or run
+    return other
 
 
 def _newest(root: Path) -> list[Path]:
@@ -112,7 +115,8 @@ def _as_measured(cfg: DictConfig, run: Run, visual: Sequence[int]) -> Duration:
     method_s, baseline_s = (
         len(visual) * fmean(_seconds(record, name, longer) for record in done) for name in ("trace", "baseline")
     )
-    source = f"the {len(done)} samples of {run.folder}{_cached(cfg)}"
+    count = f"the {len(done)} samples" if len(done) > 1 else "the one sample"
+    source = f"{count} of {run.folder}{_cached(cfg)}"
     return Duration(method_s=method_s, baseline_s=baseline_s if cfg.baseline else 0.0, source=source)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hydra.utils import instantiate
 from markupsafe import Markup
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.text import Text
 
@@ -20,7 +18,7 @@ from vsd.run.report.terminal import rows
 from vsd.run.results.cells import STATES, heading
 from vsd.run.results.run import Run
 from vsd.run.results.table import table_of
-from vsd.verifiers import Verifier
+from vsd.run.results.verdict import exactness, verifier_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +69,6 @@ def marked_up(text: str) -> Markup:
     return found
 
 
-def verifier_of(run: Run) -> Verifier | None:
-    """The rule of a run; None where its config does not say, or names one that is not here."""
-    try:
-        found = instantiate(OmegaConf.create(dict(run.config["verifier"])))
-    except Exception:  # it runs code of anybody's
-        return None
-    return found if isinstance(found, Verifier) else None
-
-
 def lines_of_run(run: Run) -> list[tuple[str, Markup]]:
     """What is asked of a run first; and what is wrong with it."""
     rule = verifier_of(run)
@@ -93,7 +82,7 @@ def lines_of_run(run: Run) -> list[tuple[str, Markup]]:
 
 def lines_of_runs(runs: Sequence[Run], names: Names) -> list[tuple[str, Markup]]:
     """What is asked of several runs first: are they exact, which is the fastest, at which price."""
-    found = [*_ended(runs), *_exact(runs), *_fastest(runs, names)]
+    found = [*_ended(runs), *exactness(runs), *_fastest(runs, names)]
     for run in runs:
         rule = verifier_of(run)
         found += [(names.short(run), each) for each in (faults(run.records, run.summary, rule) if rule else [])]
@@ -149,25 +138,6 @@ def _ended(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
         yield "run", f"[{STATES[others[0].state]}]{others[0].state}[/]" + (f": {said}" if said else "")
 
 
-def _exact(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
-    """Of the runs whose rule promises the target's own tokens, how many have them."""
-    compared = [run for run in runs if "exact/mismatched" in run.summary.values]
-    rules = [(run, rule) for run in compared if (rule := verifier_of(run))]
-    strict = [run for run, rule in rules if rule.lossless and rule.deterministic]
-    wrong = [run for run in strict if run.summary.values["exact/mismatched"]]
-    near = [run for run in wrong if run.summary.values.get("exact/unexplained") == 0]
-    if strict and not wrong:
-        yield "exact", f"[green]yes[/]: every generation of {_count(len(strict), 'lossless run')} is the target's own"
-    elif strict:
-        colour, word = ("yellow", "but for rounding") if len(near) == len(wrong) else ("red", "no")
-        faulty = f"{len(wrong)} of {_count(len(strict), 'lossless run')} have generations that are not the target's own"
-        yield "exact", f"[{colour}]{word}[/]: {faulty}" + (f", {len(near)} of them by near-ties alone" if near else "")
-    if loose := [run for run, rule in rules if not (rule.lossless and rule.deterministic)]:
-        done, differ = (sum(run.summary.values[name] for run in loose) for name in ("samples/done", "exact/mismatched"))
-        same = f"{done - differ:.0f} of {done:.0f} generations are the target's own; their rules do not promise it"
-        yield ("", f"{_count(len(loose), 'other run')}: {same}") if strict else ("exact", same)
-
-
 def _fastest(runs: Sequence[Run], names: Names) -> Iterator[tuple[str, str]]:
     name = "speed/decode"
     known = [run for run in runs if name in run.summary.values]
@@ -198,7 +168,3 @@ def _said(run: Run) -> str:
         said["quality/agreement"] = "of the tokens like the target's"
     numbers = [(metric_of(name), word) for name, word in said.items() if name in values]
     return ", ".join(f"[bold]{plus_minus(metric, run.summary)}[/] {word}" for metric, word in numbers if metric)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -18,6 +18,7 @@ _OF_ONE_RUN = (
     "schema",
     "job",
     "shard",
+    "overrides",
     "load",
     "host",
     "pid",

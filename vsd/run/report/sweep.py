@@ -13,6 +13,7 @@ from vsd.run.results.cells import HEADLINE
 from vsd.run.results.dials import given
 from vsd.run.results.run import Run, load_run
 from vsd.run.results.table import rich, table_of, text, troubles
+from vsd.run.results.verdict import exactness
 
 COLUMNS = ("samples/done", *HEADLINE)
 
@@ -35,7 +36,8 @@ def screen(runs: Sequence[Run]) -> RenderableType:
     wrong."""
     shared = set.intersection(*(set(run.overrides) for run in runs)) if len(runs) > 1 else set[str]()
     title = " ".join(["Multirun", *sorted(shared)])
-    return Group(rich(table_of(runs, COLUMNS), title), *troubles(runs))
+    verdict = [f"[bold]{name or '     '}[/]  {said}" for name, said in exactness(runs)]
+    return Group(rich(table_of(runs, COLUMNS), title), *verdict, *troubles(runs))
 
 
 def summary_csv(runs: Sequence[Run]) -> str:

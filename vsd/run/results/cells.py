@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
-from vsd.metrics import Summary, metric_of
+from vsd.metrics import METRICS, Summary, metric_of
 from vsd.run.report.headline import plus_minus
 from vsd.run.results.run import State
 
@@ -39,7 +40,10 @@ def check_metrics(option: str, names: Iterable[str]) -> None:
     """Raise ValueError for the first of these names, given by an option of a command, that no metric has."""
     unknown = next((name for name in names if metric_of(name) is None), None)
     if unknown is not None:
-        raise ValueError(f"{option}: must be metrics (docs/metrics.md), got {unknown!r}")
+        known = {word: name for name in METRICS for word in (name, heading(name), METRICS[name].label)}
+        near = get_close_matches(unknown, known, n=1, cutoff=0.65)
+        meant = f" (did you mean {known[near[0]]}?)" if near else ""
+        raise ValueError(f"{option}: must be metrics (docs/metrics.md), got {unknown!r}{meant}")
 
 
 def heading(name: str) -> str:

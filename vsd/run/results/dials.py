@@ -25,6 +25,24 @@ def dials_of(run: Run) -> dict[str, Any]:
     return found
 
 
+def settings(runs: Sequence[Run]) -> list[str]:
+    """What was set for each run and not for all, as the command line has it; where that is not known, the dials that
+    differ."""
+    given = [[word for word in run.overrides if _name(word) not in NOT_THE_RUN] for run in runs]
+    shared = set.intersection(*map(set, given)) if len(runs) > 1 else set[str]()
+    differing = varying(runs)
+    found = list[str]()
+    for place, words in enumerate(given):
+        dials = (f"{name}={column[place]}" for name, column in differing.items() if column[place] != _UNSET)
+        own = [word for word in words if word not in shared] if words else dials
+        found.append(" ".join(own))
+    return found
+
+
+def _name(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
 def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """The dials that differ between these runs, with the value of each run, "–" where it has none.
 

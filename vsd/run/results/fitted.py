@@ -34,7 +34,7 @@ class Fitted:
 
 
 def _width(table: Table) -> int:
-    """What it needs, so that no cell is cut and none is folded into less than NARROW letters."""
+    """What it needs, so that no cell is cut and none is folded into less than its column's least width, or NARROW."""
     between = _BETWEEN - 1 if table.collapse_padding else _BETWEEN
     return sum(map(_column, table.columns)) + between * (len(table.columns) - 1) + 2
 
@@ -42,4 +42,4 @@ def _width(table: Table) -> int:
 def _column(column: Column) -> int:
     cells = (column.header, *column.cells)
     widest = max(cell_len(line) for cell in cells for line in Text.from_markup(str(cell)).plain.split("\n"))
-    return widest if column.no_wrap else min(widest, NARROW)
+    return widest if column.no_wrap else min(widest, column.min_width or NARROW)

@@ -48,6 +48,10 @@ class Run:
     state: State
     error: str = ""
 
+    def __repr__(self) -> str:
+        done = sum(record.done for record in self.records)
+        return f"Run({str(self.folder)!r}, {self.state}, {done} of {len(self.records)} samples)"
+
     @cached_property
     def summary(self) -> Summary:
         """All numbers, with their errors."""
@@ -83,7 +87,9 @@ def load_run(folder: str | Path) -> Run:
     """The run in this folder. Raises ValueError if there is none, or one of another schema than this version reads."""
     path = Path(folder)
     if not _is_run(path):
-        raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}")
+        several = path.is_dir() and any(_below(path))
+        hint = ", which holds several (load_runs)" if several else "" if path.exists() else ", which is not there"
+        raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}{hint}")
     told, records = provenance.read(path), list[Record]()
     check_schema(path, told)
     with suppress(ValueError):  # of a job that was refused there are none
@@ -96,7 +102,7 @@ def load_run(folder: str | Path) -> Run:
         folder=path,
         config=_yaml(path / "config.yaml") or _settled(_yaml(path / ".hydra" / "config.yaml")),
         choices={name: value for name, value in choices.items() if not name.startswith("hydra")},
-        overrides=tuple(hydra.get("overrides", {}).get("task", ())),
+        overrides=tuple(told.get("overrides") or hydra.get("overrides", {}).get("task", ())),
         provenance=told,
         records=tuple(records),
         state="failed" if said else _state(told),

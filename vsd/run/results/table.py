@@ -24,6 +24,7 @@ from vsd.run.results.run import Run
 
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+LEAST = 5  # videos, of which fewer tell next to nothing apart
 MARKED = "bold: the best of a column, and what is not told apart from it, where all have the same samples"
 _LATEX = str.maketrans(
     {sign: rf"\{sign}" for sign in "${}_%&#"} | {"±": r"$\pm$", "–": "--", "×": r"$\times$", "~": r"\textasciitilde{}"}
@@ -106,6 +107,8 @@ def text(table: Table, form: Format) -> str:
 def _best(runs: Sequence[Run], name: str) -> frozenset[int]:
     """The rows with the best value, and those that are not told apart from it; none where nothing differs."""
     metric = metric_of(name)
+    if name.startswith("samples/"):
+        return frozenset()
     have = [place for place, run in enumerate(runs) if name in run.summary.values]
     if metric is None or metric.better == "neither" or len({runs[place].summary.values[name] for place in have}) < 2:
         return frozenset()
@@ -113,7 +116,7 @@ def _best(runs: Sequence[Run], name: str) -> frozenset[int]:
     best = choose(have, key=lambda place: runs[place].summary.values[name])
     if name.startswith(NOT_DRAWN):  # counts of this very run
         return frozenset(place for place in have if runs[place].summary.values[name] == runs[best].summary.values[name])
-    if any(_asked(runs[place]) != _asked(runs[best]) for place in have):
+    if any(_asked(runs[place]) != _asked(runs[best]) for place in have) or len(runs[best].videos) < LEAST:
         return frozenset()
     return frozenset(place for place in have if place == best or _as_good(runs[best], runs[place], name))
 
