@@ -24,7 +24,7 @@ from rich.console import Console
 
 from vsd.run import disk
 from vsd.run.html.choice import SAMPLES
-from vsd.run.report import terminal
+from vsd.run.report import sweep, terminal
 from vsd.run.report.folder import last_run
 from vsd.run.report.printable import printable
 from vsd.run.results import table
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _screen(runs[0], full=args.full)
     else:
         console = Console()
-        console.print(table.rich(table.table_of(runs, args.columns)), *table.troubles(runs), sep="\n")
+        console.print(table.rich(table.table_of(runs, args.columns)), *sweep.below(runs), sep="\n")
     return 0
 
 

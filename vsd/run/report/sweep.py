@@ -36,8 +36,12 @@ def screen(runs: Sequence[Run]) -> RenderableType:
     wrong."""
     shared = set.intersection(*(set(run.overrides) for run in runs)) if len(runs) > 1 else set[str]()
     title = " ".join(["Multirun", *sorted(shared)])
-    verdict = [f"[bold]{name or '     '}[/]  {said}" for name, said in exactness(runs)]
-    return Group(rich(table_of(runs, COLUMNS), title), *verdict, *troubles(runs))
+    return Group(rich(table_of(runs, COLUMNS), title), *below(runs))
+
+
+def below(runs: Sequence[Run]) -> list[str]:
+    """What is said under a table of runs: whether those that promise it are exact, and what went wrong."""
+    return [*(f"[bold]{name or '     '}[/]  {said}" for name, said in exactness(runs)), *troubles(runs)]
 
 
 def summary_csv(runs: Sequence[Run]) -> str:

@@ -65,7 +65,8 @@ def draw(
                 axis.set(**{f"{which}scale": "log" for which in ("x", "y") if log in (which, "both")})
     drawn = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if any(drawn):
-        axes[0][-1].legend(drawn.values(), drawn.keys(), fontsize="small", frameon=False)
+        look = {"fontsize": "small", "title_fontsize": "small", "frameon": False}
+        axes[0][-1].legend(drawn.values(), drawn.keys(), title=", ".join(lines), **look)
     return figure
 
 
