@@ -5,6 +5,7 @@ stays. Root may write nearly everywhere, so the folders that refuse are those th
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import logging
 import os
@@ -21,12 +22,15 @@ from omegaconf import OmegaConf
 
 from tests.app.conftest import Compose, FakeEngine
 from tests.results.made import a_record, write_run
+from vsd.data.base import parse_shard
 from vsd.run import app, disk
 from vsd.run.baselines import BaselineCache
 from vsd.run.callbacks.multirun import Summary
 from vsd.run.callbacks.out import OutFolder
+from vsd.run.foreign import foreign_place
 from vsd.run.report.folder import RunFolder
 from vsd.run.report.wandb_run import has_login, wandb_logger
+from vsd.run.results.run import load_run
 
 ROOM_FOR = 2
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -238,8 +242,10 @@ def test_a_missing_file_is_no_full_disk(
     on_clips: Compose, fake: FakeEngine, main: Callable[..., int | None], tmp_path: Path
 ) -> None:
     fake.trouble = {3: FileNotFoundError(errno.ENOENT, "a bug", "somewhere")}
-    with pytest.raises(FileNotFoundError):
-        main(on_clips(), tmp_path / "run")
+    assert main(on_clips(), tmp_path / "run") == 1
+    said = (tmp_path / "run" / "error.txt").read_text()
+    assert said.startswith("FileNotFoundError: [Errno 2] a bug")
+    assert "must be written" not in said
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "provenance.json", "config.yaml"])
@@ -350,3 +356,38 @@ def test_a_login_counts_as_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_what_the_readme_says_of_quotes(given: str, path: str, configure: Compose) -> None:
     assert configure("data=folder", f"data.path={given}").data.path == path
+
+
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_fault_of_somebody_s_own_method_is_one_line_with_its_place(
+    multirun: bool,
+    on_clips: Compose,
+    main: Callable[..., int | None],
+    fake: FakeEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "outlier.py").write_text("def keep():\n    return [][7]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    outlier = importlib.import_module("outlier")
+    monkeypatch.setattr(fake, "run", lambda *_, **__: outlier.keep())
+    folder = tmp_path / "run"
+    assert main(on_clips(), folder, multirun=multirun) == (None if multirun else 1)
+    said = "IndexError: list index out of range (outlier.py:2, in keep)"
+    assert capsys.readouterr().err.endswith(f"error: {said}; {folder / 'error.txt'} has the traceback\n")
+    first, _, rest = (folder / "error.txt").read_text().partition("\n\n")
+    assert first == said
+    assert rest.startswith("Traceback")
+    assert load_run(folder).error == said
+
+
+def test_a_fault_of_ours_has_its_traceback() -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_shard("x")
+    trace = caught.value.__traceback__
+    assert "test_rim.py" in foreign_place(caught.value)  # this file is somebody's
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).name != "base.py":
+        trace = trace.tb_next
+    assert foreign_place(caught.value.with_traceback(trace)) == ""
+    assert foreign_place(ValueError("never raised")) == ""

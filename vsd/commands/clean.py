@@ -146,7 +146,7 @@ def _at_work(job: dict[str, object]) -> bool:
 def _reason(run: Path, told: dict[str, object]) -> str:
     error = run / "error.txt"
     said = error.read_text(encoding="utf-8", errors="replace") if error.is_file() else ""
-    said = printable(" ".join(said.split())) or "no sample was finished"
+    said = printable(" ".join(said.partition("\n\n")[0].split())) or "no sample was finished"  # behind: a traceback
     return f"{told.get('outcome', 'unfinished')}: {said if len(said) <= _LONGEST else said[:_LONGEST] + '...'}"
 
 

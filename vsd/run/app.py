@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,9 +28,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vsd.run import check, disk, provenance
+from vsd.run.foreign import foreign_place
 from vsd.types import MethodError
 from vsd.utils import distributed
-from vsd.utils.validation import first_line
+from vsd.utils.validation import first_line, reason
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -104,10 +106,17 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
         if not multirun or isinstance(error, disk.CannotWrite):
             sys.exit(2 if isinstance(error, UsageError) else 1)
     except Exception as error:
-        _leave_error(folder, f"{type(error).__name__}: {error}")
-        if not multirun or distributed.count() > 1:  # the other processes may not have failed, and would wait
+        place = foreign_place(error)
+        said = f"{reason(error.__cause__ or error)} ({place})" if place else f"{type(error).__name__}: {error}"
+        _leave_error(folder, f"{said}\n\n{''.join(traceback.format_exception(error))}")
+        if place and distributed.count() == 1:  # whose code it is knows what to do with its line
+            print(f"error: {said}; {folder / 'error.txt'} has the traceback", file=sys.stderr)
+            if not multirun:
+                sys.exit(1)
+        elif not multirun or distributed.count() > 1:  # the other processes may not have failed, and would wait
             raise
-        log.exception("this job failed; the others go on")
+        else:
+            log.exception("this job failed; the others go on")
     return None
 
 

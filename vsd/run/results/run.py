@@ -97,7 +97,8 @@ def load_run(folder: str | Path) -> Run:
     hydra = _yaml(path / ".hydra" / "hydra.yaml").get("hydra", {})
     choices = {name: str(value) for name, value in hydra.get("runtime", {}).get("choices", {}).items()}
     error = path / "error.txt"
-    said = error.read_text(encoding="utf-8", errors="replace").strip() if error.is_file() else ""
+    said = error.read_text(encoding="utf-8", errors="replace") if error.is_file() else ""
+    said = said.partition("\n\n")[0].strip()  # behind it stands a traceback
     return Run(
         folder=path,
         config=_yaml(path / "config.yaml") or _settled(_yaml(path / ".hydra" / "config.yaml")),
