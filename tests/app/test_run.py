@@ -111,7 +111,7 @@ def test_bad_videos_are_recorded_and_the_run_goes_on(
     assert (metrics["samples/done"], metrics["samples/failed"]) == (3, 1)
     rows = {row["id"]: row for row in lines(tmp_path / "run")}
     assert "truncated" in rows["b.mp4"]["failure"]
-    assert rows["c.mp4"]["warnings"] == ["the video has 2 frames, fewer than frames=4"]
+    assert rows["c.mp4"]["warnings"] == ["there are 2 frames to see, fewer than frames=4"]
 
 
 def test_files_that_hang_stop_or_kill_their_reader_cost_a_sample_each(
