@@ -87,4 +87,4 @@ def test_items_in_order_with_failures_and_warnings(tmp_path: Path) -> None:
     assert bad.video is None
     assert "truncated" in bad.failure
     assert short.video is not None
-    assert short.warnings == ("the video has 3 frames, fewer than frames=8",)
+    assert short.warnings == ("there are 3 frames to see, fewer than frames=8",)
