@@ -47,7 +47,7 @@ class Search:
         oracle = self._oracle(self._check())
         ranked = self._ranked(oracle)
         for candidate in self._likely(ranked):
-            self._run(candidate)
+            self.decode(candidate)
         self.console.print(self._table(ranked))
         for line in self._result():
             self.console.print(line, soft_wrap=True)  # a command is copied as one line
@@ -65,17 +65,17 @@ class Search:
     def _oracle(self, depth: int) -> Oracle:
         """What is predicted, corrected by a run of each schedule."""
         long = {pruning: run for pruning in self.prunings if (run := self._calibrated(pruning)) is not None}
-        short = self._run(Candidate(UNPRUNED, "sequential", SHORT))
+        short = self.decode(Candidate(UNPRUNED, "sequential", SHORT))
         windows = window_share(long[UNPRUNED].records, short.records)
         oracle = Oracle.of(self.goal, long, windows=windows, depth=depth)
         likely = max(long, key=lambda pruning: oracle.predict(Candidate(pruning, "sequential", ANCHOR)))
         anchors = [Candidate(likely, schedule, ANCHOR) for schedule in self.schedules]
-        return oracle.anchored([(candidate, self._value(self._run(candidate))) for candidate in anchors])
+        return oracle.anchored([(candidate, self._value(self.decode(candidate))) for candidate in anchors])
 
     def _calibrated(self, pruning: Pruning) -> Run | None:
         """A pruner's run; none of one that cannot run here, which is left out."""
         try:
-            return self._run(Candidate(pruning, "sequential", LONG))
+            return self.decode(Candidate(pruning, "sequential", LONG))
         except (app.UsageError, app.NothingDone) as error:
             if pruning == UNPRUNED:
                 raise
@@ -99,6 +99,11 @@ class Search:
     def _value(self, run: Run) -> float:
         return run.summary.values[self.goal]
 
+    @property
+    def choice(self) -> Candidate:
+        """The best that was measured."""
+        return self._allowed()[0]
+
     def _allowed(self) -> list[Candidate]:
         """What was measured and may be chosen, the best first; a run for calibration may have another gamma."""
         found = [each for each in self.measured if each.gamma in self.gammas and each.schedule in self.schedules]
@@ -117,7 +122,7 @@ class Search:
             yield f"[red]{failed} of {len(self.measured[best].records)} samples failed[/] (vsd report {self.folder})"
         yield f"  {escape(shlex.join(['vsd', *best.overrides, *self.overrides]))}"
 
-    def _run(self, candidate: Candidate) -> Run:
+    def decode(self, candidate: Candidate) -> Run:
         """Measured, the target alone beside it; found again if it was before. Raises UsageError for one of another
         machine, whose times are others."""
         folder = self.folder / f"{self.samples}-samples" / candidate.name

@@ -53,7 +53,10 @@ def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
     names = dict.fromkeys(name for table in tables for name in table)
     columns = {name: [table.get(name, _UNSET) for table in tables] for name in names}
     chosen = {name: column for name, column in columns.items() if _differs(name, columns)}
-    return {name: column for name, column in chosen.items() if not _follows(name, column, chosen)}
+    found = {name: column for name, column in chosen.items() if not _follows(name, column, chosen)}
+    words = [word.lstrip("+~").partition("=")[0] for run in runs for word in run.overrides]
+    place = {word: number for number, word in enumerate(dict.fromkeys(words))}  # as they were given
+    return dict(sorted(found.items(), key=lambda item: place.get(item[0], len(place))))
 
 
 def given(runs: Sequence[Run]) -> dict[str, list[Any]]:
