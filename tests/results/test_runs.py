@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.results.made import a_record, a_run, write_run
+from tests.results.made import a_record, a_run, shown, write_run
 from vsd.commands import compare, runs
 from vsd.run.results.dials import varying
 from vsd.run.results.pool import pooled
@@ -111,7 +111,7 @@ def test_runs_beside_each_other(
         write_run(tmp_path / name, records, config(gamma=ord(name)))
     assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     said = capsys.readouterr().out
-    assert "5 samples in common" in said
+    assert "5 samples in common" in shown(said)  # a title is as wide as its table
     assert "gamma: 97 → 98" in said
     assert ["better" in line.split() for line in said.splitlines() if "1.25x" in line and "2.49x" in line] == [True]
     write_run(tmp_path / "c", [a_record("other", [5], 5.0)], config())
