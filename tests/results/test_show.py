@@ -48,18 +48,18 @@ def test_whose_tokens_they_are(record: Record) -> None:
 def test_the_command(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     failed = Record(sample=Sample(id="bad", video="none.mp4", question="?"), failure="no such file")
     write_run(tmp_path / "run", [failed, record], {"frames": 8})
-    assert show.main([str(tmp_path / "run"), "--columns", "4"]) == 0
+    assert show.main([str(tmp_path / "run"), "--frames", "4"]) == 0
     said = capsys.readouterr().out
     assert "Why [bold]so[/]?" in said
     assert "2/5 0/5" in said
     assert "10 of 100 visual tokens kept" in said
     image = imread(tmp_path / "run" / "show-a_b.png")
-    assert (image.shape[1] - 3 * GAP) % (4 * GRID.w) == 0
+    assert image.shape[:2] == (300, 4 * 240)  # frames side by side, under their times
     assert show.main([str(tmp_path / "run"), "--sample", "bad"]) == 0
     assert "failed  no such file" in capsys.readouterr().out
     assert show.main([str(tmp_path / "run"), "--sample", "c"]) == 2
     assert "--sample: must be the id of a sample (bad, a/b, ...), got 'c'" in capsys.readouterr().err
-    assert show.main([str(tmp_path / "run"), "--columns", "0"]) == 2
+    assert show.main([str(tmp_path / "run"), "--frames", "0"]) == 2
 
 
 def test_a_video_that_is_gone_gives_no_picture(

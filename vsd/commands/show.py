@@ -5,7 +5,7 @@ a picture of the frames with the visual tokens that the draft saw. Examples:
 
   vsd show outputs/RUN                       the first sample
   vsd show outputs/RUN --sample 003-one      the one of this id
-  vsd show outputs/RUN --out kept.png --columns 8
+  vsd show outputs/RUN --out kept.png --frames 12
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
@@ -40,17 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="RUN")
     parser.add_argument("--sample", metavar="ID", help="default: the first that was decoded")
     parser.add_argument("--out", type=Path, help="the picture; default: RUN/show-ID.png")
-    parser.add_argument("--columns", type=int, default=8, help="frames of the picture (default: 8)")
+    parser.add_argument("--frames", type=int, default=8, help="of the picture: most, best those with kept tokens (8)")
     args = parser.parse_args(argv)
     console = Console()
     try:
-        require_whole("--columns", args.columns, least=1)
+        require_whole("--frames", args.frames, least=1)
         run = load_run(args.folder)
         record = chosen(run, args.sample)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    console.print(told(record))
+    console.print(told(record, colours=console.color_system is not None))
     if record.trace is None:
         return 0
     if not record.trace.grid.tokens or "frames" not in run.config:
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     file = args.out or args.folder / f"show-{record.sample.id.replace('/', '_')}.png"
     try:
         video = read(record.sample.video, int(run.config["frames"]), span=record.sample.span)
-        write_picture(file, record.trace, video, args.columns)
+        write_picture(file, record.trace, video, args.frames)
         console.print(f"[dim]picture[/]  {escape(str(file))}")
     except (BadVideo, OSError, ValueError, KeyError) as error:
         console.print(f"[yellow]no picture[/]  {escape(printable(str(error)))}")
@@ -81,19 +82,20 @@ def chosen(run: Run, name: str | None) -> Record:
     return record
 
 
-def told(record: Record) -> RenderableType:
-    """The sample in words."""
+def told(record: Record, *, colours: bool = True) -> RenderableType:
+    """The sample in words; without `colours` it is not said whose each token is."""
     sample, trace = record.sample, record.trace
     lines: list[RenderableType] = [f"[bold]{plain(sample.id)}[/]  {plain(sample.video)}", plain(sample.question)]
     if trace is None:
         return Group(*lines, f"[red]failed[/]  {plain(record.failure)}")
     kept = f"{trace.kept} of {trace.visual} visual tokens kept"
     rounds = " ".join(f"{each.accepted}/{each.drafted}" for each in trace.rounds if each.drafted)
-    lines += ["", Text("speculative: green tokens are the draft's, in ⟦⟧ those that a loose rule let stand", "dim")]
+    whose = "green tokens are the draft's, in" if colours else "in"
+    lines += ["", Text(f"speculative: {whose} ⟦⟧ those that a loose rule let stand", "dim")]
     lines += [tokens_of(record, trace)]
     if record.baseline is not None:
-        same = "the same tokens" if not record.mismatched else "other tokens"
-        lines += ["", Text(f"target alone: {same}", "dim"), Text(printable(record.baseline_text))]
+        same = "the same tokens" if not record.mismatched else "its tokens differ"
+        lines += ["", Text(f"target alone ({same})", "dim"), Text(printable(record.baseline_text))]
     lines += ["", Text("accepted of drafted, round by round", "dim"), rounds or "–", kept]
     return Group(*lines)
 
@@ -108,11 +110,19 @@ def tokens_of(record: Record, trace: Trace) -> Text:
     return found
 
 
-def write_picture(file: Path, trace: Trace, video: Video, columns: int) -> None:
-    """The frames with what the draft saw, as an image file."""
-    from matplotlib.image import imsave
+def write_picture(file: Path, trace: Trace, video: Video, most: int) -> None:
+    """At most so many frames with what the draft saw, each with its time, as an image file. Of places near each other
+    the one is drawn in which more was kept."""
+    from matplotlib.figure import Figure
 
-    kept_K = trace.kept_K or range(trace.grid.tokens)
-    image = strip(video, trace.grid, spread(trace.grid, columns), list(kept_K))
+    kept_K, grid = list(trace.kept_K or range(trace.grid.tokens)), trace.grid
+    counts_T = np.bincount(np.array(kept_K) // (grid.h * grid.w), minlength=grid.t)
+    times = spread(grid, most, sorted(range(grid.t), key=lambda time: -counts_T[time])[:most])
+    figure = Figure(figsize=(1.6 * len(times), 2.0), layout="constrained")
+    each = max(1, -(-len(video.frames) // grid.t))
+    for axis, time in zip(figure.subplots(1, len(times), squeeze=False)[0], times, strict=True):
+        axis.imshow(strip(video, grid, [time], kept_K))
+        axis.set_title(f"{video.timestamps[min(time * each, len(video.timestamps) - 1)]:.1f} s", fontsize=8)
+        axis.set_axis_off()
     file.parent.mkdir(parents=True, exist_ok=True)
-    imsave(file, image)
+    figure.savefig(file, dpi=150)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -143,12 +144,17 @@ def _latex(table: Table) -> str:
     rows = [[rf"\textbf{{{_escaped(one)}}}" if mark else _escaped(one) for one, mark in row] for row in table.rows()]
     body = [" & ".join(row) + r" \\" for row in rows]
     head = " & ".join(map(_escaped, table.head)) + r" \\"
-    begin = [f"% {MARKED}", rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule"]
+    counts = [sum(record.done for record in run.records) for run in table.runs]
+    samples = " to ".join(map(str, dict.fromkeys((min(counts), max(counts)))))
+    told = f"% {samples} samples each; needs booktabs"
+    begin = [f"% {MARKED}", told, rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule"]
     return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def _escaped(one: str) -> str:
-    return one.translate(_LATEX)
+    """A cell as LaTeX has it, its numbers as papers do: 1.57$\\times$ $\\pm$ 0.03."""
+    whole = re.sub(r"(?<![\d.])\.(?=\d)", "0.", one)
+    return re.sub(r"(?<=\d)x\b", "×", whole).translate(_LATEX)
 
 
 def _csv(table: Table) -> str:
