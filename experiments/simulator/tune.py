@@ -31,7 +31,7 @@ def search_of(target: str, args: argparse.Namespace) -> Search:
         schedules=SCHEDULES,
         gammas=GAMMAS,
         samples=args.samples,
-        measure=2,
+        measure=4,
         folder=args.folder / target,
         overrides=(f"target={target}",),
         console=Console(quiet=True),

@@ -184,7 +184,10 @@ def test_what_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calibrated = [["pruner=none", "gamma=8"], ["pruner=hippo", "gamma=8"], ["pruner=none", "gamma=1"]]
     for command, wanted in zip(machine.commands, calibrated, strict=False):
         assert {"data=folder", "data.path=x", "limit=8", "parallelism=sequential", *wanted} <= set(command)
-    assert len(machine.commands) == 3 + 2 + 2  # an anchor for each schedule, and the two best
+    likely = machine.commands[3 + 2 :]  # behind an anchor for each schedule
+    assert 1 <= len(likely) <= 4
+    kinds = [{word for word in command if word.split("=")[0] in ("pruner", "parallelism")} for command in likely]
+    assert kinds[0] == kinds[1]  # the best, and a draft of another length
 
 
 @pytest.mark.parametrize(

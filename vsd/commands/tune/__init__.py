@@ -64,7 +64,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--schedules", default=",".join(SCHEDULES), help=f"list of {', '.join(SCHEDULES)}")
     parser.add_argument("--gammas", default="1-10", help="list (default 1-10)")
     parser.add_argument("--samples", type=int, default=8, help="of each run (default 8)")
-    parser.add_argument("--measure", type=int, default=2, help="how many of the best are measured (default 2)")
+    parser.add_argument("--measure", type=int, default=4, help="how many of the best are measured (default 4)")
     parser.add_argument("--folder", type=Path, default=Path("outputs/tune"))
     return parser
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -21,36 +21,59 @@ from vsd.step_times.profile import Profile
 from vsd.step_times.times import Given
 from vsd.step_times.virtual_clock import VirtualClock
 
+_HALVINGS = 7
+
 Runs = Mapping[Pruning, Run]
 """Sequential runs of chains of one length, with the target alone beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Oracle:
-    """Predicts a metric (`goal`) of any candidate whose pruning has a run. `anchors` say by how much a schedule does
-    better than predicted, where one candidate of it was measured."""
+    """Predicts a metric (`goal`) of any candidate whose pruning has a run. Where one candidate of a schedule was
+    measured, `messages_s` is what asking for a draft and taking it must cost there, and `anchors` by how much it does
+    better than even that says."""
 
     goal: str
     settings: Mapping[Pruning, Setting]
-    anchors: Mapping[str, float]
+    messages_s: Mapping[str, float] = field(default_factory=dict)
+    anchors: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, goal: str, runs: Runs, *, windows: float, depth: int) -> Oracle:
         """`windows` is the share of a window's seconds in those runs that does not grow with its tokens, `depth` the
         number of the target's layers."""
         settings = {pruning: _setting(run, windows, depth) for pruning, run in runs.items()}
-        return cls(goal=goal, settings=settings, anchors={})
+        return cls(goal=goal, settings=settings)
 
     def predict(self, candidate: Candidate) -> float:
-        setting = replace(
-            self.settings[candidate.pruning], parallelism=SCHEDULES[candidate.schedule], gamma=candidate.gamma
-        )
-        return values_of(simulate(setting))[self.goal] * self.anchors.get(candidate.schedule, 1.0)
+        message_s = self.messages_s.get(candidate.schedule, 0.0)
+        return self._simulated(candidate, message_s) * self.anchors.get(candidate.schedule, 1.0)
 
     def anchored(self, measured: Iterable[tuple[Candidate, float]]) -> Oracle:
-        """The same one, corrected by what these candidates gave, one of a schedule."""
-        anchors = {candidate.schedule: value / self.predict(candidate) for candidate, value in measured}
-        return replace(self, anchors={**self.anchors, **anchors})
+        """The same one, corrected by what these candidates gave, one of a schedule. What both sides lose at once is
+        taken to be lost with each message, so that it weighs more on short drafts than on long ones."""
+        messages, anchors = dict(self.messages_s), dict(self.anchors)
+        for candidate, value in measured:
+            if SCHEDULES[candidate.schedule].overlaps:
+                messages[candidate.schedule] = self._message_s(candidate, value)
+            simulated = self._simulated(candidate, messages.get(candidate.schedule, 0.0))
+            anchors[candidate.schedule] = value / simulated
+        return replace(self, messages_s=messages, anchors=anchors)
+
+    def _simulated(self, candidate: Candidate, message_s: float) -> float:
+        setting = self.settings[candidate.pruning]
+        assert isinstance(setting.times, Profile)
+        times = replace(setting.times, message_s=message_s)
+        told = replace(setting, times=times, parallelism=SCHEDULES[candidate.schedule], gamma=candidate.gamma)
+        return values_of(simulate(told))[self.goal]
+
+    def _message_s(self, candidate: Candidate, value: float) -> float:
+        """What a message must cost for a candidate to be as slow as it is: at most half a step of the target."""
+        low, high = 0.0, self.settings[candidate.pruning].times.verify_s(1, 0) / 2
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._simulated(candidate, middle) > value else (low, middle)
+        return low
 
 
 def window_share(long: Sequence[Record], short: Sequence[Record]) -> float:

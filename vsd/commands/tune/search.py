@@ -25,6 +25,7 @@ from vsd.run.results.run import Run, load_run
 
 LONG, SHORT, ANCHOR = 8, 1, 5  # draft lengths of calibration: for tokens and times, for what a window costs, to correct
 SHOWN = 8  # candidates
+OFF = 0.1  # of a prediction: experiments/simulator has what was measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +91,15 @@ class Search:
         return sorted(found, key=lambda each: each[1], reverse=True)
 
     def _likely(self, ranked: Sequence[tuple[Candidate, float]]) -> list[Candidate]:
-        """Those to measure: the best of each pruning and schedule, since next to it are its neighbours."""
+        """Those to measure: the best; its shortest and longest draft of which the simulator, which is off by so much,
+        cannot say that they are worse; and the best of the next prunings and schedules."""
+        (best, value), *_ = ranked
         firsts = dict[tuple[Pruning, str], Candidate]()
         for candidate, _ in ranked:
             firsts.setdefault((candidate.pruning, candidate.schedule), candidate)
-        return [*firsts.values()][: self.measure]
+        near = [each.gamma for each, other in ranked if each[:2] == best[:2] and other >= (1 - OFF) * value]
+        ends = [best._replace(gamma=gamma) for gamma in (max(near), min(near))]
+        return [*dict.fromkeys([best, *ends, *firsts.values()])][: self.measure]
 
     def _value(self, run: Run) -> float:
         return run.summary.values[self.goal]
