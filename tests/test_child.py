@@ -173,7 +173,8 @@ def program(file: Path, text: str, *args: str) -> subprocess.Popen[str]:
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     """Also while it is busy and reads nothing. The program has no main guard."""
     ends = {"SIGKILL": "60", "SIGTERM": "60", "SIGINT": "60", "return": "0"}
-    parents = {end: program(tmp_path / "program.py", PROGRAM, seconds) for end, seconds in ends.items()}
+    # A file each: one that is written again while Python begins to read it is an empty program.
+    parents = {end: program(tmp_path / f"{end}.py", PROGRAM, seconds) for end, seconds in ends.items()}
     pids = {end: int(parent.stdout.readline()) for end, parent in parents.items() if parent.stdout}
     for end, parent in parents.items():
         if end != "return":
