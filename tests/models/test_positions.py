@@ -69,14 +69,14 @@ def test_a_clip_is_as_long_on_the_time_axis_as_it_is(pair: Pair) -> None:
     """Two frames a patch, two positions a second: whichever processor told the seconds."""
     if pair.family == "llava_onevision":
         pytest.skip("one position axis: it counts tokens, whatever the time between frames")
-    slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), timestamps=np.arange(6) * 2.25)
+    slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), timestamps=np.arange(6.0) * 2.25)
     prompt = pair.target.encode(slow, QUESTION)
     times = prompt.positions_PT[0, prompt.visual_V] - prompt.positions_PT[0, prompt.visual_V[0]]
     assert times.tolist() == [0] * 4 + [9] * 4 + [18] * 4
 
 
 def test_generation_goes_on_behind_everything_as_trained(pair: Pair) -> None:
-    slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), timestamps=np.arange(6) * 30.0)
+    slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), timestamps=np.arange(6.0) * 30.0)
     prompt = pair.target.encode(slow, QUESTION)
     assert prompt.next_position == int(prompt.positions_PT.max()) + 1
 
@@ -84,7 +84,7 @@ def test_generation_goes_on_behind_everything_as_trained(pair: Pair) -> None:
 def test_as_the_library_has_it_a_question_stands_inside_a_long_video(pair: Pair) -> None:
     if pair.family == "llava_onevision":
         pytest.skip("one position axis: the two ways are the same")
-    slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), timestamps=np.arange(6) * 30.0)
+    slow = Video(frames=np.zeros((6, 16, 16, 3), np.uint8), timestamps=np.arange(6.0) * 30.0)
     prompt = load(str(pair.target_path), dtype="float64", rope="library").encode(slow, QUESTION)
     assert prompt.next_position == int(prompt.positions_PT[0, -1]) + 1
     if prompt.next_position > int(prompt.positions_PT.max()):

@@ -67,7 +67,10 @@ class Draws(Sums):
         self._counts = counts
 
     def __getitem__(self, name: str) -> Value:
-        return self._counts @ super().__getitem__(name) if name in self else self.__missing__(name)
+        if name not in self:
+            return self.__missing__(name)
+        drawn: NDArray[np.float64] = np.asarray(self._counts @ super().__getitem__(name), float)
+        return drawn
 
 
 def values_of(records: Sequence[Record]) -> dict[str, float]:
