@@ -76,7 +76,7 @@ def show(
     """
     files = f"[dim]files[/]  {plain(str(folder))}"
     numbers = [_headline(summary, verifier), *([_numbers(summary)] if full else [])]
-    hint = "" if full else "   [dim]all numbers: report=full, or vsd report --full[/]"
+    hint = "" if full else "   [dim]more numbers: report=full, or vsd report --full[/]"
     (console or Console()).print(
         Group(*numbers, *_texts(records), *_troubles(records), *faults(records, summary, verifier), files + hint)
     )
