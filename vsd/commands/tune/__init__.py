@@ -27,6 +27,7 @@ from vsd.commands.lists import names, numbers, whole_numbers
 from vsd.commands.tune.candidate import SCHEDULES, UNPRUNED, Pruning
 from vsd.commands.tune.search import Search
 from vsd.run import app, disk
+from vsd.run.results.dials import group_of
 from vsd.utils.validation import require, require_one_of, require_whole
 
 GOALS = ("speed/decode", "speed/end_to_end")
@@ -78,8 +79,8 @@ def _search(args: argparse.Namespace) -> Search:
     for name in ("samples", "measure"):
         require_whole(f"--{name}", getattr(args, name), least=1)
     for override in args.overrides:
-        name = override.lstrip("+~").partition("=")[0].partition(".")[0]
-        require("OVERRIDE", f"none of {', '.join(sorted(_OURS))}, which vsd tune sets", override, name not in _OURS)
+        ours = group_of(override) in _OURS
+        require("OVERRIDE", f"none of {', '.join(sorted(_OURS))}, which vsd tune sets", override, not ours)
     schedules = names("--schedules", args.schedules, (*SCHEDULES,))
     require("--schedules", f"a list of {', '.join(SCHEDULES)}", args.schedules, bool(schedules))
     return Search(

@@ -28,7 +28,7 @@ SHOWN = 8  # candidates
 OFF = 0.1  # of a prediction: experiments/simulator has what was measured
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Search:
     """What is searched, and where its runs are. `measured` are those so far."""
 

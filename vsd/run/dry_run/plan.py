@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -101,6 +102,7 @@ def _asked(
 ) -> tuple[list[Asked], dict[str, str]]:
     """The prompts of the samples, and why there is none, by id."""
     asked, failures = list[Asked](), dict[str, str]()
+    text_tokens = {files.role: cache(files.text_tokens) for files in both}  # many samples may ask the same
     for sample in samples:
         size = sizes[sample.video, sample.span]
         if isinstance(size, str):
@@ -108,7 +110,7 @@ def _asked(
             continue
         try:
             visual = {files.role: files.visual_tokens(cfg, *size) for files in both}
-            text = {files.role: files.text_tokens(sample.question) for files in both}
+            text = {role: tokens(sample.question) for role, tokens in text_tokens.items()}
             check_grids(visual)
             for files in both:
                 _check_context(cfg, files, visual[files.role], text[files.role], kept)

@@ -28,7 +28,7 @@ def dials_of(run: Run) -> dict[str, Any]:
 def settings(runs: Sequence[Run]) -> list[str]:
     """What was set for each run and not for all, as the command line has it; where that is not known, the dials that
     differ."""
-    given = [[word for word in run.overrides if _name(word) not in NOT_THE_RUN] for run in runs]
+    given = [[word for word in run.overrides if group_of(word) not in NOT_THE_RUN] for run in runs]
     shared = set.intersection(*map(set, given)) if len(runs) > 1 else set[str]()
     differing = varying(runs)
     found = list[str]()
@@ -39,8 +39,14 @@ def settings(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _name(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition(".")[0]
+def dial_of(override: str) -> str:
+    """What an override sets, adds or takes away: of "+pruner.alpha=1" it is "pruner.alpha"."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def group_of(override: str) -> str:
+    """The group or top-level dial that it belongs to."""
+    return dial_of(override).partition(".")[0]
 
 
 def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
@@ -54,7 +60,7 @@ def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
     columns = {name: [table.get(name, _UNSET) for table in tables] for name in names}
     chosen = {name: column for name, column in columns.items() if _differs(name, columns)}
     found = {name: column for name, column in chosen.items() if not _follows(name, column, chosen)}
-    words = [word.lstrip("+~").partition("=")[0] for run in runs for word in run.overrides]
+    words = [dial_of(word) for run in runs for word in run.overrides]
     place = {word: number for number, word in enumerate(dict.fromkeys(words))}  # as they were given
     return dict(sorted(found.items(), key=lambda item: place.get(item[0], len(place))))
 
