@@ -16,7 +16,7 @@ from vsd.drafters import Chain, Drafter
 from vsd.evidence import Collector, Reading, in_decoding
 from vsd.evidence.relevance import Relevance
 from vsd.executors import Executor, Sides
-from vsd.executors.base import Request
+from vsd.executors.base import Request, loaded
 from vsd.executors.broadcast import BroadcastClient
 from vsd.generation import Generation
 from vsd.metrics.audit import Audit, audit
@@ -48,7 +48,7 @@ class Engine:
     def __init__(
         self,
         *,
-        target: VideoLM,
+        target: VideoLM | Checkpoint,
         draft: VideoLM | Checkpoint | None = None,
         pruner: Pruner | None = None,
         drafter: Drafter | None = None,
@@ -65,12 +65,13 @@ class Engine:
         that the schedule names.
 
         `draft` may be the target itself (self-speculation on the pruned prompt), or a checkpoint that is loaded where
-        it will run: with `executor=Process()`, the default of parallel schedules, it must be one. `gamma` is the most
-        tokens of a draft, `max_new_tokens` of a generation. `pruner` drops visual tokens from the draft's prompt only;
-        `positions` says whether its tokens keep their positions ("original") or are re-indexed after pruning
-        ("compact"). `relevance` says how visual relevance is measured, for methods that need it and for the record.
-        With `share_vision` a draft takes from the target what it would compute itself (`shared`). Raises ValueError for
-        a value out of range and for a missing draft.
+        it will run: with `executor=Process()`, the default of parallel schedules, it must be one. A target that is a
+        checkpoint too is loaded while that process loads the draft. `gamma` is the most tokens of a draft,
+        `max_new_tokens` of a generation. `pruner` drops visual tokens from the draft's prompt only; `positions` says
+        whether its tokens keep their positions ("original") or are re-indexed after pruning ("compact"). `relevance`
+        says how visual relevance is measured, for methods that need it and for the record. With `share_vision` a draft
+        takes from the target what it would compute itself (`shared`). Raises ValueError for a value out of range and
+        for a missing draft.
         """
         require_whole("gamma", gamma, least=1)
         require_whole("max_new_tokens", max_new_tokens, least=1)
@@ -81,7 +82,6 @@ class Engine:
         self.relevance = relevance or Relevance()
         self.gamma, self.max_new_tokens, self.share_vision = gamma, max_new_tokens, share_vision
         self.drafter = (drafter or Chain()) if self.parallelism.drafts else None
-        sides = Sides(target=target)
         make = None
         if self.drafter is not None:
             check_drafter(self.drafter, self.parallelism, self.verifier)
@@ -89,7 +89,6 @@ class Engine:
                 if draft is None:
                     raise ValueError(f"draft: {type(self.drafter).__name__} drafts with a model, got none")
                 target, draft = one_vocabulary(target, draft)
-                sides = Sides(target=target, draft=draft, pruner=pruner)
             make = partial(
                 DraftRunner,
                 drafter=self.drafter,
@@ -98,7 +97,16 @@ class Engine:
                 positions=positions,
                 with_confidence=self.verifier.needs_confidence,
             )
-        sides = self.executor.connect(sides, make, overlaps=self.parallelism.overlaps)
+        if self.drafter is None or not self.drafter.needs_model:
+            draft = pruner = None  # nobody reads a prompt
+        client = self.executor.begin(draft, make) if make is not None else None
+        try:
+            sides = Sides(target=loaded(target), draft=draft, pruner=pruner, client=client)
+            sides = self.executor.connect(sides, make, overlaps=self.parallelism.overlaps)
+        except BaseException:
+            if client is not None:
+                client.close()
+            raise
         self.target, self.draft, self.pruner, self.client = sides.target, sides.draft, sides.pruner, sides.client
         if self.client is not None and distributed.count() > 1:
             self.client = BroadcastClient(self.client)

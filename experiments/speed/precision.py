@@ -120,10 +120,20 @@ def one_pass(model: VideoLM, state: State, rows: int) -> float:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--compile", choices=("none", "inductor"), action="append", help="default: both")
+    parser.add_argument("--only", choices=("pairs", "large"), help="default: both")
     parser.add_argument("--repeats", type=int, default=7, help="of the larger model's passes (default: 7)")
     parser.set_defaults(limit=24)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.only != "large":
+        print_pairs(args)
+    if args.only != "pairs":
+        print(setting(), f"A pass of {LARGE}'s shape behind {VISUAL} visual tokens, milliseconds, one thread, ")
+        print(f"medians of {args.repeats}.\n")
+        print(table(["precision", *(f"{rows} row{'s' * (rows > 1)}" for rows in ROWS)], large(args.repeats)))
+
+
+def print_pairs(args: argparse.Namespace) -> None:
     clips = Clips.of(args)
     print(setting(), f"One thread. {clips} HIPPO, {args.ratio:g}, drafts {args.draft}.\n")
     head = ["target", "compile", "precision", "alone / float32", "speculative / alone", "facts right"]
@@ -131,8 +141,6 @@ def main() -> None:
     kinds: Sequence[Compile] = args.compile or ("none", "inductor")
     rows = [row for family in args.family or FAMILIES for how in kinds for row in compared(family, how, clips, args)]
     print(table(head, rows), "\n", flush=True)
-    print(f"A pass of {LARGE}'s shape behind {VISUAL} visual tokens, milliseconds, medians of {args.repeats}.\n")
-    print(table(["precision", *(f"{rows} row{'s' * (rows > 1)}" for rows in ROWS)], large(args.repeats)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vsd import cli
 from vsd.run.suggest import unknown_word
@@ -17,11 +20,21 @@ from vsd.run.suggest import unknown_word
         (["zzz=1"], "zzz: must be a dial or a group, got 'zzz=1'"),
         (["repot"], "repot: must be a command, or DIAL=VALUE (did you mean report?)"),
         (["ratio=0.9", "hippo"], "hippo: must be DIAL=VALUE"),
+        (
+            ["data.question=What's seen?"],
+            "data.question: must be a word, or text in quotes of its own: 'data.question=\"What'\"'\"'s seen?\"', got",
+        ),
     ],
 )
 def test_a_wrong_word(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 2
     assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_the_quotes_that_are_advised_are_read() -> None:
+    advised = unknown_word(['data.question=Who said "it\'s"?'], cli.CONF, cli.COMMANDS)
+    words = shlex.split(advised.partition("of its own: ")[2].rpartition(", got ")[0])
+    assert OverridesParser.create().parse_override(words[0]).value() == 'Who said "it\'s"?'
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from vsd.draft import DraftRunner, load_runner
 from vsd.drafters import Chain, Drafter
 from vsd.engine import Engine
 from vsd.executors import Inline, Process, process
-from vsd.executors.base import Sides
 from vsd.executors.process import ProcessClient
 from vsd.models import Checkpoint, VideoLM, inspect
 from vsd.models.cache import State
@@ -264,13 +263,46 @@ def test_a_download_is_no_part_of_the_start(pair: Pair, monkeypatch: pytest.Monk
 
 
 @ONE_FAMILY
+def test_the_worker_starts_before_the_target_is_loaded(
+    pair: Pair, video: Video, expected: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, begun = Checkpoint.load, list[bool]()
+
+    def load(self: Checkpoint) -> VideoLM:
+        begun.append(any(child.name == "vsd-draft" for child in multiprocessing.active_children()))
+        return real(self)
+
+    monkeypatch.setattr(Checkpoint, "load", load)
+    target, draft = (Checkpoint(path=str(path), dtype="float64") for path in (pair.target_path, pair.draft_path))
+    engine = Engine(target=replace(target, field="target"), draft=draft, parallelism=EARLY, max_new_tokens=TOKENS)
+    assert begun == [True]
+    assert engine.run(video, QUESTION).tokens == expected.tokens
+    engine.close()
+
+
+@ONE_FAMILY
+def test_a_target_that_cannot_be_loaded_leaves_no_worker(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {child.pid for child in multiprocessing.active_children()}
+    monkeypatch.setattr(Checkpoint, "load", Mock(side_effect=ValueError("target.path: must hold weights")))
+    checkpoint = Checkpoint(path=str(pair.draft_path), dtype="float64")
+    with pytest.raises(ValueError, match="must hold weights"):
+        Engine(target=checkpoint, draft=checkpoint, executor=Process())
+    assert {child.pid for child in multiprocessing.active_children()} == before
+
+
+@ONE_FAMILY
 def test_a_worker_has_time_to_compile(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
-    monkeypatch.setattr(process, "ProcessClient", lambda make, *, timeout_s, threads: given.append(timeout_s))
+
+    def client(make: Any, *, timeout_s: float, threads: int) -> Mock:
+        given.append(timeout_s)
+        return Mock()
+
+    monkeypatch.setattr(process, "ProcessClient", client)
     kinds: tuple[Compile, ...] = ("none", "inductor")
     for compile in kinds:
         draft = Checkpoint(path=str(pair.draft_path), dtype="float64", compile=compile)
-        Process(timeout_s=5).connect(Sides(target=pair.target, draft=draft), Mock(), overlaps=True)
+        Process(timeout_s=5).begin(draft, Mock())
     assert given == [5, process.START_S]
 
 

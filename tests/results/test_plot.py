@@ -72,7 +72,7 @@ def test_a_label_has_one_colour_in_all_panels(runs: list[Run]) -> None:
         for each in axis.containers
     }
     assert len(colours) == 2
-    assert {text.get_text() for text in figure.axes[-1].get_legend().get_texts()} == {"hippo", "random"}
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"hippo", "random"}
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

@@ -12,6 +12,7 @@ import pytest
 from tests.results.made import a_record, records_of, write_run
 from tests.results.test_runs import config
 from vsd.commands import report
+from vsd.run.results.dials import brief
 from vsd.run.results.run import find_runs
 from vsd.run.results.table import Table, table_of, text
 
@@ -49,10 +50,15 @@ def test_markdown(table: Table) -> None:
 
 def test_latex(table: Table) -> None:
     found = text(table, "latex")
-    assert r"\begin{tabular}{lrrr}" in found
+    assert r"\begin{tabular}{rrrr}" in found
     assert [line.count(r"\textbf{") for line in found.splitlines() if line.endswith(r"\\")] == [0, 2, 2, 1]
     assert found.count(r"$\pm$") == 6
     assert found.count(r"\\") == 4
+
+
+def test_a_dial_is_named_by_its_last_word_where_no_other_ends_with_it() -> None:
+    names = ["pruner.weight_global", "ratio", "target.device", "draft.device"]
+    assert brief(names) == ["weight_global", "ratio", "target.device", "draft.device"]
 
 
 def test_csv(table: Table) -> None:

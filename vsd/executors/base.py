@@ -83,12 +83,17 @@ class Executor(ABC):
     simulated: ClassVar[bool] = False
     """Whether the seconds of a run are those of another machine."""
 
+    def begin(self, draft: VideoLM | Checkpoint | None, make: MakeRunner) -> DraftClient | None:
+        """What can be begun before the target is loaded: a client whose runner is on its way, or None."""
+        return None
+
     @abstractmethod
     def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
-        """The sides as this executor runs them, with a client of the runner that `make` makes (None: nobody drafts).
-        `overlaps`: whether the schedule has both work at the same time."""
+        """The sides as this executor runs them, with a client of the runner that `make` makes (None: nobody drafts);
+        the one that `begin` gave is among the sides. `overlaps`: whether the schedule has both work at the same
+        time."""
 
 
-def loaded(draft: VideoLM | Checkpoint | None) -> VideoLM | None:
-    """The draft's model, in this process."""
-    return draft.load() if isinstance(draft, Checkpoint) else draft
+def loaded(model: VideoLM | Checkpoint) -> VideoLM:
+    """The model, in this process."""
+    return model.load() if isinstance(model, Checkpoint) else model

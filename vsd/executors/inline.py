@@ -30,5 +30,5 @@ class Inline(Executor):
     concurrent: ClassVar[bool] = False
 
     def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
-        draft = loaded(sides.draft)
+        draft = loaded(sides.draft) if sides.draft is not None else None
         return replace(sides, draft=draft, client=InlineClient(make(draft)) if make else None)

@@ -10,7 +10,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, ClassVar, Generic
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from vsd.draft import DraftRunner, load_runner
 from vsd.executors.base import DraftClient, Executor, MakeRunner, Pending, Request, Sides, T
-from vsd.models import Checkpoint
+from vsd.models import Checkpoint, VideoLM
 from vsd.types import SampleError
 from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTimeout, comes
 from vsd.utils.messages import packed, unpacked
@@ -31,7 +31,7 @@ READY = -1
 
 
 class ProcessClient(DraftClient):
-    """Asks a worker process, which makes its own runner; it is started before the first sample.
+    """Asks a worker process, which makes its own runner: `begin` starts it, `ready` waits for it.
 
     A worker that dies, does not take a request or answer it within `timeout_s`, or runs out of memory ends the sample
     with its reason (SampleError, torch.OutOfMemoryError), and a fresh one takes the next sample. It ends with this
@@ -42,13 +42,26 @@ class ProcessClient(DraftClient):
         self._child = ChildProcess(serve, make, threads, name="vsd-draft")
         self._timeout_s = timeout_s
         self._count = 0
+        self._begun = self._ready = False
+
+    def begin(self) -> None:
+        """Start the process, unless it runs. It is not waited for."""
+        if self._begun and not (self._ready and not self._child.alive):
+            return  # one that died while it began has said why
+        self._begun, self._ready = True, False
+        self._child.start()
 
     def ready(self) -> None:
         """Start the process, if it does not run, and wait until its model is loaded and its device warm, which is no
         part of a request's `timeout_s`. Raises what the loading raised."""
-        if not self._child.alive:
-            self._child.start()
+        self.begin()
+        if self._ready:
+            return
+        try:
             self.receive(READY, START_S)
+            self._ready = True
+        finally:
+            self._begun = self._ready
 
     def close(self) -> None:
         self._child.close()
@@ -149,18 +162,21 @@ class Process(Executor):
         require("executor.timeout_s", "a number above 0", self.timeout_s, holds)
         require_whole("executor.threads", self.threads, least=0)
 
-    def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
-        if make is None:
-            return sides
-        if isinstance(sides.draft, Checkpoint):
-            sides.draft.fetch()  # a download is no part of the worker's start
-            build = partial(load_runner, sides.draft, make)
-        elif sides.draft is None:
+    def begin(self, draft: VideoLM | Checkpoint | None, make: MakeRunner) -> DraftClient:
+        """The worker starts now, and loads its model while this process loads the target."""
+        timeout_s = self.timeout_s
+        if isinstance(draft, Checkpoint):
+            draft.fetch()  # a download is no part of the worker's start
+            build = partial(load_runner, draft, make)
+            if draft.compile == "inductor":
+                timeout_s = max(timeout_s, START_S)  # any request may have a pass to compile
+        elif draft is None:
             build = partial(make, None)
         else:
             raise ValueError("draft: a process of its own loads its own model, got one that is loaded (Checkpoint)")
-        timeout_s = self.timeout_s
-        if isinstance(sides.draft, Checkpoint) and sides.draft.compile == "inductor":
-            timeout_s = max(timeout_s, START_S)  # any request may have a pass to compile
         client = ProcessClient(build, timeout_s=timeout_s, threads=self.threads or torch.get_num_threads())
-        return replace(sides, client=client)
+        client.begin()
+        return client
+
+    def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
+        return sides

@@ -45,7 +45,7 @@ class Simulated(Executor):
         return read_profile(self.profile, efficiency=efficiency_of(self.efficiency, field="executor.efficiency"))
 
     def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
-        draft = loaded(sides.draft)
+        draft = loaded(sides.draft) if sides.draft is not None else None
         source = self._source()
         times: Times = source if isinstance(source, Profile) else _roofline(source, sides.target, draft or sides.target)
         spread = times.spread if overlaps else (0.0, 0.0)

@@ -36,7 +36,7 @@ class Thread(Executor):
     interpreter, which most of a small model's step waits for."""
 
     def connect(self, sides: Sides, make: MakeRunner | None, *, overlaps: bool) -> Sides:
-        draft = loaded(sides.draft)
+        draft = loaded(sides.draft) if sides.draft is not None else None
         if draft is not None and draft.model is sides.target.model:
             draft = draft.twin()
         return replace(sides, draft=draft, client=ThreadClient(make(draft)) if make else None)

@@ -7,13 +7,20 @@ from dataclasses import replace
 from vsd.models.base import VideoLM
 from vsd.models.checkpoint import Checkpoint, inspect
 
+Model = VideoLM | Checkpoint
 
-def one_vocabulary(target: VideoLM, draft: VideoLM | Checkpoint) -> tuple[VideoLM, VideoLM | Checkpoint]:
+
+def one_vocabulary(target: Model, draft: Model) -> tuple[Model, Model]:
     """Both models with the smaller of their vocabularies; the entries beyond it are padding."""
-    if isinstance(draft, Checkpoint):
-        vocab = min(target.vocab, inspect(draft.path, field=draft.field).vocab)
-        return target.narrow(vocab), replace(draft, vocab=vocab)
-    if target.vocab == draft.vocab:
-        return target, draft
-    vocab = min(target.vocab, draft.vocab)
-    return target.narrow(vocab), draft.narrow(vocab)
+    vocab = min(_vocab(target), _vocab(draft))
+    return _narrowed(target, vocab), _narrowed(draft, vocab)
+
+
+def _vocab(model: Model) -> int:
+    return inspect(model.path, field=model.field).vocab if isinstance(model, Checkpoint) else model.vocab
+
+
+def _narrowed(model: Model, vocab: int) -> Model:
+    if isinstance(model, Checkpoint):
+        return replace(model, vocab=vocab)
+    return model if model.vocab == vocab else model.narrow(vocab)

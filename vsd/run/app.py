@@ -449,14 +449,21 @@ def decode(
         _finish(logger)
 
 
-def _draft(cfg: DictConfig, target: VideoLM, *, remote: bool) -> VideoLM | Checkpoint:
-    """The draft of this config; a `remote` one is still to be loaded."""
+def _checkpoint(option: DictConfig, field: str, tokens: Sequence[int] = ()) -> Checkpoint:
+    """The model of this option, still to be loaded."""
+    from vsd.models import Checkpoint
+
+    where = {str(name): _plain(value) for name, value in option.items() if name != "_target_"}
+    return Checkpoint(**where, field=field, tokens=tuple(tokens))
+
+
+def _draft(cfg: DictConfig, target: VideoLM | Checkpoint) -> VideoLM | Checkpoint:
+    """The draft of this config; it is still to be loaded if the target is."""
     from vsd.models import Checkpoint, computing, read_draft_vocab, same_weights
 
     tokens = read_draft_vocab(cfg.draft_vocab) if cfg.draft_vocab else []
-    if remote:
-        where = {str(name): _plain(value) for name, value in cfg.draft.items() if name != "_target_"}
-        return Checkpoint(**where, tokens=tuple(tokens))
+    if isinstance(target, Checkpoint):
+        return _checkpoint(cfg.draft, "draft", tokens)
     if not same_weights(cfg.draft, cfg.target):
         draft: VideoLM = instantiate(cfg.draft, field="draft")
     else:
@@ -470,10 +477,11 @@ def build_engine(cfg: DictConfig, methods: dict[str, Any]) -> Engine:
     from vsd.engine import Engine
 
     with _usage_errors():
-        target = instantiate(cfg.target, field="target")
+        remote = _uses_draft(methods) and methods["executor"].remote
+        target = _checkpoint(cfg.target, "target") if remote else instantiate(cfg.target, field="target")
         return Engine(
             target=target,
-            draft=_draft(cfg, target, remote=methods["executor"].remote) if _uses_draft(methods) else None,
+            draft=_draft(cfg, target) if _uses_draft(methods) else None,
             gamma=cfg.gamma,
             max_new_tokens=cfg.max_new_tokens,
             positions=cfg.positions,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 _OWN = ("hydra",)
@@ -30,6 +33,20 @@ def unknown_word(arguments: Sequence[str], conf: Path, commands: Iterable[str]) 
         top = name.partition(".")[0].partition("@")[0].partition("/")[0]
         if top not in (*groups, *dials, *_OWN):
             return f"{top}: must be a dial or a group{_meant(top, [*dials, *groups])}, got {word!r}"
+        if wrong := _unreadable(word):
+            return wrong
+    return ""
+
+
+def _unreadable(word: str) -> str:
+    """What is wrong with an override that Hydra's grammar has no reading for, such as text with an apostrophe."""
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        name, _, value = word.partition("=")
+        text = value.replace("\\", "\\\\").replace('"', '\\"')
+        quoted = shlex.quote(f'{name}="{text}"')
+        return f"{name}: must be a word, or text in quotes of its own: {quoted}, got {value!r}"
     return ""
 
 

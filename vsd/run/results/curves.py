@@ -9,7 +9,7 @@ from typing import Any
 
 from vsd.metrics import Summary, metric_of
 from vsd.run.results.cells import written
-from vsd.run.results.dials import dials_of, varying
+from vsd.run.results.dials import brief, dials_of, varying
 from vsd.run.results.run import Run
 from vsd.utils.validation import is_number
 
@@ -66,7 +66,8 @@ def draw(
     drawn = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if any(drawn):
         look = {"fontsize": "small", "title_fontsize": "small", "frameon": False}
-        axes[0][-1].legend(drawn.values(), drawn.keys(), title=", ".join(lines), **look)
+        title = ", ".join(brief(lines))
+        figure.legend(drawn.values(), drawn.keys(), title=title, loc="outside right upper", **look)  # over no curve
     return figure
 
 
@@ -87,7 +88,8 @@ def _panel(axis: Any, groups: Mapping[str, Sequence[Run]], x: str, y: str, label
             label=label or None,
             color=f"C{number % 10}",
             marker=_MARKERS[number % len(_MARKERS)],
-            markersize=4,
+            markersize=5,
+            markerfacecolor="none" if number % 2 else None,  # of two lines in one place both are seen
             linewidth=1.2,
             linestyle="-" if in_order else "none",  # between words there is nothing
             capsize=2,

@@ -44,6 +44,12 @@ def dial_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
+def brief(names: Sequence[str]) -> list[str]:
+    """Each dial by its last word, where no other ends with it."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)]
+
+
 def group_of(override: str) -> str:
     """The group or top-level dial that it belongs to."""
     return dial_of(override).partition(".")[0]

@@ -19,7 +19,7 @@ from vsd.metrics.resampling import NOT_DRAWN
 from vsd.run.report.printable import printable
 from vsd.run.results.cells import STATES, cell, heading, written
 from vsd.run.results.comparison import compared
-from vsd.run.results.dials import varying
+from vsd.run.results.dials import brief, varying
 from vsd.run.results.fitted import NARROW, Fitted
 from vsd.run.results.run import Run
 
@@ -76,7 +76,7 @@ def rich(table: Table, title: str = "") -> Fitted:
 def _rich(table: Table, title: str) -> RichTable:
     found = RichTable(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     found.add_column("job", justify="right")
-    for name, column in table.dials.items():
+    for name, column in zip(brief([*table.dials]), table.dials.values(), strict=True):
         widest = max(len(written(value)) for value in (name, *column))
         found.add_column(escape(name), overflow="fold", min_width=min(widest, NARROW))
     for name in table.metrics:
@@ -140,7 +140,7 @@ def _markdown(table: Table) -> str:
 
 def _latex(table: Table) -> str:
     """With booktabs."""
-    align = "l" * len(table.dials) + "r" * len(table.metrics)
+    align = "".join(map(_side, table.dials.values())) + "r" * len(table.metrics)
     rows = [[rf"\textbf{{{_escaped(one)}}}" if mark else _escaped(one) for one, mark in row] for row in table.rows()]
     body = [" & ".join(row) + r" \\" for row in rows]
     head = " & ".join(map(_escaped, table.head)) + r" \\"
@@ -149,6 +149,12 @@ def _latex(table: Table) -> str:
     told = f"% {samples} samples each; needs booktabs"
     begin = [f"% {MARKED}", told, rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule"]
     return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _side(column: Sequence[Any]) -> str:
+    """Where a dial's values stand in their column: numbers to the right."""
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in column)
+    return "r" if numbers else "l"
 
 
 def _escaped(one: str) -> str:
