@@ -197,7 +197,7 @@ def test_traced_passes(
     check(fresh(family), video, method)
 
 
-@pytest.mark.parametrize(("method", "family"), zip(METHODS, cycle(sorted(FAMILIES)[::-1]), strict=False))
+@pytest.mark.parametrize(("method", "family"), [*zip(METHODS, cycle(sorted(FAMILIES)[::-1]), strict=False)])
 def test_captured_passes(
     pairs: Callable[[str], Pair], video: Video, method: str, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

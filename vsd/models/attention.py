@@ -105,9 +105,18 @@ def attention_forward(
     return mixed.reshape(batch, heads, count, value.shape[-1]).transpose(1, 2), None
 
 
-@cache
 def splits_on(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether PyTorch has the kernel that pieces take there: on a GPU its memory-efficient attention."""
+    known = _SPLITS.get((device, dtype))
+    if known is None:
+        known = _SPLITS[device, dtype] = _has_pieces(device, dtype)
+    return known
+
+
+_SPLITS: dict[tuple[torch.device, torch.dtype], bool] = {}  # torch.compile warns of functools' cache
+
+
+def _has_pieces(device: torch.device, dtype: torch.dtype) -> bool:
     if device.type != "cuda":
         return device.type == "cpu"
     able = torch.cuda.is_available() and torch.version.hip is None and torch.backends.cuda.mem_efficient_sdp_enabled()
@@ -117,10 +126,9 @@ def splits_on(device: torch.device, dtype: torch.dtype) -> bool:
 
 def _splits(folded: Tensor, key: Tensor, mask: Tensor, attention: Attention) -> bool:
     few = len(folded) == 1 and folded.shape[2] <= _FEW_ROWS
-    if attention == "fused" or not few or mask.dtype != folded.dtype or not splits_on(folded.device, folded.dtype):
-        return False
     pieces = key.shape[2] // split_attention.PIECE
-    return pieces >= 1 if attention == "split" else folded.is_cuda and pieces >= _LONG
+    wanted = pieces >= 1 if attention == "split" else attention == "auto" and folded.is_cuda and pieces >= _LONG
+    return wanted and few and mask.dtype == folded.dtype and splits_on(folded.device, folded.dtype)
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float, groups: int) -> Tensor:
