@@ -29,6 +29,14 @@ from vsd.verifiers.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
+class Untyped(Uniform):
+    """Takes whatever it is given for a field of its own."""
+
+    def __post_init__(self) -> None:
+        super(Uniform, self).__post_init__()  # of the ratio alone
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unsorted(Uniform):
     """Backwards."""
 

@@ -32,6 +32,7 @@ FAULTS = [
     ("pruner", "More", "keeps the budget", r"must keep 32 of 64 tokens .*, got 33"),
     ("pruner", "Drawing", "is deterministic and changes nothing", "must be the same for the same evidence"),
     ("pruner", "Unchecked", "a ratio out of range is refused", "must be refused with a ValueError"),
+    ("pruner", "Untyped", "mistyped fields are refused", "pruner.ends: must be refused with a ValueError"),
     ("drafter", "Outside", "its drafts are drafts", r"must lie in the vocabulary, \[0, 896\)"),
     ("drafter", "Longer", "its drafts are drafts", "must be at most 1 tokens deep for gamma=1, got 2"),
     ("drafter", "Fan", "its drafts are drafts", "its class says that it drafts chains"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -78,4 +79,23 @@ def is_config_alone(option: Option) -> None:
     assert one == other, f"{type(one).__name__}: must be equal for equal fields, got {one!r} and {other!r}"
 
 
-CHECKS = (fields_stand_in_the_yaml, has_a_text, is_config_alone)
+def mistyped_fields_are_refused(option: Option) -> None:
+    """A field with something of another type in it is refused with a ValueError when the method is made, which is
+    before any weight is loaded."""
+    config: Any = OmegaConf.to_container(option.config(), resolve=True)
+    for name, value in config.items():
+        if name == "_target_" or (isinstance(value, dict) and "_target_" in value):
+            continue
+        wrong: list[Any] = [{"no": "number"}, *(["no number"] if isinstance(value, (int, float)) else [])]
+        for each in wrong:
+            try:
+                instantiate({**config, name: each})
+            except InstantiationException as error:
+                refused = isinstance(error.__cause__, ValueError)
+            else:
+                refused = False
+            rule = f"{option.group}.{name}: must be refused with a ValueError (see vsd.utils.validation)"
+            assert refused, f"{rule} where it is {each!r}"
+
+
+CHECKS = (fields_stand_in_the_yaml, has_a_text, is_config_alone, mistyped_fields_are_refused)
