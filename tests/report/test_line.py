@@ -19,6 +19,11 @@ FINE = {"speed/decode": 1.93, "accept/draft_length": 4.2, "exact/unexplained": 0
         (FINE, 30.0, "job 2  ratio=0.9  1.93x decoding, 4.20 accepted  3 of 12, 0:01:30 left"),
         (FINE, None, "job 2  ratio=0.9  1.93x decoding, 4.20 accepted"),
         (FINE | {"exact/unexplained": 2.0}, None, "job 2  ratio=0.9  1.93x decoding, 4.20 accepted, 2 not exact"),
+        (
+            FINE | {"quality/retention": 1.0, "exact/mismatched": 0.0},
+            None,
+            "job 2  ratio=0.9  1.93x decoding, 4.20 accepted",
+        ),
         ({"samples/failed": 3.0}, None, "job 2  ratio=0.9  3 samples failed"),
         (None, 30.0, "job 2  ratio=0.9  failed  3 of 12, 0:01:30 left"),
     ],

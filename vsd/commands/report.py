@@ -28,7 +28,7 @@ from vsd.run.report import sweep, terminal
 from vsd.run.report.folder import last_run
 from vsd.run.report.printable import printable
 from vsd.run.results import table
-from vsd.run.results.cells import HEADLINE, check_metrics
+from vsd.run.results.cells import HEADLINE, check_metrics, headline_of
 from vsd.run.results.pool import pooled
 from vsd.run.results.run import Run, find_runs
 from vsd.utils.validation import require_whole
@@ -59,10 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help=f"of a page, at most (default: {SAMPLES})",
     )
-    parser.add_argument("--columns", nargs="+", default=[*HEADLINE], metavar="METRIC", help="of metrics.json")
+    parser.add_argument(
+        "--columns", nargs="+", metavar="METRIC", help=f"of metrics.json (default: {', '.join(HEADLINE)})"
+    )
     args = parser.parse_args(argv)
     try:
-        check_metrics("--columns", args.columns)
+        check_metrics("--columns", args.columns or ())
         require_whole("--samples", args.samples, least=0)
         if args.html is not None:
             print(printable(str(_write_page(args.folders, args.html, args.columns, args.samples))))
@@ -74,17 +76,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, disk.CannotWrite) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    columns = args.columns or headline_of(runs)
     if args.format:
-        print(table.text(table.table_of(runs, args.columns), args.format), end="")
+        print(table.text(table.table_of(runs, columns), args.format), end="")
     elif len(runs) == 1:
         _screen(runs[0], full=args.full)
     else:
         console = Console()
-        console.print(table.rich(table.table_of(runs, args.columns)), *sweep.below(runs), sep="\n")
+        console.print(table.rich(table.table_of(runs, columns)), *sweep.below(runs), sep="\n")
     return 0
 
 
-def _write_page(folders: Sequence[Path], html: str, columns: Sequence[str], samples: int) -> Path:
+def _write_page(folders: Sequence[Path], html: str, columns: Sequence[str] | None, samples: int) -> Path:
     """The page of these folders; its file. Raises ValueError for folders without runs, CannotWrite for a file that
     cannot be written."""
     from vsd.run.html.page import page  # the other forms need neither its template nor pictures
@@ -94,7 +97,8 @@ def _write_page(folders: Sequence[Path], html: str, columns: Sequence[str], samp
     file = Path(html) if html else folders[0] / "report.html"
     if file.is_dir():
         raise ValueError(f"--html: must be a file, got the folder {str(file)!r}")
-    text = page(pooled(find_runs(folders)), columns=columns, count=samples)
+    runs = pooled(find_runs(folders))
+    text = page(runs, columns=columns or headline_of(runs), count=samples)
     with disk.writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     disk.write_whole(file, text)

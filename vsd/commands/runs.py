@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vsd.metrics import metric_of
-from vsd.run.results.cells import HEADLINE, STATES, cell, check_metrics, heading, written
+from vsd.run.results.cells import HEADLINE, STATES, cell, check_metrics, heading, headline_of, written
 from vsd.run.results.dials import dials_of, settings
 from vsd.run.results.fitted import Fitted
 from vsd.run.results.pool import pooled
@@ -40,15 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--sort", default="time", metavar="METRIC", help="the best first; default: time, the last first"
     )
-    parser.add_argument("--columns", nargs="+", default=[*HEADLINE], metavar="METRIC", help="of metrics.json")
+    parser.add_argument(
+        "--columns", nargs="+", metavar="METRIC", help=f"of metrics.json (default: {', '.join(HEADLINE)})"
+    )
     args = parser.parse_args(argv)
     try:
-        check_metrics("--columns", args.columns)
+        check_metrics("--columns", args.columns or ())
         runs = ordered(chosen(pooled(find_runs(args.folders)), args.where), args.sort)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    Console().print(Fitted(make=partial(table, runs), columns=args.columns))
+    Console().print(Fitted(make=partial(table, runs), columns=args.columns or headline_of(runs)))
     return 0
 
 

@@ -415,6 +415,7 @@ def decode(
     from vsd.run.task import DecodeTask
 
     warnings.filterwarnings("ignore", message=".*treespec", module="lightning")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available", module="lightning")
     # Which accelerators Lightning could have used would only mislead: the engine has devices of its own.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     seed_everything(cfg.seed, verbose=False)

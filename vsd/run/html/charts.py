@@ -15,7 +15,7 @@ from vsd.run.html.chart import COLOURS, GREY, Chart, inline, page_style
 from vsd.run.html.names import Names, shortened
 from vsd.run.html.times import SPANS, alone, spans
 from vsd.run.results.cells import written
-from vsd.run.results.curves import draw, grouped, label_axes, measured
+from vsd.run.results.curves import draw, grouped, label_axes, measured, widen
 from vsd.run.results.dials import varying
 from vsd.run.results.pareto import front
 from vsd.run.results.run import Run
@@ -211,12 +211,13 @@ def _stacked(
 
 def _fitted(figure: Any) -> Any:
     """The figure with words at its axis and in its legend as long as there is room for."""
-    axis, legend = figure.axes[0], figure.axes[0].get_legend()
+    axis = figure.axes[0]
     words = [label.get_text() for label in axis.get_xticklabels()] if axis.xaxis.have_units() else []
     if sum(map(len, words)) > _ACROSS:
         axis.set_xticks(range(len(words)), list(map(shortened, words)), rotation=30, ha="right")
-    for text in legend.get_texts() if legend else ():
+    for text in figure.legends[0].get_texts() if figure.legends else ():
         text.set_text(shortened(text.get_text()))
+    widen(figure)
     return figure
 
 

@@ -18,7 +18,6 @@ from markupsafe import Markup
 from vsd.run.html import charts, choice, numbers, origin, samples, troubles
 from vsd.run.html.names import Names
 from vsd.run.report.printable import printable
-from vsd.run.results.cells import HEADLINE
 from vsd.run.results.run import Run, common_folder
 from vsd.run.results.table import MARKED
 from vsd.utils.validation import reason
@@ -34,7 +33,7 @@ _ENVIRONMENT = Environment(
 )
 
 
-def page(runs: Sequence[Run], *, columns: Sequence[str] = HEADLINE, count: int = choice.SAMPLES) -> str:
+def page(runs: Sequence[Run], *, columns: Sequence[str], count: int = choice.SAMPLES) -> str:
     """The page of these runs, as text. `columns` are the metrics of the table of several runs, `count` how many samples
     are shown at most."""
     missing, names, alone = list[str](), Names(runs), len(runs) == 1

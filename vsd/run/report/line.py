@@ -27,7 +27,10 @@ def job_line(
 
 
 def _headline(metrics: Mapping[str, float]) -> list[str]:
-    parts = [f"{METRICS[name].written(metrics[name])} {said}" for name, said in _SAID.items() if name in metrics]
+    said = {name: word for name, word in _SAID.items() if name in metrics}
+    if metrics.get("exact/mismatched") == 0:
+        said.pop("quality/retention", None)  # the target's own
+    parts = [f"{METRICS[name].written(metrics[name])} {word}" for name, word in said.items()]
     differ, failed = int(metrics.get("exact/unexplained", 0)), int(metrics.get("samples/failed", 0))
     parts += [f"[red]{differ} not exact[/]"] if differ else []
     return parts + ([f"[red]{failed} samples failed[/]"] if failed else [])

@@ -9,13 +9,11 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 
 from vsd.metrics import METRICS
-from vsd.run.results.cells import HEADLINE
+from vsd.run.results.cells import headline_of
 from vsd.run.results.dials import given
 from vsd.run.results.run import Run, load_run
 from vsd.run.results.table import rich, table_of, text, troubles
 from vsd.run.results.verdict import exactness
-
-COLUMNS = ("samples/done", *HEADLINE)
 
 
 def jobs(folder: Path, *, since: float = 0.0) -> list[Run]:
@@ -36,7 +34,7 @@ def screen(runs: Sequence[Run]) -> RenderableType:
     wrong."""
     shared = set.intersection(*(set(run.overrides) for run in runs)) if len(runs) > 1 else set[str]()
     title = " ".join(["Multirun", *sorted(shared)])
-    return Group(rich(table_of(runs, COLUMNS), title), *below(runs))
+    return Group(rich(table_of(runs, ("samples/done", *headline_of(runs))), title), *below(runs))
 
 
 def below(runs: Sequence[Run]) -> list[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from vsd.metrics import METRICS, Summary, metric_of
 from vsd.run.report.headline import plus_minus
-from vsd.run.results.run import State
+from vsd.run.results.run import Run, State
 
-HEADLINE = ("exact/mismatched", "speed/decode", "speed/end_to_end", "accept/draft_length", "quality/retention")
+_EXACT, _QUALITY = "exact/mismatched", "quality/retention"
+HEADLINE = (_EXACT, "speed/decode", "speed/end_to_end", "accept/draft_length", _QUALITY)
 """What is asked of a run first."""
 
 _SHORT = {
@@ -34,6 +35,12 @@ _SHORT = {
 
 STATES: dict[State, str] = {"done": "green", "failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
 """How a run may have ended, and in which colour that is said."""
+
+
+def headline_of(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What is asked of these runs first: not what quality they keep if all generations are the target's own."""
+    same = all(run.summary.values.get(_EXACT) == 0 for run in runs if run.summary.values)
+    return tuple(name for name in HEADLINE if not (same and name == _QUALITY))
 
 
 def check_metrics(option: str, names: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from vsd.run.results.run import Run
 from vsd.utils.validation import is_number
 
 _SIZE = (4.2, 3.2)  # inches of a panel
+_LETTER, _SIGN = 0.075, 0.45  # inches of a legend's letter, and of what stands before it
 _MARKERS = "osD^vP*X<>"
 
 
@@ -68,7 +69,14 @@ def draw(
         look = {"fontsize": "small", "title_fontsize": "small", "frameon": False}
         title = ", ".join(brief(lines))
         figure.legend(drawn.values(), drawn.keys(), title=title, loc="outside right upper", **look)  # over no curve
+        widen(figure, len(panels))
     return figure
+
+
+def widen(figure: Any, panels: int = 1) -> None:
+    """Make room beside the panels for what the legend says."""
+    longest = max((len(text.get_text()) for legend in figure.legends for text in legend.get_texts()), default=0)
+    figure.set_figwidth(_SIZE[0] * panels + _LETTER * longest + (_SIGN if longest else 0))
 
 
 def _panel(axis: Any, groups: Mapping[str, Sequence[Run]], x: str, y: str, labels: Mapping[str, int]) -> None:
