@@ -63,10 +63,10 @@ ASKED = {"kind": "one", "text": "What?"}
         ({"questions": [ASKED | {"answer": 7}]}, "question 1's answer must be text, got 7"),
         ({"questions": [ASKED | {"options": "red"}]}, "question 1's options must be a list of "),
         ({"questions": [ASKED | {"facts": "red"}]}, "question 1's facts must be an object, got 'red'"),
-        ("[]", "must be a JSON object, got '[]'"),
-        ('{"id": 1', "must be a JSON object, got '{\"id\": 1'"),
-        ("[" * 100_000, "must be a JSON object, got '[["),
-        (b'{"id": "\xff"}', 'must be a JSON object, got \'{"id": "\ufffd'),
+        ("[]", "must be a JSON object, got []"),
+        ('{"id": 1', "must be JSON (Expecting ',' delimiter: line 1 column 9 (char 8)), got '{\"id\": 1'"),
+        ("[" * 100_000, "must be JSON (maximum recursion depth exceeded"),
+        (b'{"id": "\xff"}', 'must be text in UTF-8, got \'{"id": "\ufffd'),
     ],
 )
 def test_a_line_of_the_wrong_form(change: Mapping[str, Any] | str | bytes, message: str, tmp_path: Path) -> None:

@@ -162,8 +162,8 @@ def test_a_wrong_line_is_refused(folder: Path, fault: str) -> None:
     ("name", "text", "message"),
     [
         ("q.txt", "a.mp4", r"must be a file of .jsonl, .json, .csv, .tsv, got '.*q.txt'"),
-        ("q.jsonl", "", r"must hold at least one question, got"),
-        ("q.csv", "video,question\n", r"must hold at least one question, got"),
+        ("q.jsonl", "", r"must hold at least one row, got"),
+        ("q.csv", "video,question\n", r"must hold at least one row, got"),
         ("q.jsonl", '{"video": "a.mp4",\n', r"line 1 of .*: must be JSON \(.*\), got '\{\"video\": \"a.mp4\",'"),
         ("q.jsonl", '\n["a.mp4"]\n', r"line 2 of .*: must be a JSON object, got \['a.mp4'\]"),
         ("q.json", '{"video": "a.mp4"}', r"'.*q.json': must be a list of JSON objects, got"),
@@ -185,7 +185,7 @@ def test_a_file_that_is_not_there_or_no_text(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"^data.path: must be a file that exists, got"):
         Questions(path=str(folder / "q.csv")).samples()
     (folder / "q.csv").write_bytes(b"video\xff\n")
-    with pytest.raises(ValueError, match=r"^data.path: must be text in UTF-8, got .*q.csv'"):
+    with pytest.raises(ValueError, match=r"^data.path: line 1 of '.*q.csv': must be text in UTF-8, got 'video\ufffd'"):
         Questions(path=str(folder / "q.csv")).samples()
 
 

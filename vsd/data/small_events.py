@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vsd.data.base import as_text, check_sample, demand, demand_text, demand_texts
-from vsd.data.listing import check_named, listing_of, rows_of
+from vsd.data.listing import check_named, listing_of
 from vsd.data.scoring import plain
+from vsd.data.table import read_rows
 from vsd.types import Sample, Score
 from vsd.utils.validation import is_whole, require, require_one_of, require_whole
 from vsd.zoo.small_events import CLIPS
@@ -57,7 +58,7 @@ class SmallEvents:
         it must be."""
         listing = listing_of(self.path, CLIPS)
         rows = []
-        for where, row in rows_of(listing):
+        for where, row in read_rows(listing):
             _check_row(where, row)
             rows.append(row)
         lengths = {row["frames"] for row in rows if row.get("frames")}

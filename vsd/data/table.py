@@ -22,13 +22,17 @@ def read_rows(file: Path) -> list[Row]:
         raise ValueError(f"data.path: must be a file of {', '.join(READERS)}, got {str(file)!r}")
     if not file.is_file():
         raise ValueError(f"data.path: must be a file that exists, got {str(file)!r}")
+    data = file.read_bytes()
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"data.path: must be text in UTF-8, got {str(file)!r} ({first_line(error)})") from error
+        number = data[: error.start].count(b"\n")
+        line = data.split(b"\n")[number].decode(errors="replace").strip()
+        where = _where(str(file), f"line {number + 1}")
+        raise ValueError(f"{where}: must be text in UTF-8, got {shortened(line)}") from error
     rows = list(reader(str(file), text))
     if not rows:
-        raise ValueError(f"data.path: must hold at least one question, got {str(file)!r}")
+        raise ValueError(f"data.path: must hold at least one row, got {str(file)!r}")
     return rows
 
 
