@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vsd.data.choices import chosen
+from vsd.data.choices import chosen, without_letters
 
 COLOURS = ("red", "a blue square", "green", "yellow")
 
@@ -30,6 +30,12 @@ COLOURS = ("red", "a blue square", "green", "yellow")
 )
 def test_the_letter_that_is_chosen(text: str, letter: str) -> None:
     assert chosen(text, COLOURS) == letter
+
+
+def test_an_options_own_letter_is_no_part_of_it() -> None:
+    labelled = ["A.M.", "(B) red", "C.green", "D) 4", "E:5", "F. F. Scott", "G", "A. eight"]
+    assert without_letters(labelled) == ["A.M.", "red", "green", "4", "5", "F. Scott", "G", "A. eight"]
+    assert without_letters([f"{place}" for place in range(30)]) == [f"{place}" for place in range(30)]
 
 
 def test_labels_before_the_options_do_not_matter() -> None:

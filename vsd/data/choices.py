@@ -29,7 +29,7 @@ _GOES_ON = r"(?:is|was|are|would|should|must|seems|matches|fits|because|since|an
 def chosen(text: str, options: Sequence[str]) -> str:
     """The letter of the option that is named; empty if none is. `options` are the texts of A, B, C ..."""
     text = _MARKS.sub("", unicodedata.normalize("NFKC", text)).strip()
-    options = [re.sub(rf"\A\(?{letter}[.):]\s*", "", option) for letter, option in zip(LETTERS, options, strict=False)]
+    options = without_letters(options)
     alone = _alone(text, options)
     if alone or not options:
         return alone
@@ -40,6 +40,14 @@ def chosen(text: str, options: Sequence[str]) -> str:
             return str(named[-1].group(1)).upper()
     inside = [LETTERS[place] for place, option in enumerate(options) if _contains(text, option)]
     return inside[0] if len(inside) == 1 else ""
+
+
+def without_letters(options: Sequence[str]) -> list[str]:
+    """The texts of A, B, C ... alone, each without its own letter, if that stands before it: of "A. red", "(A) red" and
+    "A.red", but not of "A.M."."""
+    behind = r"[.):](?:\s+|(?=\d|[^\W_]{2}))"
+    found = [re.sub(rf"\A\(?{letter}{behind}", "", one) for letter, one in zip(LETTERS, options, strict=False)]
+    return found + [*options[len(found) :]]
 
 
 def _alone(text: str, options: Sequence[str]) -> str:

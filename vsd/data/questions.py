@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vsd.data.base import as_text, check_sample, demand, demand_id, expanded
-from vsd.data.choices import LETTERS
+from vsd.data.choices import LETTERS, without_letters
 from vsd.data.table import read_rows
 from vsd.types import Sample, Span
 from vsd.utils.validation import is_number, require, shortened
@@ -113,8 +113,7 @@ def _options(where: str, given: Any) -> tuple[str, ...]:
         except ValueError:
             given = text
     demand(where, "options", "a list of texts, or texts with | between them", given, isinstance(given, (list, tuple)))
-    letters = zip(LETTERS, given, strict=False)
-    return tuple(re.sub(rf"\A\(?{letter}[.):]\s+", "", one) if isinstance(one, str) else one for letter, one in letters)
+    return tuple(without_letters(given) if all(isinstance(one, str) for one in given) else given)
 
 
 def _reference(given: Any, options: tuple[str, ...]) -> Any:
