@@ -47,7 +47,7 @@ def without_letters(options: Sequence[str]) -> list[str]:
     "A.red", but not of "A.M."."""
     behind = r"[.):](?:\s+|(?=\d|[^\W_]{2}))"
     found = [re.sub(rf"\A\(?{letter}{behind}", "", one) for letter, one in zip(LETTERS, options, strict=False)]
-    return found + [*options[len(found) :]]
+    return [*found, *options[len(found) :]]
 
 
 def _alone(text: str, options: Sequence[str]) -> str:
