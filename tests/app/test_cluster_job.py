@@ -122,7 +122,7 @@ def test_another_code_or_config_than_was_submitted_is_refused(
 ) -> None:
     known = record.read(job.sweep, 3)
     assert known is not None
-    replace(known, **{"config" if name == "config" else "digest": "another"}).write(job.sweep)
+    (replace(known, config="another") if name == "config" else replace(known, digest="another")).write(job.sweep)
     assert code_of(job) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {name}: must be as it was submitted (another, 2026-11-27T02:00:00+00:00), got")

@@ -98,6 +98,15 @@ def test_one_that_slurm_no_longer_knows_has_ended(tmp_path: Path) -> None:
     assert "Slurm: job 7_1 ended as GONE (it has left Slurm's queue" in (jobs[1].folder / "error.txt").read_text()
 
 
+def test_one_that_was_cancelled_before_it_began_says_so(tmp_path: Path) -> None:
+    """Slurm has no account of it: it was one of an array."""
+    job = a_job(tmp_path, 0, done=False)
+    watched([job], Script({"7_0": [PENDING, slurm.GONE]}))
+    assert (
+        (job.folder / "error.txt").read_text().startswith("Slurm: job 7_0 left the queue before it began: cancelled?")
+    )
+
+
 def test_while_slurm_does_not_answer_nothing_has_ended(tmp_path: Path) -> None:
     job = a_job(tmp_path, 0)
     job.take(RUNNING)

@@ -84,7 +84,7 @@ class Job:
             sys.exit(1)  # the run has said why: error.txt
         return dict(metrics)
 
-    def _stopped(self, code: object) -> object:
+    def _stopped(self, code: str | int | None) -> str | int | None:
         """The exit code of a run that has ended with this one: another where it must not, or cannot, go on."""
         if termination.received() is not signal.SIGUSR2 or code != 128 + signal.SIGUSR2:
             return code

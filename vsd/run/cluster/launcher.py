@@ -59,7 +59,9 @@ def launch(
         basic.setup(hydra_context=context, task_function=task, config=config)
         return basic.launch(job_overrides, first)
     setup_globals()
-    own = {name: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for name, v in params.items()}
+    own: dict[str, Any] = {
+        name: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for name, v in params.items()
+    }
     watched = list[Watched]()
     try:
         pool = _pool(cluster, own)
@@ -161,11 +163,12 @@ def _still_going(jobs: Sequence[Job], told: Mapping[int, Submitted]) -> dict[int
     ids = {number: each.job for number, each in before.items() if each and each.job and each.cluster == "slurm"}
     states = slurm.statuses([*ids.values()])
     found = {number: job for number, job in ids.items() if job in states and not states[job].ended}
-    for number, job in found.items():
-        if before[number].config != told[number].config:  # type: ignore[union-attr]
+    for number, its in found.items():
+        past = before[number]
+        if past is not None and past.config != told[number].config:
             raise UsageError(
-                f"job {number}: must have ended before it has another config, got Slurm's job {job} at work "
-                f"(scancel {job})"
+                f"job {number}: must have ended before it has another config, got Slurm's job {its} at work "
+                f"(scancel {its})"
             )
     for job in jobs:
         unknown = job.number not in found and states.get(ids.get(job.number, "")) in (None, slurm.GONE)

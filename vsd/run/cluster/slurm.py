@@ -54,7 +54,8 @@ class Status:
         return bool(self.state) and not self.queued and not self.running
 
 
-GONE = Status("GONE", "it has left Slurm's queue, and there is no accounting of it")
+GONE = Status("GONE", "it has left Slurm's queue, which keeps no account of it")
+"""Also a job that was cancelled before it began: of one of an array there is no account."""
 
 
 def statuses(jobs: Collection[str]) -> dict[str, Status]:

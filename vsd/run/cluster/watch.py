@@ -16,7 +16,7 @@ from rich.live import Live
 from vsd.run import app, provenance
 from vsd.run.cluster.pools import LOGS, Pool
 from vsd.run.cluster.progress import Finished, Pace, Progress, at_once
-from vsd.run.cluster.slurm import Status
+from vsd.run.cluster.slurm import GONE, Status
 from vsd.run.report.line import job_line
 
 LOOK_S = 2.0  # between two looks at the jobs' folders
@@ -36,11 +36,17 @@ class Watched:
     total: int | None
     status: Status = field(default_factory=lambda: Status("PENDING"))
     ended: bool = False
+    _begun: bool = False
     _seen_ended: int = 0
 
     def __post_init__(self) -> None:
         self.finished = Finished(self.folder)
         self.ended = self.ended or not self.job
+
+    @property
+    def never_began(self) -> bool:
+        """Slurm has forgotten it, and it was never seen at work."""
+        return self.status == GONE and not self._begun
 
     @property
     def failed(self) -> bool:
@@ -51,6 +57,7 @@ class Watched:
         if status is None:
             return
         self._seen_ended = self._seen_ended + 1 if status.ended else 0
+        self._begun = self._begun or status.running
         self.status = status
         self.ended = self._seen_ended >= SETTLE
 
@@ -131,6 +138,8 @@ def _look(jobs: Sequence[Watched], pool: Pool) -> list[Watched]:
 
 def why(job: Watched, pool: Pool) -> str:
     """What the cluster says of a job that left no word itself."""
+    if job.never_began:
+        return f"Slurm: job {job.job} left the queue before it began: cancelled? The same command submits it again"
     detail = f" ({job.status.detail})" if job.status.detail else ""
     log = job.folder.parent / LOGS / job.job / f"{job.job}_0_log.err"
     where = f"; {log} has what it said" if log.exists() else ""
