@@ -106,7 +106,8 @@ def test_it_runs_and_its_command_is_the_user_s(job: Job, monkeypatch: pytest.Mon
     assert os.getcwd() == before
     found = told(job)
     assert found["command"] == "vsd -m ratio=0.5,0.9"
-    assert (found["submitted"], found["code"]) == ("2026-11-27T02:00:00+00:00", current_digest())
+    known = {"time": "2026-11-27T02:00:00+00:00", "code": current_digest()}
+    assert found["submitted"] == {**known, "config": record.config_fingerprint(job.config)}
     assert {name: found["slurm"][name] for name in ("job", "array", "task", "nodes", "restarts")} == {
         "job": "15",
         "array": "12",
@@ -137,11 +138,12 @@ def test_without_a_record_it_is_refused(job: Job) -> None:
     assert (job.folder / "error.txt").read_text().startswith("job 3: must be recorded at its submission, got no ")
 
 
-def test_two_at_once_are_refused(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_are_refused(job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cluster_job, "WAIT_S", 0.0)
     with locks.locked(job.sweep / record.FOLDER, "3"):
         assert code_of(job) == 2
-    assert "job 3: must be alone in its folder" in (job.folder / "error.txt").read_text()
+    assert capsys.readouterr().err.startswith("error: job 3: must be alone in its folder")
+    assert not (job.folder / "error.txt").exists()  # the folder is the other one's
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR2, 140)])

@@ -63,7 +63,8 @@ def submitted(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, known: dict[str,
 
 
 def finish(job: Job, *, outcome: str | None = "done", error: str = "") -> None:
-    provenance.write(job.folder, {"schema": SCHEMA} | ({"outcome": outcome} if outcome else {}))
+    told = {"schema": SCHEMA, "submitted": {"config": record.config_fingerprint(job.config)}}
+    provenance.write(job.folder, told | ({"outcome": outcome} if outcome else {}))
     if error:
         (job.folder / "error.txt").write_text(error)
 
@@ -101,7 +102,9 @@ def test_a_finished_job_with_failed_samples_or_another_config_is_submitted(
     for job in jobs:
         finish(job)
     (jobs[0].folder / "metrics.json").write_text(json.dumps({"samples/failed": 1}))
-    assert submitted([jobs[0], a_job(tmp_path, 1, gamma=7)], monkeypatch) == [0, 1]
+    other = [jobs[0], a_job(tmp_path, 1, gamma=7)]
+    assert submitted(other, monkeypatch) == [0, 1]
+    assert submitted(other, monkeypatch) == [0, 1]  # neither has begun since
 
 
 def test_a_job_at_work_gets_no_other_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

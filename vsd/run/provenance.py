@@ -130,7 +130,7 @@ def _job() -> dict[str, Any]:
     return {
         "time": _now(),
         "command": command() if told is None else told.command,
-        **({} if told is None else {"submitted": told.time, "code": told.digest}),
+        **({} if told is None else {"submitted": {"time": told.time, "code": told.digest, "config": told.config}}),
         "host": platform.node(),
         "pid": os.getpid(),
         **({} if (place := slurm.place()) is None else {"slurm": place}),

@@ -49,7 +49,6 @@ class Job:
         except termination.Terminated as ended:  # before or behind the run
             sys.exit(self._stopped(termination.exit_code(ended)))
         except ValueError as error:
-            app.leave_error(self.folder, f"{error}")
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
 
@@ -58,7 +57,14 @@ class Job:
         return locks.locked(self.sweep / record.FOLDER, str(self.number), wait_s=WAIT_S)
 
     def _submitted(self) -> record.Submitted:
-        """What was recorded. Raises ValueError if the job has found something else."""
+        """What was recorded. Raises ValueError if the job has found something else, which is the run's error."""
+        try:
+            return self._checked()
+        except ValueError as error:
+            app.leave_error(self.folder, f"{error}")
+            raise
+
+    def _checked(self) -> record.Submitted:
         told = record.read(self.sweep, self.number)
         if told is None:
             file = record.file_of(self.sweep, self.number)

@@ -67,7 +67,10 @@ def launch(
         pool = _pool(cluster, own)
         with disk.room(str(config.hydra.sweep.dir)):
             jobs = _jobs(job_overrides, first, context, config, timeouts=own["max_num_timeout"])
-            watched += _watched(jobs, pool)
+            with locks.locked(
+                jobs[0].sweep / record.FOLDER, "launcher"
+            ):  # the same command elsewhere sees what is there
+                watched += _watched(jobs, pool)
         watch.watch(watched, pool)
     except (UsageError, disk.CannotWrite) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -179,9 +182,8 @@ def _still_going(jobs: Sequence[Job], told: Mapping[int, Submitted]) -> dict[int
 
 def _is_finished(job: Job, told: Submitted) -> bool:
     """Whether nothing is left to do: all samples of this very config are decoded."""
-    before = record.read(job.sweep, job.number)
-    same = before is not None and before.config == told.config
-    return same and watch.is_done(job.folder) and not watch.failed_samples(job.folder)
+    submitted = provenance.read(job.folder).get("submitted", {})
+    return submitted.get("config") == told.config and watch.is_done(job.folder) and not watch.failed_samples(job.folder)
 
 
 def _submitted(todo: Sequence[Job], told: dict[int, Submitted], code: Code, pool: Pool) -> dict[int, str]:
