@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from vsd.run.cluster import record
-from vsd.run.cluster.slurm import statuses
+from vsd.run.cluster.slurm import Status, statuses
 
-SAMPLES = 6
+SAMPLES = 8
 DIALS = [
     *("pruner=uniform,random,frame", "ratio=0.5,0.7,0.9,0.95"),
     *(f"limit={SAMPLES}", "max_new_tokens=48", "report=short"),
@@ -36,6 +36,7 @@ class Sweep:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.touched = set[int]()
 
     def job(self, number: int) -> str:
         told = record.read(self.folder, number)
@@ -49,10 +50,26 @@ class Sweep:
         file = self.folder / str(number) / "provenance.json"
         return dict(json.loads(file.read_text())) if file.exists() else {}
 
-    def at_work(self, number: int) -> bool:
-        """It runs, has finished a sample and has several to go."""
-        status = statuses([self.job(number)]).get(self.job(number))
-        return status is not None and status.state == "RUNNING" and 1 <= len(self.rows(number)) <= SAMPLES - 2
+    def status(self, number: int) -> Status:
+        return statuses([self.job(number)])[self.job(number)]
+
+    def one_at_work(self) -> int:
+        """A job that nothing was done to, that runs, has finished a sample and has several to go."""
+
+        def at_work(number: int) -> bool:
+            return 1 <= len(self.rows(number)) <= SAMPLES - 3 and self.status(number).state == "RUNNING"
+
+        found = list[int]()
+        until(lambda: found.extend(n for n in range(12) if n not in self.touched and at_work(n)) or found)
+        self.touched.add(found[0])
+        return found[0]
+
+    def do_not_wait(self) -> None:
+        """Slurm keeps a requeued job for two minutes; a test does not wait for them."""
+        jobs = [self.job(number) for number in range(12)]
+        for job, status in statuses(jobs).items():
+            if status.detail == "BeginTime":
+                subprocess.run(["scontrol", "update", f"job={job}", "StartTime=now"], check=False, capture_output=True)
 
     def metrics(self, number: int) -> dict[str, float]:
         found = json.loads((self.folder / str(number) / "metrics.json").read_text())
@@ -68,12 +85,6 @@ def until(holds: Callable[[], object], seconds: float = 240) -> None:
 
 def slurm(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
-
-
-def at_once(job: str) -> None:
-    """Slurm keeps a requeued job for two minutes; a test does not wait for them."""
-    until(lambda: statuses([job])[job].queued)
-    subprocess.run(["scontrol", "update", f"job={job}", "StartTime=now"], check=False, capture_output=True)
 
 
 def test_a_sweep_through_everything(
@@ -95,36 +106,31 @@ def test_a_sweep_through_everything(
     code = checkout / "vsd" / "pruners" / "uniform.py"
     edit(code, "from __future__", "raise RuntimeError\nfrom __future__")
     slurm("scancel", sweep.job(11))  # before it begins
-    until(lambda: sweep.at_work(0))
-    slurm("scancel", sweep.job(0))
-    until(lambda: sweep.at_work(1))
-    subprocess.run(["kill", "-KILL", str(sweep.told(1)["pid"])], check=True)
-    until(lambda: sweep.at_work(2))
-    slurm("scontrol", "requeue", sweep.job(2))
-    at_once(sweep.job(2))
-    until(lambda: sweep.at_work(3))
-    slow(sweep.told(3)["pid"], lambda: slurm("scontrol", "update", f"job={sweep.job(3)}", "TimeLimit=1"))
-    until(lambda: statuses([sweep.job(3)])[sweep.job(3)].queued)
-    slurm("scontrol", "update", f"job={sweep.job(3)}", "TimeLimit=4", "StartTime=now")
-    until(lambda: sweep.at_work(4) or sweep.at_work(5))
-    urgent = slurm("sbatch", "--parsable", "--partition=urgent", "--cpus-per-task=2", "--output=none", "--wrap=sleep 3")
-    until(lambda: statuses([urgent.strip()])[urgent.strip()].ended)
-    for number in (4, 5):
-        if statuses([sweep.job(number)])[sweep.job(number)].queued:
-            at_once(sweep.job(number))
-    assert second.wait(300) == 1
+    cancelled = sweep.one_at_work()
+    slurm("scancel", sweep.job(cancelled))
+    killed = sweep.one_at_work()
+    subprocess.run(["kill", "-KILL", str(sweep.told(killed)["pid"])], check=True)
+    requeued = sweep.one_at_work()
+    slurm("scontrol", "requeue", sweep.job(requeued))
+    timed = sweep.one_at_work()
+    slow(sweep.told(timed)["pid"], lambda: slurm("scontrol", "update", f"job={sweep.job(timed)}", "TimeLimit=1"))
+    until(lambda: sweep.status(timed).queued)
+    slurm("scontrol", "update", f"job={sweep.job(timed)}", "TimeLimit=4")
+    preempted = sweep.one_at_work()
+    slurm("sbatch", "--partition=urgent", "--cpus-per-task=2", "--output=none", "--wrap=sleep 2")
+    while second.poll() is None:
+        sweep.do_not_wait()
+        time.sleep(1)
+    assert second.wait() == 1
     shown = said.read_text()
     assert "9 of 12 jobs done, 0 running, 0 queued, 3 failed" in shown
-    failed = {number for number in range(12) if (sweep.folder / str(number) / "error.txt").exists()}
-    assert failed == {0, 1, 11}
-    for number, how in {
-        0: "ended as CANCELLED",
-        1: "ended as FAILED (exit code 9)",
-        11: "left the queue before",
-    }.items():
+    reasons = {cancelled: "ended as CANCELLED", killed: "ended as FAILED (exit code 9)", 11: "left the queue before"}
+    assert {number for number in range(12) if (sweep.folder / f"{number}" / "error.txt").exists()} == {*reasons}
+    for number, how in reasons.items():
         assert f"job {number} Slurm: job {sweep.job(number)} {how}" in " ".join(shown.split())
-    stopped = [each.get("signal") for number in (3, 4, 5) for each in sweep.told(number)["earlier"]]
-    assert {"SIGUSR2", "SIGTERM"} <= set(stopped)
+    for number, sent in {timed: "SIGUSR2", preempted: "SIGTERM"}.items():
+        assert [each["signal"] for each in sweep.told(number)["earlier"]] == [sent]
+    assert [sweep.told(number)["slurm"]["restarts"] for number in (requeued, timed, preempted)] == [1, 1, 1]
 
     edit(checkout / "conf" / "config.yaml", *EDITED[::-1])
     edit(code, "raise RuntimeError\n", "# edited\n")
@@ -132,9 +138,9 @@ def test_a_sweep_through_everything(
     assert "3 jobs are submitted; 9 are finished" in said.read_text()
     assert len([*(sweep.folder / ".code").iterdir()]) == 2
     compare(sweep, undisturbed(begin, tmp_path / "calm"))
-    told = sweep.told(3)
+    told = sweep.told(timed)
     assert told["command"].endswith(" ".join(command[-2:]))
-    assert (told["slurm"]["array"], told["slurm"]["task"], told["slurm"]["restarts"]) == (array, "3", 1)
+    assert (told["slurm"]["array"], told["slurm"]["task"]) == (array, f"{timed}")
     assert told["git"]["dirty"] is False
 
 

@@ -67,9 +67,7 @@ def launch(
         pool = _pool(cluster, own)
         with disk.room(str(config.hydra.sweep.dir)):
             jobs = _jobs(job_overrides, first, context, config, timeouts=own["max_num_timeout"])
-            with locks.locked(
-                jobs[0].sweep / record.FOLDER, "launcher"
-            ):  # the same command elsewhere sees what is there
+            with locks.locked(jobs[0].sweep / record.FOLDER, "launcher"):  # the same command elsewhere waits
                 watched += _watched(jobs, pool)
         watch.watch(watched, pool)
     except (UsageError, disk.CannotWrite) as error:
