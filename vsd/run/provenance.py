@@ -19,15 +19,17 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsd.run import disk
 from vsd.run.cluster import slurm
-from vsd.run.cluster.record import Submitted
 from vsd.run.cluster.snapshot import PACKAGE, snapshot_of
 from vsd.run.schema import SCHEMA
 from vsd.utils import distributed
 from vsd.utils.termination import Terminated
+
+if TYPE_CHECKING:
+    from vsd.run.cluster.record import Submitted
 
 FILE = "provenance.json"
 PACKAGES = (
