@@ -59,10 +59,10 @@ class Sweep:
         def at_work(number: int) -> bool:
             return 1 <= len(self.rows(number)) <= SAMPLES - 3 and self.status(number).state == "RUNNING"
 
-        found = list[int]()
-        until(lambda: found.extend(n for n in range(12) if n not in self.touched and at_work(n)) or found)
-        self.touched.add(found[0])
-        return found[0]
+        until(lambda: any(map(at_work, {*range(12)} - self.touched)))
+        found = next(filter(at_work, sorted({*range(12)} - self.touched)))
+        self.touched.add(found)
+        return found
 
     def do_not_wait(self) -> None:
         """Slurm keeps a requeued job for two minutes; a test does not wait for them."""
@@ -165,7 +165,7 @@ def edit(file: Path, old: str, new: str) -> None:
 
 def undisturbed(begin: Callable[..., subprocess.Popen[str]], folder: Path) -> Sweep:
     """One process, no cluster."""
-    assert begin("-m", *DIALS, f"out={folder}").wait(300) == 0
+    assert begin("-m", *DIALS, "baseline=false", f"out={folder}").wait(300) == 0
     return Sweep(folder)
 
 
