@@ -64,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if wrong := unknown_word(words, CONF, COMMANDS):
         print(f"error: {wrong}", file=sys.stderr)
         return 2
+    if any(word.startswith("hydra/launcher=") for word in words):
+        from vsd.run.cluster import launcher
+
+        launcher.register()
     sys.argv = [sys.argv[0], *words]
     run()
     return None

@@ -118,7 +118,10 @@ def is_left(group: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent differently there")
-def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_keep_what_is_finished_and_say_how_to_go_on(
+    sent: signal.Signals, code: int, pair: list[str], tmp_path: Path
+) -> None:
     """With a draft and a reader in processes of their own, which get it too."""
     clips = tmp_path / "clips"
     clips.mkdir()
@@ -148,8 +151,8 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path)
     deadline = time.monotonic() + 120
     while not (samples.exists() and samples.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to all processes of the run
-    code = process.wait(timeout=60)
+    os.killpg(process.pid, sent)  # as a terminal and Slurm do it: to all processes of the run
+    ended = process.wait(timeout=60)
     deadline = time.monotonic() + 30  # Python's own helper of worker processes ends a moment after the run
     while is_left(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -157,8 +160,11 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(pair: list[str], tmp_path: Path)
     log.seek(0)
     said = log.read()
     log.close()
-    assert code == 130, said
+    assert ended == code, said
     assert "out=" in said
     assert "Traceback" not in said
     assert 0 < len(samples.read_text().splitlines()) < 400
     assert (tmp_path / "run" / "metrics.json").exists()
+    assert not [row for row in map(json.loads, samples.read_text().splitlines()) if row["failure"]]
+    told = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert (told["outcome"], told.get("signal")) == ("interrupted", "SIGTERM" if code == 143 else None)

@@ -195,3 +195,24 @@ def test_jobs_of_an_earlier_sweep_are_not_this_ones(tmp_path: Path) -> None:
         (tmp_path / f"{number}" / ".hydra" / "overrides.yaml").write_text("[]")
         os.utime(tmp_path / f"{number}" / ".hydra" / "overrides.yaml", (number, number))
     assert [run.folder.name for run in sweep.jobs(tmp_path, since=1)] == ["1", "2"]
+
+
+def test_shards_of_a_multirun_are_one_row_also_if_one_is_dead(tmp_path: Path) -> None:
+    """One that died before it began has the config that was written when it was submitted."""
+    dials = [(ratio, shard) for ratio in (0.5, 0.9) for shard in ("0/2", "1/2")]
+    for number, (ratio, shard) in enumerate(dials):
+        records = [a_record(f"v{number}", [5, number], 4.0)] if number != 3 else []
+        words = ("gamma=5", f"ratio={ratio}", f"shard={shard}")
+        dead: dict[str, Any] = {"outcome": None, "error": "Slurm: job 7_3 ended as CANCELLED"} if number == 3 else {}
+        write_run(tmp_path / f"{number}", records, config(ratio=ratio, shard=shard), overrides=words, **dead)
+    hydra = (tmp_path / "3" / "config.yaml").rename(tmp_path / "3" / ".hydra" / "config.yaml")
+    hydra.write_text(hydra.read_text().replace("out: somewhere", "out: ${oc.env:NOT_THERE}"))
+    found = sweep.jobs(tmp_path)
+    lines = [line.split() for line in screen(found, 120).splitlines() if line.split()[:1] in (["0"], ["2"])]
+    assert [line[:3] for line in lines] == [["0", "0.5", "2"], ["2", "0.9", "1"]]
+    assert "job 3  Slurm: job 7_3 ended as CANCELLED" in screen(found, 120)
+    rows = [*csv.DictReader(io.StringIO(sweep.summary_csv(found)))]
+    assert [(row["ratio"], row["state"], row["samples/done"]) for row in rows] == [
+        ("0.5", "done", "2.0"),
+        ("0.9", "failed", "1.0"),
+    ]

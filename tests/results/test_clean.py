@@ -15,6 +15,9 @@ from tests.results.made import a_record, shown, write_run
 from vsd.commands import clean
 from vsd.metrics.record import Record
 from vsd.run import provenance
+from vsd.run.cluster import slurm
+from vsd.run.cluster.record import Submitted
+from vsd.run.cluster.slurm import Status
 from vsd.types import Sample
 
 FAILED = Record(sample=Sample(id="x", video="x.mp4", question="Why?"), failure="no video")
@@ -181,3 +184,40 @@ def test_a_folder_named_twice_is_listed_once(outputs: Path, capsys: pytest.Captu
 def test_refusals(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert clean.main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def a_sweep(folder: Path, *, outcome: str | None, digests: tuple[str, ...] = ("old", "new")) -> None:
+    """Its first job was submitted with the first code and is done, the second with the second."""
+    for number, (digest, ended) in enumerate(zip(digests, ("done", outcome), strict=True)):
+        run = write_run(folder / f"{number}", [RECORD], {}, outcome=ended)  # type: ignore[arg-type]
+        code = folder / ".code" / digest
+        (code / "vsd").mkdir(parents=True)
+        (code / "vsd" / "clips").symlink_to(run)
+        (code / "vsd" / "engine.py").write_text("pass")
+        Submitted(
+            number=number, time="", command="", overrides=(), config="", digest=digest, code=f"{code}", commit=None,
+            dirty=False, cluster="slurm", job=f"7_{number}",
+        ).write(folder)  # fmt: skip
+    age(folder)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "gone"),
+    [
+        ("done", None, {"old", "new"}),
+        (None, Status("PENDING"), {"old"}),
+        ("interrupted", Status("RUNNING"), {"old"}),
+        ("failed", Status("FAILED"), {"old", "new"}),
+        (None, None, {"old"}),  # Slurm cannot be asked here
+    ],
+)
+def test_code_that_no_job_will_run_goes(
+    outcome: str | None, status: Status | None, gone: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_sweep(tmp_path / "sweep", outcome=outcome)
+    monkeypatch.setattr(slurm, "reachable", lambda: status is not None)
+    monkeypatch.setattr(slurm, "statuses", lambda jobs: dict.fromkeys(jobs, status))
+    assert {name for name in removed(tmp_path) if name.count("/") == 2 and "/.code/" in name} == {
+        f"sweep/.code/{name}" for name in gone
+    }
+    assert (tmp_path / "sweep" / "0" / "samples.jsonl").exists()  # which a link in the copy leads to

@@ -1,8 +1,9 @@
 """Removes what no number comes from: ``vsd clean [FOLDER ...]``
 
-Runs that were refused, failed or given up before any sample was finished, and files that were left half written in run
-folders. It lists them; with --yes it removes them. What holds a finished sample, another run or a file that vsd has not
-written stays, and so do a sweep's jobs, links, and whatever may be at work. Examples:
+Runs that were refused, failed or given up before any sample was finished, files that were left half written in run
+folders, and copies of code that no job of a sweep will run any more. It lists them; with --yes it removes them. What
+holds a finished sample, another run or a file that vsd has not written stays, and so do a sweep's jobs, links, and
+whatever may be at work. Examples:
 
   vsd clean                              what could go, below outputs/
   vsd clean outputs/2026-11-26 --yes     remove it
@@ -29,6 +30,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vsd.run import provenance
+from vsd.run.cluster import snapshot
+from vsd.run.cluster.unused import unused as unused_of
 from vsd.run.report.printable import printable
 from vsd.run.schema import SCHEMA
 from vsd.utils.validation import require_number
@@ -91,6 +94,8 @@ def leftovers(folders: Sequence[Path], *, before: float) -> list[Leftover]:
             each = _whole(run, before) if run != folder else None
             for one in [each] if each else _parts(run, before):
                 found.setdefault(one.path.resolve(), one)
+        for one in _snapshots(folder, before):
+            found.setdefault(one.path.resolve(), one)
     return list(found.values())
 
 
@@ -104,7 +109,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 def _whole(run: Path, before: float) -> Leftover | None:
     """A run folder that can go as it is."""
-    files = [Path(path) / name for path, inside, names in os.walk(run) for name in (*names, *_links(path, inside))]
+    files = _files(run)
     names = {file.relative_to(run).as_posix() for file in files}
     told = provenance.read(run)
     stays = (
@@ -116,7 +121,7 @@ def _whole(run: Path, before: float) -> Leftover | None:
     ended = all(job.get("outcome") for job in provenance.jobs_of(told))
     if stays or (not ended and _changed([*files, run]) > before):
         return None
-    return Leftover(path=run, files=tuple(files), reason=_reason(run, told), size=_size(files))
+    return Leftover(path=run, files=files, reason=_reason(run, told), size=_size(files))
 
 
 def _links(path: str, inside: Sequence[str]) -> list[str]:
@@ -157,6 +162,24 @@ def _parts(run: Path, before: float) -> Iterator[Leftover]:
             yield Leftover(path=file, files=(file,), reason="half written", size=_size([file]))
 
 
+def _snapshots(folder: Path, before: float) -> Iterator[Leftover]:
+    """Copies of code below it that no job will run."""
+    for path, inside, _ in os.walk(folder):
+        if snapshot.FOLDER in inside:
+            inside.remove(snapshot.FOLDER)
+            for unused in unused_of(Path(path)):
+                if _changed([unused]) <= before:
+                    files = _files(unused)
+                    yield Leftover(path=unused, files=files, reason="code that no job will run", size=_size(files))
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    """All files in it and below, links to folders among them."""
+    return tuple(
+        Path(path) / name for path, inside, names in os.walk(folder) for name in (*names, *_links(path, inside))
+    )
+
+
 def _changed(paths: Sequence[Path]) -> float:
     """When one of them last changed; now, for one that vanishes meanwhile."""
     try:
@@ -186,9 +209,8 @@ def _remove(each: Leftover) -> int:
         for file in each.files:
             file.unlink(missing_ok=True)
         if each.path.is_dir():
-            for folder in (each.path / ".hydra", each.path):
-                if folder.is_dir():
-                    folder.rmdir()
+            for path, _, _ in os.walk(each.path, topdown=False):
+                Path(path).rmdir()
     except OSError as error:
         print(f"error: {each.path}: must be removed, got {error.strerror or error}", file=sys.stderr)
         return 1

@@ -30,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vsd.run import check, disk, provenance
 from vsd.run.foreign import foreign_place
 from vsd.types import MethodError
-from vsd.utils import distributed
+from vsd.utils import distributed, termination
 from vsd.utils.validation import first_line, reason
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class NothingDone(RuntimeError):  # noqa: N818 - an outcome
 
 
 def main(cfg: DictConfig) -> dict[str, float] | None:
-    """One Hydra job. Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted.
+    """One Hydra job. Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted, 143 ended by SIGTERM.
 
     In a multirun a failing job leaves error.txt instead, so that the others still run, unless it could not write.
     """
@@ -89,17 +89,17 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
     if distributed.rank() > 0:
         logging.disable(logging.WARNING)  # rank 0 has said it
     try:
-        with disk.room(folder):
+        with disk.room(folder), termination.listening(*_ends()):
             given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
             return run(cfg, folder, overrides=given["task"], brief=multirun)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         out = hydra.sweep.dir if multirun else folder
-        if distributed.rank() > 0 or cfg.dry_run:
-            sys.exit(130)
-        print(f"\ninterrupted: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
-        sys.exit(130)
+        if distributed.rank() == 0 and not cfg.dry_run:
+            said = f"ended by {error}" if isinstance(error, termination.Terminated) else "\ninterrupted"
+            print(f"{said}: finished samples are kept; the same command with out={out} goes on", file=sys.stderr)
+        sys.exit(termination.exit_code(error))
     except (UsageError, NothingDone, MethodError, disk.CannotWrite) as error:
-        _leave_error(folder, f"{error}")
+        leave_error(folder, f"{error}")
         if distributed.rank() == 0:
             print(f"error: {error}", file=sys.stderr)
         # Where this job could not write, the next one could not either.
@@ -108,7 +108,7 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
     except Exception as error:
         place = foreign_place(error)
         said = f"{reason(error.__cause__ or error)} ({place})" if place else f"{type(error).__name__}: {error}"
-        _leave_error(folder, f"{said}\n\n{''.join(traceback.format_exception(error))}")
+        leave_error(folder, f"{said}\n\n{''.join(traceback.format_exception(error))}")
         if place and distributed.count() == 1:  # whose code it is knows what to do with its line
             print(f"error: {said}; {folder / 'error.txt'} has the traceback", file=sys.stderr)
             if not multirun:
@@ -118,6 +118,11 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
         else:
             log.exception("this job failed; the others go on")
     return None
+
+
+def _ends() -> tuple[signal.Signals, ...]:
+    """The signals that end a job as Ctrl-C does. Not under torchrun, which ends processes that wait for each other."""
+    return (signal.SIGTERM,) if distributed.count() == 1 else ()
 
 
 def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: bool = False) -> dict[str, float]:
@@ -499,7 +504,7 @@ def _test(trainer: Trainer, task: Any, data: Any) -> None:
         trainer.test(task, datamodule=data, verbose=False)
     except SystemExit:
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
+        raise termination.interruption() from None
 
 
 def _finish(logger: Logger | None) -> None:
@@ -562,7 +567,8 @@ def _usage_errors() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
-def _leave_error(folder: Path, message: str) -> None:
+def leave_error(folder: Path, message: str) -> None:
+    """Write why the job in this folder failed, if that can be written."""
     with suppress(OSError):  # the disk may be what failed
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "error.txt").write_text(message + "\n", encoding="utf-8", errors="backslashreplace")

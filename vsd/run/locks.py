@@ -12,12 +12,20 @@ from vsd.run import disk
 
 
 @contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """Within, nobody else is: waits for whoever holds the lock of this name."""
+def locked(folder: Path, name: str, *, wait_s: float = -1) -> Iterator[None]:
+    """Within, nobody else is: waits for whoever holds the lock of this name, at most `wait_s` seconds if that is not
+    negative. Raises ValueError if it is held for longer."""
     with disk.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(_file(folder, name)):
+    lock = FileLock(_file(folder, name), timeout=wait_s)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"job {name}: must be alone in its folder, got another at work ({lock.lock_file})") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_locked(folder: Path, name: str) -> bool:

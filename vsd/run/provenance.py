@@ -15,14 +15,21 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsd.run import disk
+from vsd.run.cluster import slurm
+from vsd.run.cluster.snapshot import PACKAGE, snapshot_of
 from vsd.run.schema import SCHEMA
 from vsd.utils import distributed
+from vsd.utils.termination import Terminated
+
+if TYPE_CHECKING:
+    from vsd.run.cluster.record import Submitted
 
 FILE = "provenance.json"
 PACKAGES = (
@@ -38,6 +45,19 @@ PACKAGES = (
     "numpy",
     "wandb",
 )
+
+
+_SUBMITTED: ContextVar[Submitted | None] = ContextVar("submitted", default=None)
+
+
+@contextmanager
+def submitted(told: Submitted) -> Iterator[None]:
+    """Within, a job is one that was submitted so: its command is that of the user, its commit that of then."""
+    token = _SUBMITTED.set(told)
+    try:
+        yield
+    finally:
+        _SUBMITTED.reset(token)
 
 
 @contextmanager
@@ -57,7 +77,8 @@ def job(folder: Path, shard: str = "0/1", overrides: Sequence[str] = ()) -> Iter
     except BaseException as error:
         with suppress(disk.CannotWrite):  # the disk may be what failed
             outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            note(folder, own, outcome=outcome, ended=_now())
+            sent = {"signal": f"{error}"} if isinstance(error, Terminated) else {}
+            note(folder, own, outcome=outcome, ended=_now(), **sent)
         raise
     note(folder, own, outcome="done", ended=_now())
 
@@ -107,15 +128,23 @@ def provenance() -> dict[str, Any]:
 
 
 def _job() -> dict[str, Any]:
+    told = _SUBMITTED.get()
     return {
         "time": _now(),
-        "command": shlex.join(sys.orig_argv),
+        "command": command() if told is None else told.command,
+        **({} if told is None else {"submitted": {"time": told.time, "code": told.digest, "config": told.config}}),
         "host": platform.node(),
         "pid": os.getpid(),
+        **({} if (place := slurm.place()) is None else {"slurm": place}),
         "git": git_state(Path(__file__).parent),
         "python": platform.python_version(),
         "packages": packages(),
     }
+
+
+def command() -> str:
+    """The command of this process."""
+    return shlex.join(sys.orig_argv)
 
 
 def _now() -> str:
@@ -154,7 +183,10 @@ def hardware() -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that holds `folder`; None outside of one or without git."""
+    """Commit and dirty flag of the checkout that holds `folder`, or that a snapshot of one had when it was made; None
+    outside of one or without git."""
+    if (told := snapshot_of(PACKAGE)) is not None:
+        return {"commit": told["commit"], "dirty": told["dirty"]} if told["commit"] else None
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None

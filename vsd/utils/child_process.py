@@ -68,9 +68,9 @@ class ChildProcess:
     `pipe.recv()`, after `comes(pipe)` where latency counts, and writes with `pipe.send()` and `send_stream`.
 
     `target` and `args` are pickled. The program's main module is imported again there only if they come from it, so
-    that a script needs no main guard. The process ignores Ctrl-C. It ends when the pipe is closed at this end, and with
-    this process, however that ends; one that was stopped (SIGSTOP) when it is continued. One thread at a time may use
-    this object.
+    that a script needs no main guard. The process ignores Ctrl-C and SIGTERM. It ends when the pipe is closed at this
+    end, and with this process, however that ends; one that was stopped (SIGSTOP) when it is continued. One thread at a
+    time may use this object.
     """
 
     def __init__(self, target: Callable[..., None], *args: Any, name: str = "vsd-child") -> None:
@@ -241,7 +241,8 @@ def send_stream(pipe: Connection, buffer: Any) -> None:
 
 
 def _run(pipe: Connection, target: Callable[..., None], args: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # which come to all processes; they are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     with suppress(EOFError, ConnectionError):  # the parent has closed the pipe
         target(pipe, *args)

@@ -16,6 +16,9 @@ from vsd.run.results.run import Run
 
 _OF_ONE_RUN = (
     "schema",
+    "submitted",
+    "slurm",
+    "signal",
     "job",
     "shard",
     "overrides",

@@ -6,4 +6,4 @@ the answers in the sentences of `phrases`, `reading` reads their facts back, and
 
 from pathlib import Path
 
-CLIPS = Path(__file__).parent / "clips"
+CLIPS = (Path(__file__).parent / "clips").resolve()

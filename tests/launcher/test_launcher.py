@@ -1,0 +1,184 @@
+"""What is submitted and what is not, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from vsd.run import provenance
+from vsd.run.app import UsageError
+from vsd.run.cluster import launcher, pools, record, slurm, snapshot
+from vsd.run.cluster.job import Job
+from vsd.run.cluster.pools import Local, Slurm
+from vsd.run.cluster.slurm import Status
+from vsd.run.cluster.snapshot import Code
+from vsd.run.schema import SCHEMA
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Submits:
+    """A cluster that takes jobs and does nothing with them."""
+
+    name = "slurm"
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def submit(self, jobs: list[Job], sweep: Path, code: str) -> list[str]:
+        self.taken += [job.number for job in jobs]
+        return [f"9_{place}" for place, _ in enumerate(jobs)]
+
+    def statuses(self, jobs: list[str]) -> dict[str, Status]:
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def _frozen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(snapshot, "freeze", lambda sweep: Code(digest="abc", folder=str(tmp_path / "code")))
+
+
+def a_job(sweep: Path, number: int, gamma: int = 5) -> Job:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", overrides=[f"gamma={gamma}", "limit=4"], return_hydra_config=True)
+    with read_write(config), open_dict(config):
+        config.hydra.job.num, config.hydra.sweep.dir, config.out = number, str(sweep), str(sweep / f"{number}")
+    return Job(sweep=sweep, number=number, config=config, folder=sweep / f"{number}", timeouts=1)
+
+
+def submitted(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, known: dict[str, Status] | None = None) -> list[int]:
+    monkeypatch.setattr(slurm, "statuses", lambda ids: known or {})
+    pool = Submits()
+    launcher._watched(jobs, pool)  # type: ignore[arg-type]
+    return pool.taken
+
+
+def finish(job: Job, *, outcome: str | None = "done", error: str = "") -> None:
+    told = {"schema": SCHEMA, "submitted": {"config": record.config_fingerprint(job.config)}}
+    provenance.write(job.folder, told | ({"outcome": outcome} if outcome else {}))
+    if error:
+        (job.folder / "error.txt").write_text(error)
+
+
+def test_all_at_first_and_what_is_recorded_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [a_job(tmp_path, number, gamma=3 + number) for number in range(2)]
+    assert submitted(jobs, monkeypatch) == [0, 1]
+    told = record.read(tmp_path, 1)
+    assert told is not None
+    assert (told.job, told.digest, told.code) == ("9_1", "abc", str(tmp_path / "code"))
+    assert told.command == provenance.command()
+    assert told.config == record.config_fingerprint(jobs[1].config) != record.config_fingerprint(jobs[0].config)
+    assert "gamma: 4" in (tmp_path / "1" / ".hydra" / "config.yaml").read_text()
+    assert OmegaConf.load(tmp_path / "1" / ".hydra" / "overrides.yaml") == ["gamma=4", "limit=4"]
+
+
+def test_a_repeated_command_submits_what_is_neither_done_nor_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [a_job(tmp_path, number) for number in range(5)]
+    submitted(jobs, monkeypatch)
+    finish(jobs[0])
+    finish(jobs[1], outcome=None)
+    finish(jobs[2], outcome="failed", error="Slurm: job 9_2 ended as OUT_OF_MEMORY")
+    known = {"9_1": Status("RUNNING"), "9_2": Status("OUT_OF_MEMORY"), "9_3": Status("PENDING")}
+    assert submitted(jobs, monkeypatch, {**known, "9_4": slurm.GONE}) == [2, 4]
+    assert not (jobs[2].folder / "error.txt").exists()  # it is no failed one any more
+
+
+def test_a_finished_job_with_failed_samples_or_another_config_is_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [a_job(tmp_path, number) for number in range(2)]
+    submitted(jobs, monkeypatch)
+    for job in jobs:
+        finish(job)
+    (jobs[0].folder / "metrics.json").write_text(json.dumps({"samples/failed": 1}))
+    other = [jobs[0], a_job(tmp_path, 1, gamma=7)]
+    assert submitted(other, monkeypatch) == [0, 1]
+    assert submitted(other, monkeypatch) == [0, 1]  # neither has begun since
+
+
+def test_a_job_at_work_gets_no_other_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted([a_job(tmp_path, 0)], monkeypatch)
+    with pytest.raises(UsageError, match=r"^job 0: must have ended .* got Slurm's job 9_0 at work \(scancel 9_0\)"):
+        submitted([a_job(tmp_path, 0, gamma=7)], monkeypatch, {"9_0": Status("RUNNING")})
+    known = record.read(tmp_path, 0)
+    assert known is not None
+    replace(known, digest="older code").write(tmp_path)  # which is no reason: it keeps its own
+    assert submitted([a_job(tmp_path, 0)], monkeypatch, {"9_0": Status("RUNNING")}) == []
+
+
+@pytest.mark.parametrize("name", ["slurm", "local"])
+def test_hydra_finds_them(name: str) -> None:
+    launcher.register()
+    node = OmegaConf.load(ROOT / "conf" / "hydra" / "launcher" / f"{name}.yaml")
+    assert isinstance(node, DictConfig)
+    assert node._target_ in Plugins.instance().class_name_to_class
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"timeout_min": 0}, r"hydra.launcher.timeout_min: must be a whole number, at least 1, got 0"),
+        (
+            {"timeout_min": 2, "signal_delay_s": 90},
+            r"hydra.launcher.signal_delay_s: must leave a job a minute of its 120",
+        ),
+        ({"max_num_timeout": -1}, r"hydra.launcher.max_num_timeout: must be a whole number, at least 0, got -1"),
+        ({"mem_gb": "many"}, r"hydra.launcher: must be what submitit takes, got: .*mem_gb"),
+        ({"nodez": 1}, r"hydra.launcher: must be what submitit takes, got: .*nodez"),
+    ],
+)
+def test_fields_that_cannot_be(
+    given: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools.shutil, "which", lambda name: f"/usr/bin/{name}")  # type: ignore[attr-defined]
+    node = OmegaConf.load(ROOT / "conf" / "hydra" / "launcher" / "slurm.yaml")
+    plain: Any = OmegaConf.to_container(node)
+    del plain["_target_"]
+    with pytest.raises(UsageError, match=f"^{message}"):
+        launcher._pool("slurm", {**plain, **given}).submit([], tmp_path, "")
+
+
+def test_without_slurm_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools.shutil, "which", lambda name: None)  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match=r"^hydra/launcher: must be another than slurm where there is no sbatch"):
+        Slurm({"timeout_min": 60, "signal_delay_s": 90})
+
+
+def test_local_jobs_are_begun_when_there_is_room(tmp_path: Path) -> None:
+    pool = Local({"array_parallelism": 2, "timeout_min": 5})
+    done = set[str]()
+
+    class Started:
+        def __init__(self, number: int) -> None:
+            self.name = f"{number}"
+            self.paths = type("", (), {"result_pickle": tmp_path / self.name})
+
+        def done(self) -> bool:
+            return self.name in done
+
+    jobs = [a_job(tmp_path, number) for number in range(3)]
+    ids = pool.submit(jobs, tmp_path, "")
+    pool._executor = type("", (), {"submit": lambda self, job: Started(job.number)})()
+    assert [status.state for status in pool.statuses(ids).values()] == ["RUNNING", "RUNNING", "PENDING"]
+    done.add("1")
+    assert [status.state for status in pool.statuses(ids).values()] == ["RUNNING", "FAILED", "RUNNING"]
+
+
+def test_in_python_that_knows_hydra_alone_nothing_of_ours_is_imported() -> None:
+    """Any Hydra program of the environment looks through hydra_plugins."""
+    code = (
+        "import sys, hydra_plugins.vsd_launchers; print([name for name in sys.modules if name.split('.')[0] == 'vsd'])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
