@@ -13,6 +13,7 @@ from tests.tracking.wandb_file import read, sent_by
 from vsd.run import app
 from vsd.run.app import UsageError
 from vsd.run.results.run import load_run
+from vsd.run.tracking import names
 from vsd.types import SampleError
 
 
@@ -251,6 +252,17 @@ def test_a_run_that_is_whole_already_is_logged_from_its_files(
     run(on_clips(), tmp_path / "run")
     assert fake.calls == calls
     assert len(sent_by(tmp_path / "run").steps) == 4
+
+
+def test_the_agent_of_a_sweep_names_the_run_and_it_keeps_the_name(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    monkeypatch.setenv("WANDB_RUN_ID", "by-agent")
+    run(on_clips(), tmp_path / "run")
+    assert sent_by(tmp_path / "run").run["run_id"] == "by-agent"
+    assert load_run(tmp_path / "run").provenance["wandb"] == "by-agent"
+    assert names.run_id(load_run(tmp_path / "run")) == "by-agent"
 
 
 def test_other_loggers_get_the_numbers_as_they_are(on_clips: Compose, fake: FakeEngine, tmp_path: Path) -> None:

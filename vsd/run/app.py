@@ -293,15 +293,17 @@ def _tracked(
         yield logger
     except UsageError:
         raise
-    except KeyboardInterrupt:
-        logger.close(130)
-        raise
     except BaseException as error:
-        logger.close(1, reason(error))
+        interrupted = isinstance(error, KeyboardInterrupt)
+        _close(logger, 130 if interrupted else 1, "" if interrupted else reason(error))
         raise
-    logger.close(0)
-    if where := logger.where:
-        print(where)
+    _close(logger, 0)
+
+
+def _close(tracker: Tracker, exit_code: int, why: str = "") -> None:
+    tracker.close(exit_code, why)
+    if tracker.where:
+        print(tracker.where)
 
 
 def _serves(record: Record, sample: Sample) -> bool:

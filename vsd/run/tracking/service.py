@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,8 +62,6 @@ def start(opening: Opening, mode: Literal["online", "offline"]) -> Any:
 
 def abandon() -> None:
     """End the process that serves W&B, without waiting for what it has not sent; the next run starts another one."""
-    import wandb
-
     for child in psutil.Process().children():
         with suppress(psutil.Error):
             if child.name().startswith("wandb-core"):
@@ -71,5 +70,14 @@ def abandon() -> None:
                     child.wait(_KILL_S)
                 except psutil.TimeoutExpired:
                     child.kill()
-    with suppress(BaseException):  # it is gone: what is closed here only looks for it
+    # It is gone, so this can only fail; and it must not wait for it.
+    closing = threading.Thread(target=_forget, daemon=True, name="vsd-wandb")
+    closing.start()
+    closing.join(_KILL_S)
+
+
+def _forget() -> None:
+    import wandb
+
+    with suppress(BaseException):
         wandb.teardown()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vsd.metrics import Summary
 from vsd.metrics.record import Record
+from vsd.run import disk, provenance
 from vsd.run.report.printable import printable
 from vsd.run.results.run import Run
 from vsd.run.tracking import charts, login, names, patience, service
@@ -46,10 +48,9 @@ class Tracker:
         for field, value in (("logger.entity", entity), ("logger.name", name)):
             if value is not None:
                 _require_text(field, value)
-        texts = not isinstance(tags, str) and all(
-            isinstance(tag, str) and 0 < len(tag) <= names.LONGEST_TAG for tag in tags
-        )
-        require("logger.tags", f"a list of texts of at most {names.LONGEST_TAG} letters", [*tags], texts)
+        fit = (isinstance(tag, str) and 0 < len(tag) <= names.LONGEST_TAG for tag in tags)
+        rule = f"a list of texts of at most {names.LONGEST_TAG} letters"
+        require("logger.tags", rule, tags, not isinstance(tags, str) and all(fit))
         require_whole("logger.media", media, least=0)
         self.folder, self.project, self.entity, self.name = Path(folder), project, entity, name
         self.tags, self.media = tuple(tags), media
@@ -86,14 +87,12 @@ class Tracker:
         assert self._run is not None, "follow a run first"
         self._begun = True
         try:
-            mode = login.mode()
-        except ValueError as error:
-            return self._lose(error)
-        if mode != "disabled":
-            self._open(self._run, online=mode == "online")
+            if (mode := login.mode()) != "disabled":
+                self._open(self._run, online=mode == "online")
+        except Exception as error:
+            self._lose(error)
         if self._wandb is not None:
             self._try(partial(self._first, records))
-        return None
 
     def add(self, record: Record) -> None:
         """One more sample has ended, and is in samples.jsonl."""
@@ -139,6 +138,9 @@ class Tracker:
         if self._wandb is None:
             self._patience_for_disk()
             self._try(partial(self._open_offline, opening))
+        if self._wandb is not None and self._wandb.id != opening.id:  # the agent of a W&B sweep has named it
+            with suppress(disk.CannotWrite):
+                provenance.note(run.folder, run.provenance, wandb=str(self._wandb.id))
 
     def _open_offline(self, opening: Opening) -> None:
         self._wandb = service.start(opening, "offline")
@@ -182,10 +184,10 @@ class Tracker:
 
     def _summarise(self, records: Sequence[Record], summary: Summary) -> None:
         assert self._run is not None
-        shown = charts.charts(self._run, records, summary, media=self.media)
+        self._wandb.summary.update(dict(charts.summary_of(summary)))  # first: tables may have to wait for the server
         self._wandb.config.update(dict(charts.bounds(records, self.media)), allow_val_change=True)
+        shown = charts.charts(self._run, records, summary, media=self.media)
         self._wandb.log(shown, step=self._history.count + 1, commit=True)
-        self._wandb.summary.update(dict(charts.summary_of(summary)))
 
     def _try(self, work: Callable[[], object]) -> None:
         """Do this as long as the run is followed."""
