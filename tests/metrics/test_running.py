@@ -12,6 +12,7 @@ from tests.results.made import a_record
 from vsd.metrics import metric_of, values_of
 from vsd.metrics.record import Record
 from vsd.metrics.running import Running
+from vsd.metrics.sums import sums_of
 from vsd.types import Sample, Score
 
 RANDOM = np.random.default_rng(0)
@@ -61,11 +62,13 @@ def test_what_nobody_watches_is_no_curve(name: str) -> None:
 
 
 def test_the_cost_of_a_sample_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vsd.metrics import running as module
-
     calls = list[str]()
-    sums_of = module.sums_of
-    monkeypatch.setattr(module, "sums_of", lambda record: [calls.append(record.sample.id), sums_of(record)][1])
+
+    def counted(record: Record) -> dict[str, float]:
+        calls.append(record.sample.id)
+        return sums_of(record)
+
+    monkeypatch.setattr("vsd.metrics.running.sums_of", counted)
     running, records = Running(), several()
     for record in records:
         running.add(record)

@@ -49,7 +49,11 @@ def watched(server: str) -> Iterator[tuple[str, dict[str, int]]]:
         def log_message(self, format: str, *args: object) -> None:
             """Nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
+    class Proxy(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A run that was killed hangs up."""
+
+    with Proxy(("127.0.0.1", 0), Handler) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{proxy.server_address[1]}", ends

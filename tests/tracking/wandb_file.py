@@ -13,6 +13,7 @@ import wandb
 from wandb.proto import wandb_internal_pb2
 
 BLOCK, HEADER = 1 << 15, 7  # of LevelDB's log format, which begins with seven bytes of W&B's own
+PROTO: Any = wandb_internal_pb2
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
@@ -76,7 +77,7 @@ def records(file: Path) -> Iterator[Any]:
         part = (b"" if kind in (FULL, FIRST) else part) + data[place + HEADER : place + HEADER + length]
         place += HEADER + length
         if kind in (FULL, LAST):
-            record = wandb_internal_pb2.Record()
+            record = PROTO.Record()
             record.ParseFromString(part)
             yield record
 

@@ -494,10 +494,11 @@ def decode(
         **({} if speaks else {"enable_progress_bar": False}),
     )
     try:
-        if tracker:
-            tracker.begin(records)
-        elif logger:
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+        if isinstance(logger, Tracker):
+            logger.begin(records)
+        elif logger is not None:
+            dials: Any = OmegaConf.to_container(cfg, resolve=True)
+            logger.log_hyperparams(dials)
         read = partial(reader.read, scaling=engine.scaling())
         _test(trainer, task, VideoData(samples, cfg.frames, read=read))
     finally:

@@ -119,7 +119,7 @@ def _table(table: Table) -> Any:
 def _bar(table: Table, title: str) -> Any:
     import wandb
 
-    return wandb.plot.bar(_table(table), *table.columns, title=title)
+    return wandb.plot.bar(_table(table), table.columns[0], table.columns[1], title=title)
 
 
 def bounds(records: Sequence[Record], media: int) -> Iterator[tuple[str, int]]:

@@ -46,7 +46,7 @@ def start(opening: Opening, mode: Literal["online", "offline"]) -> Any:
         disable_job_creation=True,
     )  # fmt: skip
     agent = wandb.setup().settings.sweep_id  # which has named the run, and where it belongs
-    named = {} if agent else {"project": opening.project, "entity": opening.entity, "id": opening.id}
+    named: dict[str, Any] = {} if agent else {"project": opening.project, "entity": opening.entity, "id": opening.id}
     return wandb.init(
         **named,
         dir=str(opening.folder),
