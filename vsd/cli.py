@@ -37,6 +37,7 @@ COMMANDS = {
     "show": Command("vsd.commands.show", "one sample: both texts, whose tokens they are, kept tokens on its frames"),
     "clean": Command("vsd.commands.clean", "removes runs without a finished sample, and half-written files"),
     "report": Command("vsd.commands.report", "finished runs again, without decoding: a screen, a table, or a page"),
+    "upload": Command("vsd.commands.upload", "sends finished runs to Weights & Biases, again or for the first time"),
     "study": Command("vsd.commands.study", "searches dials for the best trade between metrics"),
     "tune": Command("vsd.commands.tune", "finds the fastest draft length, schedule, pruner and ratio here"),
     "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),

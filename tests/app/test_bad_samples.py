@@ -22,8 +22,8 @@ from vsd.commands.report import main
 from vsd.data.folder import Folder
 from vsd.run import app
 from vsd.run.app import UsageError
-from vsd.run.callbacks.wandb_report import table_row
 from vsd.run.report.folder import last_run
+from vsd.run.tracking import tables
 from vsd.types import Sample, Score
 from vsd.zoo.small_events import CLIPS
 from vsd.zoo.small_events.write import write_video
@@ -231,8 +231,8 @@ def test_every_other_sample_is_decoded(
     assert metrics.items() <= json.loads((tmp_path / "run" / "metrics.json").read_text()).items()
     said = capsys.readouterr().out
     assert f"{metrics['samples/failed']:.0f} of {len(records)} failed" in said
-    for record in records.values():
-        json.dumps(table_row(record), ensure_ascii=False).encode()
+    assert len(tables.samples([*records.values()]).rows) == len(records)
+    json.dumps(tables.samples([*records.values()]).rows, ensure_ascii=False).encode()
     assert main([str(tmp_path / "run")]) == 0
     assert metrics.items() <= json.loads((tmp_path / "run" / "metrics.json").read_text()).items()
     if family == "llava":  # once is enough

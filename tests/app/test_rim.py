@@ -29,7 +29,6 @@ from vsd.run.callbacks.multirun import Summary
 from vsd.run.callbacks.out import OutFolder
 from vsd.run.foreign import foreign_place
 from vsd.run.report.folder import RunFolder
-from vsd.run.report.wandb_run import has_login, wandb_logger
 from vsd.run.results.run import load_run
 
 ROOM_FOR = 2
@@ -304,44 +303,6 @@ def test_a_run_goes_on_without_a_cache_that_takes_no_more(
     assert told == [
         "baseline_folder: /proc/none takes no more baselines (No such file or directory); this run measures its own"
     ]
-
-
-def test_weights_and_biases_turned_off_writes_nothing(
-    on_clips: Compose,
-    fake: FakeEngine,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    monkeypatch.chdir(tmp_path)
-    assert app.run(on_clips("logger=wandb"), tmp_path / "run")["samples/done"] == 4
-    assert not [path for path in tmp_path.rglob("*") if "wandb" in path.name]
-    assert "wandb" not in capsys.readouterr().out
-
-
-def mode(folder: Path) -> str:
-    logger = wandb_logger(folder=str(folder), project="vsd")
-    assert logger is not None
-    return str(logger._wandb_init["settings"].mode)
-
-
-def test_a_login_counts_as_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wandb.sdk import wandb_setup
-
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    netrc = tmp_path / "netrc"
-    monkeypatch.setenv("NETRC", str(netrc))
-    assert not has_login()
-    host = wandb_setup.singleton().settings.base_url.partition("://")[2]
-    netrc.write_text(f"machine {host}\n  login user\n  password {40 * 'a'}\n")
-    netrc.chmod(0o600)
-    assert has_login()
-    assert mode(tmp_path) == "online"
-    netrc.unlink()
-    assert mode(tmp_path) == "offline"
-    monkeypatch.setenv("WANDB_API_KEY", 40 * "b")
-    assert has_login()
 
 
 @pytest.mark.parametrize(

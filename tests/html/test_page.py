@@ -20,6 +20,7 @@ from vsd.metrics.record import Record
 from vsd.run.html import charts, media, texts
 from vsd.run.html.chart import Chart
 from vsd.run.report.folder import RunFolder
+from vsd.run.results import clips
 from vsd.types import Sample
 
 EVIL = "<script>alert(1)</script>\" onload='x' & $a_b$ {{ 7 * 7 }}"
@@ -157,7 +158,7 @@ def test_the_clip_the_frames_and_why_there_are_none(run: Path, monkeypatch: pyte
     assert "no frames: " in cards["v1"].text
     assert "v1.mp4" in cards["v1"].text
     assert "the video is another file now than when this was decoded" in cards["v2"].text
-    monkeypatch.setattr(media, "CLIP_BYTES", 100)
+    monkeypatch.setattr(clips, "CLIP_BYTES", 100)
     assert not page_of(run).all("video")
     assert "(not inside this page)" in page_of(run).all("article")[0].text
 

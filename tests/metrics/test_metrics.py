@@ -13,7 +13,7 @@ import pytest
 from vsd.metrics import METRICS, metric_of, summarise
 from vsd.metrics.audit import Audit
 from vsd.metrics.record import Record, from_dict, to_dict
-from vsd.run.callbacks.wandb_report import position_curve
+from vsd.run.tracking.tables import by_position
 from vsd.types import Round, Sample, Trace
 
 
@@ -281,7 +281,7 @@ def test_one_sample_has_no_standard_error(records: list[Record]) -> None:
 
 
 def test_the_curve_over_places(records: list[Record]) -> None:
-    assert position_curve(records) == [(1, 3 / 4), (2, pytest.approx(2 / 3)), (3, 1.0)]
+    assert by_position(summary(records)).rows == [[1, 3 / 4], [2, pytest.approx(2 / 3)], [3, 1.0]]
 
 
 def test_records_survive_json(records: list[Record]) -> None:

@@ -15,7 +15,7 @@ def length(s: Sums) -> Value:
     return ratio(s["committed"], s["rounds"])
 
 
-@metric("accept/draft_length", "accepted per round", "tokens", "higher")
+@metric("accept/draft_length", "accepted per round", "tokens", "higher", live=True)
 def draft_length(s: Sums) -> Value:
     """Draft tokens accepted per round, without the bonus token (the "accept length" of SpecVLM and LVSpec)."""
     return ratio(s["accepted"], s["rounds"])
@@ -34,7 +34,7 @@ def run_length(s: Sums) -> Value:
     return ratio(s["run"], s["rejected"])
 
 
-@metric("accept/rate", "accepted of tested", "share", "higher")
+@metric("accept/rate", "accepted of tested", "share", "higher", live=True)
 def rate(s: Sums) -> Value:
     """α: share of the tested draft tokens that were accepted; tokens after a rejection were never tested.
 
@@ -50,7 +50,7 @@ def tokens_per_target_forward(s: Sums) -> Value:
     return ratio(s["decoded"], s["forwards"])
 
 
-@metric("relax/share", "relaxed of accepted", "share", "neither")
+@metric("relax/share", "relaxed of accepted", "share", "neither", live=True)
 def relaxed_share(s: Sums) -> Value:
     """Share of the accepted draft tokens that stand only because the rule was relaxed."""
     return ratio(s["relaxed"], s["accepted"])

@@ -18,13 +18,13 @@ def done(s: Sums) -> Value:
     return s["finished"]
 
 
-@metric("samples/failed", "samples failed", "count", "lower")
+@metric("samples/failed", "samples failed", "count", "lower", live=True)
 def failed(s: Sums) -> Value:
     """Samples that could not be decoded."""
     return s["failed"]
 
 
-@metric("exact/mismatched", "generations that differ", "count", "lower")
+@metric("exact/mismatched", "generations that differ", "count", "lower", live=True)
 def mismatched(s: Sums) -> Value:
     """Samples whose tokens differ from the target's own."""
     return np.where(s["compared"] == 0, np.nan, s["mismatched"])
@@ -50,7 +50,7 @@ def violations(s: Sums) -> Value:
     return np.where((s["compared"] == 0) | (s["audited"] < s["mismatched"]), np.nan, s["violations"])
 
 
-@metric("memory/peak_mb", "peak memory, MiB", "megabytes", "lower")
+@metric("memory/peak_mb", "peak memory, MiB", "megabytes", "lower", live=True)
 def peak_mb(s: Sums) -> Value:
     """The most memory that the run held at a time, in MiB."""
     return np.where(s["finished"] == 0, np.nan, s[f"{LARGEST}peak_mb"])

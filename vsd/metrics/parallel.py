@@ -12,7 +12,7 @@ def overlap(s: Sums) -> Value:
     return ratio(s["ahead/draft_s"] + s["ahead/verify_s"] - s["ahead/wall_s"], s["ahead/smaller_s"])
 
 
-@metric("parallel/target_wait", "target waited for draft", "share", "lower")
+@metric("parallel/target_wait", "target waited for draft", "share", "lower", live=True)
 def target_wait(s: Sums) -> Value:
     """Of the time of the rounds that drafted ahead, the share in which the target waited for the draft."""
     return ratio(s["ahead/wait_s"], s["ahead/wall_s"])
@@ -24,7 +24,7 @@ def draft_wait(s: Sums) -> Value:
     return 1 - ratio(s["ahead/draft_s"], s["ahead/wall_s"])
 
 
-@metric("parallel/wasted", "wasted drafts", "share", "lower")
+@metric("parallel/wasted", "wasted drafts", "share", "lower", live=True)
 def wasted(s: Sums) -> Value:
     """Share of all drafted tokens that were thrown away, tested or not."""
     return ratio(s["wasted"], s["proposed"])

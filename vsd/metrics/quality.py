@@ -40,11 +40,11 @@ def _right(s: Sums, name: str) -> Value:
 for _each, (_label, _unit, _formula) in _LIKE_TARGET.items():
     METRICS[_NAME + _each] = Metric(
         name=_NAME + _each, label=_label, unit=_unit, better="higher", formula=f"{_formula} A mean over the samples.",
-        value=partial(_right, name=_each),
+        value=partial(_right, name=_each), live=_each == "agreement",
     )  # fmt: skip
 
 
-@metric("quality/retention", "quality kept, percent", "percent", "higher")
+@metric("quality/retention", "quality kept, percent", "percent", "higher", live=True)
 def retention(s: Sums) -> Value:
     """The run's share of the target's own quality in percent, by the data set's first score (ROUGE-L to the reference
     only where there is no other). Left out where the target alone has none right."""
@@ -64,7 +64,11 @@ def _score(name: str) -> Metric | None:
     better: Better = "neither" if alone else "higher"
     formula = f"The data set's score {plain!r}: right of asked" + (", of the target alone." if alone else ".")
     label += ", target alone" if alone else ""
-    return Metric(name=name, label=label, unit=unit, better=better, formula=formula, value=partial(_right, name=score))
+    value = partial(_right, name=score)
+    return Metric(
+        name=name, label=label, unit=unit, better=better, formula=formula, value=value,
+        live=not alone and plain != OVERLAP,
+    )  # fmt: skip
 
 
 def _scores(sums: Mapping[str, Any]) -> list[str]:

@@ -42,7 +42,7 @@ class Sums(dict[str, Value]):
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """A number of a run: its `label` in tables, how it is written (`unit`), which way is `better`, and its `formula` in
-    words. `value` is of pooled sums."""
+    words. `value` is of pooled sums. `live`: a person looks at it while the run goes on, so it is worth a curve."""
 
     name: str
     label: str
@@ -50,6 +50,7 @@ class Metric:
     better: Better
     formula: str
     value: Callable[[Sums], Value]
+    live: bool = False
 
     def written(self, value: float) -> str:
         """The value as tables have it."""
@@ -75,13 +76,15 @@ class Family:
 FAMILIES: list[Family] = []
 
 
-def metric(name: str, label: str, unit: Unit, better: Better) -> Callable[[Callable[[Sums], Value]], Metric]:
+def metric(
+    name: str, label: str, unit: Unit, better: Better, *, live: bool = False
+) -> Callable[[Callable[[Sums], Value]], Metric]:
     """Enters a function of the pooled sums as a metric; its docstring is the formula."""
 
     def enter(function: Callable[[Sums], Value]) -> Metric:
         METRICS[name] = Metric(
             name=name, label=label, unit=unit, better=better, formula=" ".join((function.__doc__ or "").split()),
-            value=function,
+            value=function, live=live,
         )  # fmt: skip
         return METRICS[name]
 

@@ -8,7 +8,7 @@ from vsd.metrics import acceptance
 from vsd.metrics.registry import Sums, Value, metric, ratio
 
 
-@metric("speed/tokens_per_s", "tokens/s", "rate", "higher")
+@metric("speed/tokens_per_s", "tokens/s", "rate", "higher", live=True)
 def tokens_per_s(s: Sums) -> Value:
     """Tokens per second on the decode clock: both prefills and the pruning excluded."""
     return ratio(s["decoded"], s["time/decode"])
@@ -20,13 +20,13 @@ def baseline_tokens_per_s(s: Sums) -> Value:
     return ratio(s["baseline/decoded"], s["baseline/decode"])
 
 
-@metric("speed/decode", "speed-up, decoding", "times", "higher")
+@metric("speed/decode", "speed-up, decoding", "times", "higher", live=True)
 def decode(s: Sums) -> Value:
     """Speed-up on the decode clock (the papers'): tokens per second over the baseline's."""
     return ratio(ratio(s["paired/decoded"], s["paired/decode"]), baseline_tokens_per_s.value(s))
 
 
-@metric("speed/end_to_end", "speed-up, end to end", "times", "higher")
+@metric("speed/end_to_end", "speed-up, end to end", "times", "higher", live=True)
 def end_to_end(s: Sums) -> Value:
     """Speed-up of everything after the video was decoded to frames: tokens per second over the baseline's."""
     return ratio(ratio(s["paired/tokens"], s["paired/total"]), ratio(s["baseline/tokens"], s["baseline/total"]))

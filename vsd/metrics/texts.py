@@ -24,10 +24,10 @@ def first_divergence(ours: Sequence[int], theirs: Sequence[int]) -> int:
 @lru_cache(maxsize=4096)  # the numbers of a run are computed while it goes and at its end
 def rouge_l(text: str, reference: str) -> float:
     """ROUGE-L F1 by torchmetrics, over words of letters and digits."""
-    from torchmetrics.functional.text import rouge_score
-
     if text == reference:
         return 1.0
+    from torchmetrics.functional.text import rouge_score  # takes seconds to import
+
     rouge = rouge_score(text, reference, rouge_keys="rougeL", normalizer=_words)
     return float(rouge["rougeL_fmeasure"])
 
@@ -39,10 +39,10 @@ def _words(text: str) -> str:
 @lru_cache(maxsize=4096)
 def bleu(text: str, reference: str) -> float:
     """BLEU-4 of one text by torchmetrics, smoothed; 0 where no four words in a row are the same."""
-    from torchmetrics.functional.text import bleu_score
-
     if text == reference:
         return 1.0
+    from torchmetrics.functional.text import bleu_score
+
     return float(bleu_score([text], [[reference]], smooth=True)) if text.split() else 0.0
 
 

@@ -15,7 +15,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vsd.run.baselines import BaselineCache
     from vsd.run.check_memory import Measure
     from vsd.run.report.folder import RunFolder
+    from vsd.run.tracking.tracker import Tracker
     from vsd.types import Sample
     from vsd.video.apart import ReaderProcess
 
@@ -243,20 +244,71 @@ def _run(
     records = [*earlier]
     if earlier:
         log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
-    try:
-        if todo:
-            memory.reset_peak()
-            decode(cfg, methods, todo, run_folder, records, reader=reader, source=source)
-    finally:
-        summary = summarise(records)
-        run_folder.write_metrics(summary.flat())
-    if distributed.rank() > 0:
-        return summary.values
-    if not brief or cfg.report == "full":
-        terminal.show(records, summary, folder, verifier=methods["verifier"], full=cfg.report == "full")
-    if not summary.values["samples/done"]:
-        raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
+    logger = _logger(cfg)
+    with _tracked(logger, cfg, folder, overrides) as tracker:
+        try:
+            if todo:
+                memory.reset_peak()
+                decode(cfg, methods, todo, run_folder, records, reader=reader, source=source, logger=logger)
+            elif tracker:
+                tracker.begin(records)
+        finally:
+            summary = summarise(records)
+            run_folder.write_metrics(summary.flat())
+            if tracker:
+                tracker.end(records, summary)
+        if distributed.rank() > 0:
+            return summary.values
+        if not brief or cfg.report == "full":
+            terminal.show(records, summary, folder, verifier=methods["verifier"], full=cfg.report == "full")
+        if not summary.values["samples/done"]:
+            raise NothingDone(f"no sample could be decoded; the first failed with: {records[0].failure}")
     return summary.values
+
+
+def _logger(cfg: DictConfig) -> Logger | Tracker | None:
+    """What the numbers are logged by, on rank 0."""
+    if distributed.rank() > 0 or not cfg.logger.get("_target_"):
+        return None
+    with _usage_errors():
+        logger: Logger | Tracker = instantiate(cfg.logger)
+    return logger
+
+
+@contextmanager
+def _tracked(
+    logger: Logger | Tracker | None, cfg: DictConfig, folder: Path, overrides: Sequence[str]
+) -> Iterator[Tracker | None]:
+    """Within, the run works; how it ends is how it ends in W&B too, if that is its logger. One that is refused is not
+    there at all."""
+    if logger is None:
+        yield None
+        return
+    from vsd.run.tracking.tracker import Tracker
+
+    if not isinstance(logger, Tracker):
+        yield None
+        return
+    from vsd.run.results.run import load_run
+
+    # Another shard may write its config into the same folder.
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    logger.follow(replace(load_run(folder), config=config, overrides=(*overrides,), records=()))
+    try:
+        yield logger
+    except UsageError:
+        raise
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        _close(logger, 130 if interrupted else 1, "" if interrupted else reason(error))
+        raise
+    _close(logger, 0)
+
+
+def _close(tracker: Tracker, exit_code: int, why: str = "") -> None:
+    tracker.close(exit_code, why)
+    if tracker.where:
+        print(tracker.where)
 
 
 def _serves(record: Record, sample: Sample) -> bool:
@@ -405,9 +457,10 @@ def decode(
     *,
     reader: ReaderProcess,
     source: Source,
+    logger: Logger | Tracker | None,
 ) -> None:
     """Load the models and run Lightning's test loop over the samples, whose videos `reader` reads; every finished one
-    is written to the folder.
+    is written to the folder, and then logged.
 
     `records` begins with this run's samples that an earlier one finished, which count in what is logged; the others are
     added to it one by one. `source` is the data set, which scores the answers.
@@ -418,6 +471,7 @@ def decode(
     from vsd.data.scoring import fact_spans_of, scorer_of
     from vsd.run.callbacks.sample_log import SampleLog
     from vsd.run.task import DecodeTask
+    from vsd.run.tracking.tracker import Tracker
 
     warnings.filterwarnings("ignore", message=".*treespec", module="lightning")
     warnings.filterwarnings("ignore", message=".*`srun` command is available", module="lightning")
@@ -435,24 +489,26 @@ def decode(
         seed=cfg.seed,
         devices=engine.target.devices,
     )
-    speaks = distributed.rank() == 0
-    callbacks = [SampleLog(folder), *(instantiate(item) for item in cfg.callbacks.values() if item)] if speaks else []
-    logger = instantiate(cfg.logger) if speaks and cfg.logger.get("_target_") else None
+    speaks, tracker = distributed.rank() == 0, logger if isinstance(logger, Tracker) else None
+    written = SampleLog(folder, then=tracker.add if tracker else None)
+    callbacks = [written, *(instantiate(item) for item in cfg.callbacks.values() if item)] if speaks else []
     trainer = instantiate(
         cfg.trainer,
-        logger=logger or False,
+        logger=False if logger is None or tracker else logger,
         callbacks=callbacks,
         default_root_dir=str(folder.path),
         **({} if speaks else {"enable_progress_bar": False}),
     )
     try:
-        if logger:
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+        if isinstance(logger, Tracker):
+            logger.begin(records)
+        elif logger is not None:
+            dials: Any = OmegaConf.to_container(cfg, resolve=True)
+            logger.log_hyperparams(dials)
         read = partial(reader.read, scaling=engine.scaling())
         _test(trainer, task, VideoData(samples, cfg.frames, read=read))
     finally:
         engine.close()
-        _finish(logger)
 
 
 def _checkpoint(option: DictConfig, field: str, tokens: Sequence[int] = ()) -> Checkpoint:
@@ -505,17 +561,6 @@ def _test(trainer: Trainer, task: Any, data: Any) -> None:
     except SystemExit:
         signal.signal(signal.SIGINT, handler)
         raise termination.interruption() from None
-
-
-def _finish(logger: Logger | None) -> None:
-    if logger is None:
-        return
-    from lightning.pytorch.loggers import WandbLogger
-
-    if isinstance(logger, WandbLogger):
-        from vsd.run.report.wandb_run import finish
-
-        print(finish(logger))
 
 
 def _cache(cfg: DictConfig, engine: Engine) -> BaselineCache:

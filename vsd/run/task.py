@@ -91,8 +91,9 @@ class DecodeTask(LightningModule):
         return self._finish(record)
 
     def on_test_epoch_end(self) -> None:
-        """Log the numbers of all records, earlier ones included."""
-        self.log_dict(values_of(self.records))
+        """Log the numbers of all records, earlier ones included; not by `log_dict`, which rounds them to float32."""
+        for logger in self.loggers:
+            logger.log_metrics(values_of(self.records), step=len(self.records))
 
     def _finish(self, record: Record) -> dict[str, Any]:
         self.records.append(record)

@@ -1,1 +1,1 @@
-"""Numbers and texts for people: the run folder, the terminal, Weights & Biases."""
+"""Numbers and texts for people: the run folder, the terminal."""
