@@ -40,7 +40,7 @@ class BaselineCache:
         try:
             row = json.loads(self._file(sample).read_text(encoding="utf-8"))
             trace = trace_from(row["trace"])
-            return trace and Kept(trace=trace, state=MachineState(**row["state"]))
+            return Kept(trace=trace, state=MachineState(**row["state"])) if trace else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
