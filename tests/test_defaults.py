@@ -18,9 +18,8 @@ import vsd.parallelism
 from vsd.executors import Thread
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-GROUPS = sorted(
-    folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("experiment", "hydra")
-)
+OF_ALL = ("experiment", "hydra", "without")  # which change more than one group
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in OF_ALL)
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 METHODS = {"pruner", "drafter", "verifier", "parallelism", "executor", "data"}
 INSTANCES = ("hippo", "parallelvlm")

@@ -42,6 +42,7 @@ COMMANDS = {
     "tune": Command("vsd.commands.tune", "finds the fastest draft length, schedule, pruner and ratio here"),
     "simulate": Command("vsd.commands.simulate", "predicts speed-ups on machines that are not here"),
     "calibrate": Command("vsd.commands.calibrate", "finds the tokens that a draft needs"),
+    "dashboard": Command("vsd.commands.dashboard", "a Weights & Biases page of a project, by questions"),
     "doctor": Command("vsd.commands.doctor.__main__", "tries on this machine what vsd relies on"),
     "catalogue": Command("vsd.commands.catalogue", "writes the tables of methods"),
 }

@@ -75,6 +75,8 @@ from vsd.run.notices import shared_gpus, unused_dials
         ("executor=process,executor.timeout_s=0", r"executor.timeout_s: must be a number above 0, got 0"),
         ("executor=process,executor.threads=-1", r"executor.threads: must be a whole number, at least 0, got -1"),
         ("pruner.ratio=1.5", r"pruner.ratio .* 1.5"),
+        ("+verifier.looseness=1", r"verifier.looseness: must be a field of Greedy \(.*\), got 'looseness'$"),
+        ("without=growth", r"pruner.growth: must be a field of SpecVLM \(ratio, p\), got 'growth' \(without=growth\)"),
     ],
 )
 def test_refused(override: str, message: str, configure: Compose, checkpoints: dict[str, Path], tmp_path: Path) -> None:

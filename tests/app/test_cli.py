@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from vsd import cli
 from vsd.run import help_text
 
-OPTIONS = sorted(file for file in cli.CONF.glob("*/*.yaml") if file.parent.name != "hydra")
+GROUPS = sorted(folder for folder in cli.CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
+OPTIONS = {f"{folder.name}={name}": file for folder in GROUPS for name, file in help_text.options(folder)}
 
 
 def the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -27,10 +28,11 @@ def test_the_help_names_every_group_option_and_command(
 ) -> None:
     lines = [line.split() for line in the_help(capsys, monkeypatch).splitlines()]
     firsts = {line[0] for line in lines if line}
-    assert {file.parent.name for file in OPTIONS} | {file.stem for file in OPTIONS} | cli.COMMANDS.keys() <= firsts
+    assert {word for option in OPTIONS for word in option.split("=")} | cli.COMMANDS.keys() <= firsts
+    assert {"ablation/hippo", "sweep/schedule"} <= firsts
 
 
-@pytest.mark.parametrize("file", OPTIONS, ids=[f"{file.parent.name}={file.stem}" for file in OPTIONS])
+@pytest.mark.parametrize("file", OPTIONS.values(), ids=OPTIONS)
 def test_every_option_says_what_it_is(file: Path) -> None:
     sentence = help_text.first_sentence(file)
     assert len(sentence.split()) >= 2, "the file must begin with a comment that says what it is"

@@ -7,10 +7,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from tests.app.conftest import ROOT, Compose
+from vsd.run import help_text
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+    return [name for name, _ in help_text.options(ROOT / "conf" / group)]
 
 
 def test_defaults(configure: Compose) -> None:

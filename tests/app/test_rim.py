@@ -64,6 +64,7 @@ def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | None]:
             mode=RunMode.MULTIRUN if multirun else RunMode.RUN,
             overrides=OmegaConf.create({"task": []}),
             sweep=SimpleNamespace(dir=str(folder.parent)),
+            sweeper={"params": None},
         )
         monkeypatch.setattr(app, "HydraConfig", SimpleNamespace(get=lambda: hydra))
         monkeypatch.setattr(logging, "raiseExceptions", True)
@@ -278,7 +279,7 @@ def test_a_table_that_cannot_be_written_is_shown_all_the_same(
 ) -> None:
     write_run(tmp_path / "0", [a_record("clip", [5], 5.0)], {"ratio": 0.5}, overrides=["ratio=0.5"])
     (tmp_path / "summary.csv").symlink_to("/dev/full")
-    hydra = {"sweep": {"dir": str(tmp_path)}, "overrides": {"task": ["ratio=0.5,0.9"]}}
+    hydra = {"sweep": {"dir": str(tmp_path)}, "sweeper": {}, "overrides": {"task": ["ratio=0.5,0.9"]}}
     config, summary = OmegaConf.create({"hydra": hydra, "dry_run": False}), Summary()
     summary.on_multirun_start(config)
     summary._began = 0.0

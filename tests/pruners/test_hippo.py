@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsd.pruners.hippo import BudgetPer, Hippo, Neighbour, Normalise, per_frame, spatial, temporal, top_per_frame
+from vsd.pruners.hippo import Hippo, Neighbour, Normalise, Per, per_frame, spatial, temporal, top_per_frame
 from vsd.pruners.similarity import unit
 from vsd.types import Evidence, Grid
 
@@ -98,6 +99,9 @@ def test_bias_of_the_last_frame_does_not_reach_the_choice() -> None:
     evidence["video_attention"][12:] *= 10
     pruner = Hippo(ratio=0.75, weight_temporal=0, weight_spatial=0)
     assert pruner.keep(evidence).tolist() == [2, 6, 10, 14]
+    of_the_video = replace(pruner, normalise_per="global")
+    assert of_the_video.keep(evidence).tolist() == [12, 13, 14, 15], "without a scale for each frame it takes them all"
+    torch.testing.assert_close(of_the_video.score(evidence)[-4:], torch.tensor([9.0, 19, 39, 29]) / 39)
 
 
 def test_fusion() -> None:
@@ -127,7 +131,7 @@ def test_budget_per_frame() -> None:
 
 @settings(max_examples=60)
 @given(st.tuples(*[st.integers(1, 5)] * 3), st.integers(0, 99), st.sampled_from(["frame", "global"]))
-def test_budgets_hold_for_any_grid(grid: tuple[int, int, int], percent: int, budget_per: BudgetPer) -> None:
+def test_budgets_hold_for_any_grid(grid: tuple[int, int, int], percent: int, budget_per: Per) -> None:
     t, h, w = grid
     pruner = Hippo(ratio=percent / 100, budget_per=budget_per)
     evidence = random_evidence(grid, needs=pruner.needs)
@@ -154,6 +158,7 @@ def test_asks_only_for_what_it_weighs() -> None:
         ("features", "pixels", "projector or a layer"),
         ("neighbour", "first", "one of previous, next, both"),
         ("normalise", "softmax", "one of minmax, z"),
+        ("normalise_per", "video", "one of global, frame"),
         ("budget_per", "clip", "one of global, frame"),
         ("crop", 4, "odd whole number"),
         ("crop", 1, "odd whole number"),

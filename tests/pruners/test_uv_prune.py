@@ -40,6 +40,16 @@ def test_keeps_what_grows() -> None:
     pruner = UVPrune(ratio=0.5)
     torch.testing.assert_close(pruner.score(evidence), torch.tensor([0.0, 1.0, -1.0, 0.5**0.5]))
     assert pruner.keep(evidence).tolist() == [1, 3]
+    without = UVPrune(ratio=0.5, growth=False)
+    assert without.needs == {"hidden:0.5"}
+    torch.testing.assert_close(without.score(evidence), torch.tensor([1.0, 1.0, 0.0, 0.5**0.5]))
+    assert without.keep(evidence).tolist() == [0, 1], "what stays similar is kept as well as what has become so"
+
+
+def test_growth_is_true_or_false() -> None:
+    wrong: Any = "yes"
+    with pytest.raises(ValueError, match=r"pruner\.growth: must be true or false, got 'yes'"):
+        UVPrune(ratio=0.5, growth=wrong)
 
 
 def test_half_precision_is_summed_in_float32() -> None:

@@ -9,6 +9,7 @@ from rich.markup import render
 
 from vsd.run.callbacks.multirun import jobs_of, swept
 from vsd.run.report.line import job_line
+from vsd.run.swept import asked
 
 FINE = {"speed/decode": 1.93, "accept/draft_length": 4.2, "exact/unexplained": 0.0, "samples/failed": 0.0}
 
@@ -41,3 +42,6 @@ def test_what_a_sweep_varies() -> None:
     assert jobs_of(overrides) == 24
     assert swept(overrides) == {"pruner", "ratio", "gamma"}
     assert jobs_of(["limit=4"]) == 1
+    brought = asked({"without": "nothing,tree", "ratio": "0.5,0.9"}, ["experiment=ablation/specvlm", "ratio=0.8"])
+    assert jobs_of(brought) == 2
+    assert swept(brought) == {"without"}

@@ -33,6 +33,20 @@ def test_what_tells_runs_apart() -> None:
     assert varying([a_run([], config=config()), a_run([], config=config(out="elsewhere"))]) == {}
 
 
+def test_beside_what_is_left_out_stands_nothing_that_follows_from_it() -> None:
+    parts = [("nothing", config()), ("alpha", config()), ("pruning", config("random", ratio=0.0))]
+    parts[1][1]["pruner"]["alpha"] = 0.0
+    found = [a_run([], config={**each, "without": part}, overrides=(f"without={part}",)) for part, each in parts]
+    assert varying(found) == {"without": ["nothing", "alpha", "pruning"]}
+    words = [f"ratio={ratio}" for ratio in (0.9, 0.5)]
+    crossed = [
+        a_run([], config={**each, "without": part, "ratio": ratio}, overrides=(f"without={part}", word))
+        for part, each in parts[:2]
+        for ratio, word in zip((0.9, 0.5), words, strict=True)
+    ]
+    assert varying(crossed) == {"without": ["nothing", "nothing", "alpha", "alpha"], "ratio": [0.9, 0.5, 0.9, 0.5]}
+
+
 def test_a_folder_says_what_run_it_holds(tmp_path: Path) -> None:
     write_run(tmp_path / "a", [a_record("v", [5], 5.0)], config(), choices={"pruner": "hippo", "hydra/x": "y"})
     run = load_run(tmp_path / "a")
@@ -118,3 +132,24 @@ def test_runs_beside_each_other(
     assert compare.main([str(tmp_path / "a"), str(tmp_path / "c")]) == 2
     assert "OTHER: must have a sample in common with FIRST, got" in capsys.readouterr().err
     assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--metrics", "fast"]) == 2
+
+
+def test_parts_left_out_in_one_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    for name, part, seconds, accepted in (("0", "nothing", 4.0, 5), ("1", "tree", 8.0, 3), ("2", "stage", 4.0, 5)):
+        records = [a_record(f"v{n}", [accepted], seconds + n / 100) for n in range(5)]
+        write_run(tmp_path / name, records, config(without=part), overrides=[f"without={part}"])
+    write_run(tmp_path / "3", [], config(without="all"), outcome=None, error="no room")
+    assert compare.main([str(tmp_path / "0"), str(tmp_path), "--table"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert rows["job"].split()[1:4] == ["without", "decode", "accepted"]
+    assert rows["0"].split()[1:3] == ["nothing", "2.49x"]
+    assert rows["1"].split()[1:8] == ["tree", "0.501x", "±", "0.000*", "−2.00", "±", "0.00*"]
+    assert rows["2"].split()[1:4] == ["stage", "same", "same"]
+    assert "3" not in rows, "a job without a sample is left out"
+    assert compare.main([str(tmp_path / "0"), str(tmp_path / "3"), "--table"]) == 2
+    assert "OTHER: must have a sample in common with FIRST, got" in capsys.readouterr().err
+    assert compare.main([str(tmp_path / "0"), str(tmp_path / "0"), "--table"]) == 2
+    assert "OTHER: must be another run than FIRST, got" in capsys.readouterr().err

@@ -5,12 +5,12 @@ runs at once. Speeds are compared as ratios. "not told apart": chance explains t
 
   vsd compare outputs/naive outputs/hippo
   vsd compare outputs/sweep/0 outputs/sweep/1 outputs/sweep/2 --metrics speed/decode accept/length
+  vsd compare outputs/ablation/0 outputs/ablation --table       one table, a line a run
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vsd.run.results import against
+from vsd.run.results.against import COLOURS, by_text, error_text
 from vsd.run.results.cells import check_metrics, heading, written
 from vsd.run.results.comparison import Difference, common, compared, interval
 from vsd.run.results.dials import varying
@@ -43,7 +45,6 @@ METRICS = (
     "quality/agreement",
 )
 COLUMNS = ("difference", "verdict", "95% interval")
-_COLOURS = {"better": "green", "worse": "red", "higher": "yellow", "lower": "yellow"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,21 +57,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "others", nargs="+", type=Path, metavar="OTHER", help="runs, or folders of runs such as a sweep's"
     )
-    parser.add_argument("--metrics", nargs="+", default=[*METRICS], metavar="METRIC", help="of metrics.json")
+    parser.add_argument("--metrics", nargs="+", default=[], metavar="METRIC", help="of metrics.json")
+    parser.add_argument("--table", action="store_true", help="one table of all runs, in place of one for each pair")
     args = parser.parse_args(argv)
     console = Console()
     try:
         check_metrics("--metrics", args.metrics)
         first = load_run(args.first)
-        for other in (run for run in find_runs(args.others) if run.folder.resolve() != args.first.resolve()):
-            if not common(first, other)[0]:
-                raise ValueError(f"OTHER: must have a sample in common with FIRST, got {str(other.folder)!r}")
-            made = partial(table, first, other, compared(first, other, args.metrics))
+        others = [run for run in find_runs(args.others) if run.folder.resolve() != args.first.resolve()]
+        if args.table:
+            console.print(_one_table(first, others, args.metrics))
+            said = [warning for other in others for warning in warnings(first, other)]
+            console.print(*dict.fromkeys(said), sep="\n", end="\n" if said else "")
+            return 0
+        for other in others:
+            _check_common(first, other)
+            made = partial(table, first, other, compared(first, other, args.metrics or METRICS))
             console.print(Fitted(make=made, columns=COLUMNS, least=2), *warnings(first, other), sep="\n")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _check_common(first: Run, other: Run) -> None:
+    """Raise ValueError where there is nothing to compare."""
+    if not common(first, other)[0]:
+        raise ValueError(f"OTHER: must have a sample in common with FIRST, got {str(other.folder)!r}")
+
+
+def _one_table(first: Run, others: Sequence[Run], metrics: Sequence[str]) -> Fitted:
+    """Jobs that failed are left out, where another one is there."""
+    finished = [other for other in others if common(first, other)[0]]
+    if not finished:
+        _check_common(first, others[0] if others else first)
+        raise ValueError(f"OTHER: must be another run than FIRST, got {str(first.folder)!r}")
+    return against.against(first, finished, metrics or against.METRICS)
 
 
 def table(first: Run, other: Run, differences: Sequence[Difference], columns: Sequence[str] = COLUMNS) -> Table:
@@ -83,10 +105,10 @@ def table(first: Run, other: Run, differences: Sequence[Difference], columns: Se
     for name in ("first", "other", *columns):
         found.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=True)
     for each in differences:
-        metric, colour = each.metric, _COLOURS.get(each.verdict, "dim")
-        by, error = _by(each, each.by.value), _error(each)
+        metric, colour = each.metric, COLOURS.get(each.verdict, "dim")
+        by, error = by_text(each, each.by.value), error_text(each)
         ends = interval(each.by, each.videos) if error else ()
-        said = " to ".join(_by(each, value) for value in ends) or "–"
+        said = " to ".join(by_text(each, value) for value in ends) or "–"
         values = (metric.written(each.first), metric.written(each.second))
         cells = {"difference": f"{by}{error}", "verdict": f"[{colour}]{each.verdict}[/]", "95% interval": said}
         found.add_row(heading(metric.name), *values, *(cells[name] for name in columns))
@@ -104,15 +126,3 @@ def warnings(first: Run, other: Run) -> Iterator[str]:
     if first.time[:10] != other.time[:10]:
         days = f"{first.time[:10]} and {other.time[:10]}"
         yield f"[yellow]warning[/]  measured on {days}: speeds can be compared of one hour of one machine alone"
-
-
-def _by(each: Difference, value: float) -> str:
-    return (
-        f"{max(0.0, value):.3f}x" if each.as_ratio else f"{'+' if value >= 0 else '−'}{each.metric.written(abs(value))}"
-    )
-
-
-def _error(each: Difference) -> str:
-    if math.isnan(each.by.error):
-        return ""
-    return f" ± {each.by.error:.3f}" if each.as_ratio else f" ± {each.metric.written(each.by.error)}"

@@ -12,10 +12,10 @@ from vsd.cli import CONF
 from vsd.run import app
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """The config of these overrides."""
+def composed(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
+    """The config of these overrides, with Hydra's own part if that is wanted."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+        return compose("config", overrides=list(overrides), return_hydra_config=hydra)
 
 
 def run_here(overrides: Sequence[str], folder: Path) -> dict[str, float]:

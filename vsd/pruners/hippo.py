@@ -23,7 +23,7 @@ _RELATIVE_ROUNDING = 1e-6
 
 Neighbour = Literal["previous", "next", "both"]
 Normalise = Literal["minmax", "z"]
-BudgetPer = Literal["global", "frame"]
+Per = Literal["global", "frame"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Hippo(ScorePruner):
 
     Paper: arXiv 2601.08273.
 
-    Three scores, each normalised within its frame, are added with weights:
+    Three scores, each normalised, are added with weights:
     global g, the text's attention on the token among the video's tokens;
     temporal t, 1 - cosine with the same cell of the adjacent frame;
     spatial s, variance of the cosines with the other tokens of the crop around it.
@@ -42,7 +42,9 @@ class Hippo(ScorePruner):
     `neighbour`: "previous", "next" or "both" (the mean of the two). A frame at an end of the video that lacks the
     chosen neighbour is compared with the one it has; in a video of one frame t is 0.
     `crop`: side of the square crop centred on the token, odd. At the edges it holds only the cells inside the frame.
-    `normalise`: "minmax" to [0, 1] or "z" to mean 0 and deviation 1, per frame. A frame without differences gets 0.
+    `normalise`: "minmax" to [0, 1] or "z" to mean 0 and deviation 1.
+    `normalise_per`: "frame" normalises each frame by itself, "global" the whole video at once (the ablation). What has
+    no differences gets 0.
     `budget_per`: "global" takes the K best of the video, so that lively frames keep more; "frame" takes the same
     number from each, and the remainder from the frames whose next token scores highest.
 
@@ -55,15 +57,17 @@ class Hippo(ScorePruner):
     neighbour: Neighbour = "previous"
     crop: int = 3
     normalise: Normalise = "minmax"
+    normalise_per: Per = "frame"
     weight_global: float = 1.0
     weight_temporal: float = 1.0
     weight_spatial: float = 1.0
-    budget_per: BudgetPer = "global"
+    budget_per: Per = "global"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "features", str(self.features))  # YAML reads 0.5 as a number
-        for name, choices in (("neighbour", Neighbour), ("normalise", Normalise), ("budget_per", BudgetPer)):
+        closed = ("neighbour", Neighbour), ("normalise", Normalise), ("normalise_per", Per), ("budget_per", Per)
+        for name, choices in closed:
             if getattr(self, name) not in get_args(choices):
                 rule = f"one of {', '.join(get_args(choices))}"
                 raise ValueError(f"pruner.{name} must be {rule}, got {getattr(self, name)!r}")
@@ -88,17 +92,18 @@ class Hippo(ScorePruner):
     def score(self, evidence: Evidence) -> Tensor:
         """score_V: the weighted sum of the three normalised scores."""
         grid, parts = evidence.grid, []
+        scale = grid if self.normalise_per == "frame" else Grid(1, grid.t * grid.h, grid.w)
         if self.weight_temporal or self.weight_spatial:
             unit_VD = unit(self._compared(evidence))
             if self.weight_temporal:
                 change_V = temporal(unit_VD, grid, self.neighbour)
-                parts.append(self.weight_temporal * per_frame(change_V, grid, self.normalise, _COSINE_ROUNDING))
+                parts.append(self.weight_temporal * per_frame(change_V, scale, self.normalise, _COSINE_ROUNDING))
             if self.weight_spatial:
                 variety_V = spatial(unit_VD, grid, self.crop)
-                parts.append(self.weight_spatial * per_frame(variety_V, grid, self.normalise, _COSINE_ROUNDING**2))
+                parts.append(self.weight_spatial * per_frame(variety_V, scale, self.normalise, _COSINE_ROUNDING**2))
         if self.weight_global:
             asked_V = at_least_float32(evidence["video_attention"])
-            parts.append(self.weight_global * per_frame(asked_V, grid, self.normalise))
+            parts.append(self.weight_global * per_frame(asked_V, scale, self.normalise))
         return torch.stack([part.to(parts[0]) for part in parts]).sum(0)
 
     def select(self, score_V: Tensor, grid: Grid, k: int) -> Tensor:

@@ -29,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vsd.run import check, disk, provenance
 from vsd.run.foreign import foreign_place
+from vsd.run.swept import left
 from vsd.types import MethodError
 from vsd.utils import distributed, termination
 from vsd.utils.validation import first_line, reason
@@ -92,6 +93,8 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
     try:
         with disk.room(folder), termination.listening(*_ends()):
             given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+            if not multirun and (names := left(hydra.sweeper.get("params"), given["task"])):
+                log.warning("%s: swept by this experiment with -m, which is missing: one run", ", ".join(names))
             return run(cfg, folder, overrides=given["task"], brief=multirun)
     except KeyboardInterrupt as error:
         out = hydra.sweep.dir if multirun else folder
@@ -381,6 +384,7 @@ def prepare(
     samples = select(check_samples(listed), cfg.limit, cfg.shard)
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
+    check.check_fields(cfg, METHODS)
     methods = {group: instantiate(cfg[group]) for group in METHODS}
     uses_draft = _uses_draft(methods)
     check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
@@ -470,6 +474,7 @@ def decode(
     from vsd.data.datamodule import VideoData
     from vsd.data.scoring import fact_spans_of, scorer_of
     from vsd.run.callbacks.sample_log import SampleLog
+    from vsd.run.machine import MachineMeter
     from vsd.run.task import DecodeTask
     from vsd.run.tracking.tracker import Tracker
 
@@ -483,6 +488,7 @@ def decode(
         engine,
         baseline=engine.baseline() if cfg.baseline else None,
         cache=_cache(cfg, engine) if cfg.baseline == "cache" else None,
+        meter=MachineMeter() if cfg.baseline == "cache" and not methods["executor"].simulated else None,
         records=records,
         scorer=scorer_of(source),
         fact_spans=fact_spans_of(source),

@@ -5,9 +5,11 @@ Every refusal is a ValueError whose message names the field, the rule and the va
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.data.base import parse_shard
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from vsd.run.check_memory import Measure
     from vsd.types import Sample
 
+WHOLE = "nothing"
+"""What `without` leaves out of a whole method."""
 _DIALS = ("dtype", "rope", "compile", "prefill_chunk", "attention", "quantisation", "device")
 
 
@@ -46,6 +50,22 @@ def check_dials(cfg: DictConfig) -> None:
         path = cfg[role].path
         if not isinstance(path, str) and (path is not None or role == "target"):
             raise ValueError(f"{role}.path: must be a checkpoint folder or a hub name, got {path!r}")
+
+
+def check_fields(cfg: DictConfig, groups: Sequence[str]) -> None:
+    """Refuse fields that the chosen options of these groups do not have."""
+    for group in groups:
+        try:
+            parameters = inspect.signature(get_object(cfg[group]._target_)).parameters.values()
+        except (ImportError, ValueError, TypeError):  # which its making will say better
+            continue
+        known = [each.name for each in parameters]
+        if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+            continue
+        for name in (str(name) for name in cfg[group] if not str(name).startswith("_") and name not in known):
+            option = f"{cfg[group]._target_.rpartition('.')[2]} ({', '.join(known)})"
+            left_out = "" if cfg.without == WHOLE else f" (without={cfg.without})"
+            raise ValueError(f"{group}.{name}: must be a field of {option}, got {name!r}{left_out}")
 
 
 def check_methods(cfg: DictConfig, *, uses_draft: bool, lossless: bool) -> None:

@@ -27,6 +27,7 @@ def text(conf: Path, commands: Mapping[str, str]) -> str:
         "",
         "  vsd pruner=hippo ratio=0.9                 one run (python run.py in a checkout)",
         "  vsd -m pruner=none,hippo ratio=0.5,0.9     several",
+        "  vsd -m experiment=ablation/hippo           a sweep that an experiment brings along",
         "  vsd COMMAND --help                         what a command takes",
         "",
         "Commands",
@@ -35,15 +36,17 @@ def text(conf: Path, commands: Mapping[str, str]) -> str:
         "Groups (GROUP=OPTION; the fields of an option are GROUP.FIELD=VALUE)",
     ]
     for folder in sorted(path for path in conf.iterdir() if path.is_dir() and path.name != "hydra"):
-        lines += [f"  {folder.name}", *(_entry(f"  {file.stem}", first_sentence(file)) for file in _options(folder))]
+        lines += [f"  {folder.name}", *(_entry(f"  {name}", first_sentence(file)) for name, file in options(folder))]
     lines += ["", "Dials (DIAL=VALUE)", *(_entry(*dial) for dial in dials(conf / "config.yaml"))]
     lines += ["", "Dials of a model alone (target.DIAL=VALUE, draft.DIAL=VALUE)"]
     lines += [_entry(name, text) for name, text in dials(conf / "model.yaml") if text]
     return "\n".join([*lines, "", "The fields of an option stand in conf/GROUP/OPTION.yaml.", ""])
 
 
-def _options(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.yaml"))
+def options(folder: Path) -> list[tuple[str, Path]]:
+    """A group's options by name, with their files; those of folders in it come behind the others."""
+    named = ((file.relative_to(folder).with_suffix("").as_posix(), file) for file in folder.rglob("*.yaml"))
+    return sorted(named, key=lambda option: (option[0].count("/"), option[0]))
 
 
 def first_sentence(file: Path) -> str:

@@ -11,16 +11,15 @@ import psutil
 from omegaconf import DictConfig, OmegaConf
 
 from vsd.run import provenance
+from vsd.run.machine import BUSY
 
 if TYPE_CHECKING:
     from vsd.executors import Executor
 
 READ_BY_APP = frozenset(
-    {"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report", "dry_run"}
+    {"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report", "dry_run", "without"}
 )
 READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
-BUSY = 0.5
-"""The share of the cores that others may use before measured speeds are said to suffer."""
 
 
 def crowded_cores(cfg: DictConfig, executor: Executor) -> list[str]:

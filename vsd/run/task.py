@@ -16,10 +16,11 @@ from vsd.metrics import values_of
 from vsd.metrics.audit import Audit, first_difference
 from vsd.metrics.record import Record, without_rounds
 from vsd.run import memory
-from vsd.run.baselines import BaselineCache
+from vsd.run.baselines import BaselineCache, Kept
+from vsd.run.machine import MachineMeter, MachineState, unlike
 from vsd.types import Sample, SampleError, Trace, Video
 from vsd.utils import distributed
-from vsd.utils.faults import of_sample
+from vsd.utils.faults import of_sample, warn_once
 
 if TYPE_CHECKING:
     from vsd.engine import Engine
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class DecodeTask(LightningModule):
     """Decodes items to records. Lightning neither moves nor saves the models: the engine is a plain object.
 
-    `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `scorer` is
+    `baseline` is the engine that is compared with (None: no comparison), `cache` keeps what it measured. `meter` looks
+    at the machine (None: times do not depend on it). `scorer` is
     the data set's, and `fact_spans` what it has to say of facts, if anything (see `vsd.data.scoring`). `records` holds
     the samples of earlier runs in the same folder; those of this run are added to it. `devices` are those whose memory
     is watched.
@@ -40,6 +42,7 @@ class DecodeTask(LightningModule):
         *,
         baseline: Engine | None = None,
         cache: BaselineCache | None = None,
+        meter: MachineMeter | None = None,
         records: list[Record] | None = None,
         scorer: Scorer = plain,
         fact_spans: FactSpans | None = None,
@@ -50,6 +53,7 @@ class DecodeTask(LightningModule):
         self.engine = engine
         self.baseline = baseline
         self.cache = cache
+        self.meter = meter
         self.records = [] if records is None else records
         self.scorer = scorer
         self.fact_spans = fact_spans
@@ -142,12 +146,21 @@ class DecodeTask(LightningModule):
         if self.baseline is None:
             return None
         cache = self.cache
-        trace = distributed.from_rank0(lambda: cache.get(sample)) if cache else None
-        if trace is None:
-            trace = without_rounds(self._run(self.baseline, sample, video, seed))
-            if self.cache and distributed.rank() == 0:
-                self.cache.put(sample, trace)
+        kept = distributed.from_rank0(lambda: cache.get(sample)) if cache else None
+        if kept:
+            self._warn_of_another_state(kept.state)
+            return kept.trace
+        trace = without_rounds(self._run(self.baseline, sample, video, seed))
+        if self.cache and distributed.rank() == 0:
+            self.cache.put(sample, Kept(trace=trace, state=self.meter.look() if self.meter else MachineState()))
         return trace
+
+    def _warn_of_another_state(self, then: MachineState) -> None:
+        """Once a run, where times that were kept cannot be held against those of now."""
+        if self.meter and distributed.rank() == 0 and (why := unlike(then, self.meter.look())):
+            self.meter = None
+            warn_once(f"baseline=cache: when the target alone was timed, {why}: speed-ups will be off "
+                      "(baseline=true times it beside each run)")  # fmt: skip
 
     def _run(self, engine: Engine, sample: Sample, video: Video, seed: int) -> Trace:
         """One decode. An engine's first is done twice and timed the second time: the first allocates and compiles. On a

@@ -4,7 +4,9 @@
 
 The overrides are run.py's, and Hydra's sweep syntax says what is searched: ``pruner=random,hippo`` (one of these),
 ``gamma=range(1,11)`` (a whole number from 1 to 10), ``ratio=interval(0.5,0.99)`` (any number between), each of the last
-two on a logarithmic scale inside ``tag(log,...)``. With two objectives the result is a Pareto front.
+two on a logarithmic scale inside ``tag(log,...)``. Of an experiment that brings values to sweep
+(``experiment=sweep/looseness``) these are searched, but for dials that the command line sets. With two objectives the
+result is a Pareto front.
 
 Every trial is a run folder below FOLDER, named by its settings, and the study itself is FOLDER/study.journal: the same
 command goes on where it stopped, and several at once, on machines that share FOLDER, work at the same study: each ends
@@ -27,7 +29,7 @@ from rich.markup import escape
 
 from vsd.commands.study.pictures import draw
 from vsd.commands.study.result import best, front, write_csv
-from vsd.commands.study.space import searched
+from vsd.commands.study.space import searched, with_experiment
 from vsd.commands.study.trials import Goals, check_identity, opened, running, search
 from vsd.metrics import metric_of
 from vsd.run import app, disk
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     goals = [(name, "maximize") for name in args.maximize] + [(name, "minimize") for name in args.minimize]
     try:
         check(args, goals)
+        args.overrides = with_experiment(args.overrides)
         space = searched(args.overrides)
         study = opened(args.folder, goals)
         check_identity(study, args.folder, goals, args.overrides)

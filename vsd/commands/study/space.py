@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep, Transformer
 
+from vsd.commands.in_process import composed
 from vsd.run import app
+from vsd.run.swept import asked
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
 LARGEST_GRID = 10_000  # settings
+
+
+def with_experiment(overrides: Sequence[str]) -> list[str]:
+    """The overrides, behind the values that their experiment sweeps. Raises HydraException for what does not
+    compose."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+    return asked(composed(fixed, hydra=True).hydra.sweeper.params, overrides)
 
 
 def searched(overrides: Sequence[str]) -> list[Override]:

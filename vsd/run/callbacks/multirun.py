@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vsd.run import disk
+from vsd.run.swept import asked
 from vsd.utils import distributed
 
 
@@ -35,7 +36,8 @@ class Summary(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         self._began = time.time()
         with suppress(HydraException):  # a glob takes all options of a group, which are not known here
-            self._total, self._swept = jobs_of(config.hydra.overrides.task), swept(config.hydra.overrides.task)
+            overrides = asked(config.hydra.sweeper.get("params"), config.hydra.overrides.task)
+            self._total, self._swept = jobs_of(overrides), swept(overrides)
         if "dry_run" in self._swept:  # what is written is decided once for all jobs
             print("error: dry_run: must have one value for all jobs, got several", file=sys.stderr)
             sys.exit(2)

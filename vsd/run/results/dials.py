@@ -59,7 +59,7 @@ def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """The dials that differ between these runs, with the value of each run, "–" where it has none.
 
     A field of a group counts where it differs between runs with the same option: between options it follows from the
-    choice. One that goes with another dial, by interpolation, is left out.
+    choice. One that goes with another dial, by interpolation, is left out; and beside `without` all that it decides.
     """
     tables = [dials_of(run) for run in runs]
     names = dict.fromkeys(name for table in tables for name in table)
@@ -67,6 +67,8 @@ def varying(runs: Sequence[Run]) -> dict[str, list[Any]]:
     chosen = {name: column for name, column in columns.items() if _differs(name, columns)}
     found = {name: column for name, column in chosen.items() if not _follows(name, column, chosen)}
     words = [dial_of(word) for run in runs for word in run.overrides]
+    if parts := found.get("without"):
+        found = {name: column for name, column in found.items() if name in words or not _decided(column, parts)}
     place = {word: number for number, word in enumerate(dict.fromkeys(words))}  # as they were given
     return dict(sorted(found.items(), key=lambda item: place.get(item[0], len(place))))
 
@@ -106,6 +108,11 @@ def _differs(name: str, columns: Mapping[str, list[Any]]) -> bool:
     for choice, value in zip(choices, columns[name], strict=True):
         by_choice.setdefault(repr(choice), set()).add(repr(value))
     return any(len(values) > 1 for values in by_choice.values())
+
+
+def _decided(column: list[Any], parts: list[Any]) -> bool:
+    """Whether a dial has one value for each part that was left out."""
+    return len({(part, repr(value)) for part, value in zip(parts, column, strict=True)}) == len(set(parts))
 
 
 def _follows(name: str, column: list[Any], chosen: Mapping[str, list[Any]]) -> bool:
