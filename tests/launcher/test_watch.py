@@ -85,6 +85,14 @@ def test_dead_jobs_end_nothing_and_are_in_the_table_with_slurm_s_reason(tmp_path
         assert f"job {number}  Slurm: job 7_{number} ended as {status.state}{detail}" in console.file.getvalue()
 
 
+def test_a_terminal_shows_it_live(tmp_path: Path) -> None:
+    console = Console(width=200, file=io.StringIO(), force_terminal=True)
+    pool = Script({"7_0": [RUNNING, RUNNING, Status("COMPLETED")]})
+    watch.watch([a_job(tmp_path, 0)], pool, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "0 of 1 jobs done, 1 running, 0 queued, 0 failed" in console.file.getvalue()
+
+
 def test_a_job_that_is_requeued_is_not_dead(tmp_path: Path) -> None:
     job = a_job(tmp_path, 0)
     watched([job], Script({"7_0": [RUNNING, Status("PREEMPTED"), PENDING, RUNNING, Status("COMPLETED")]}))
