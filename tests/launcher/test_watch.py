@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -90,7 +91,8 @@ def test_a_terminal_shows_it_live(tmp_path: Path) -> None:
     pool = Script({"7_0": [RUNNING, RUNNING, Status("COMPLETED")]})
     watch.watch([a_job(tmp_path, 0)], pool, console)
     assert isinstance(console.file, io.StringIO)
-    assert "0 of 1 jobs done, 1 running, 0 queued, 0 failed" in console.file.getvalue()
+    shown = re.sub(r"\x1b\[[\d;?]*\w", "", console.file.getvalue())
+    assert "0 of 1 jobs done, 1 running, 0 queued, 0 failed" in shown
 
 
 def test_a_job_that_is_requeued_is_not_dead(tmp_path: Path) -> None:
