@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if wrong := unknown_word(words, CONF, COMMANDS):
         print(f"error: {wrong}", file=sys.stderr)
         return 2
-    if any(word.startswith("hydra/launcher=") for word in words):
+    if {"-m", "--multirun"} & set(words):
         from vsd.run.cluster import launcher
 
         launcher.register()

@@ -172,10 +172,18 @@ def test_after_too_many_time_limits_it_fails(job: Job, ends_with: Callable[[sign
     job = replace(job, timeouts=0)
     ends_with(signal.SIGUSR2)
     assert code_of(job) == 1
-    assert (
-        "its time limit ended the job 1 times (hydra.launcher.max_num_timeout=0)"
-        in (job.folder / "error.txt").read_text()
-    )
+    said = (job.folder / "error.txt").read_text()
+    assert "its time limit ended the job 1 times (hydra.launcher.max_num_timeout=0)" in said
+
+
+def test_the_command_again_counts_time_limits_anew(job: Job, ends_with: Callable[[signal.Signals], None]) -> None:
+    job, known = replace(job, timeouts=1), record.read(job.sweep, 3)
+    assert known is not None
+    for day in (27, 28):
+        replace(known, time=f"2026-11-{day}T02:00:00+00:00").write(job.sweep)
+        ends_with(signal.SIGUSR2)
+        assert code_of(job) == 140
+        (job.folder / "samples.jsonl").unlink()  # so that there is time for it again
 
 
 def test_a_run_that_fails_is_a_job_that_fails(job: Job) -> None:

@@ -57,8 +57,9 @@ class Sweep:
         """A job that nothing was done to, that runs, has finished a sample and has several to go."""
         end = time.monotonic() + 240
         while time.monotonic() < end:
-            for number in {*range(12)} - self.touched:
-                if 1 <= len(self.rows(number)) <= SAMPLES - 3 and self.status(number).state == "RUNNING":
+            for number in range(12):
+                free = number not in self.touched and 1 <= len(self.rows(number)) <= SAMPLES - 3
+                if free and self.status(number).state == "RUNNING":
                     self.touched.add(number)
                     return number
             time.sleep(0.2)

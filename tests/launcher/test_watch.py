@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -83,6 +84,15 @@ def test_dead_jobs_end_nothing_and_are_in_the_table_with_slurm_s_reason(tmp_path
     for number, status in reasons.items():
         detail = f" ({status.detail})" if status.detail else ""
         assert f"job {number}  Slurm: job 7_{number} ended as {status.state}{detail}" in console.file.getvalue()
+
+
+def test_a_terminal_shows_it_live(tmp_path: Path) -> None:
+    console = Console(width=200, file=io.StringIO(), force_terminal=True)
+    pool = Script({"7_0": [RUNNING, RUNNING, Status("COMPLETED")]})
+    watch.watch([a_job(tmp_path, 0)], pool, console)
+    assert isinstance(console.file, io.StringIO)
+    shown = re.sub(r"\x1b\[[\d;?]*\w", "", console.file.getvalue())
+    assert "0 of 1 jobs done, 1 running, 0 queued, 0 failed" in shown
 
 
 def test_a_job_that_is_requeued_is_not_dead(tmp_path: Path) -> None:

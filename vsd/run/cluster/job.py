@@ -94,8 +94,11 @@ class Job:
         """The exit code of a run that has ended with this one: another where it must not, or cannot, go on."""
         if termination.received() is not signal.SIGUSR2 or code != 128 + signal.SIGUSR2:
             return code
+        told = record.read(self.sweep, self.number)
+        submitted = None if told is None else told.time
         jobs = provenance.jobs_of(provenance.read(self.folder))
-        count = sum(job.get("signal") == signal.SIGUSR2.name for job in jobs)
+        ended = [job for job in jobs if job.get("signal") == signal.SIGUSR2.name]
+        count = sum(job.get("submitted", {}).get("time") == submitted for job in ended)
         if count > self.timeouts:
             app.leave_error(
                 self.folder,
@@ -103,5 +106,4 @@ class Job:
                 f"(hydra.launcher.max_num_timeout={self.timeouts}); the same command goes on",
             )
             return 1
-        again = record.read(self.sweep, self.number)
-        return LOCAL_AGAIN if again is not None and again.cluster == "local" else code
+        return LOCAL_AGAIN if told is not None and told.cluster == "local" else code

@@ -14,8 +14,13 @@ QUEUED = frozenset(
 )
 RUNNING = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"})
 
-SETUP = ("trap : TERM USR2",)
-"""Lines of the batch script before a job: what asks the job to end must leave the script, which has it go on later."""
+SETUP = (
+    "# What asks the job to end must not end this script, which has it begun again.",
+    "trap : TERM USR2",
+    "# Since Slurm 22.05 srun does not take this from sbatch.",
+    'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi',
+)
+"""Lines of the batch script before a job."""
 
 AGAIN = (143, 140, 15, 12)
 """The exit codes of a job that SIGTERM (a preemption's grace) or SIGUSR2 (soon its time is up) has ended; the last two
