@@ -67,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(f"error: {wrong}", file=sys.stderr)
         return 2
     if {"-m", "--multirun"} & set(words):
-        from vsd.run.cluster import launcher
+        from vsd.run.cluster import plugin
 
-        launcher.register()
+        plugin.register()
     sys.argv = [sys.argv[0], *words]
     run()
     return None

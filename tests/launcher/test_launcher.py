@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from vsd.run import provenance
 from vsd.run.app import UsageError
-from vsd.run.cluster import launcher, pools, record, slurm, snapshot
+from vsd.run.cluster import launcher, plugin, pools, record, slurm, snapshot
 from vsd.run.cluster.job import Job
 from vsd.run.cluster.pools import Local, Slurm
 from vsd.run.cluster.slurm import Status
@@ -119,10 +119,11 @@ def test_a_job_at_work_gets_no_other_config(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", ["slurm", "local"])
 def test_hydra_finds_them(name: str) -> None:
-    launcher.register()
+    plugin.register()
     node = OmegaConf.load(ROOT / "conf" / "hydra" / "launcher" / f"{name}.yaml")
     assert isinstance(node, DictConfig)
-    assert node._target_ in Plugins.instance().class_name_to_class
+    launcher_of = Plugins.instance()._instantiate(node)
+    assert type(launcher_of).__name__ == node._target_.rpartition(".")[2]
 
 
 @pytest.mark.parametrize(
@@ -175,10 +176,8 @@ def test_local_jobs_are_begun_when_there_is_room(tmp_path: Path) -> None:
     assert [status.state for status in pool.statuses(ids).values()] == ["RUNNING", "FAILED", "RUNNING"]
 
 
-def test_in_python_that_knows_hydra_alone_nothing_of_ours_is_imported() -> None:
-    """Any Hydra program of the environment looks through hydra_plugins."""
-    code = (
-        "import sys, hydra_plugins.vsd_launchers; print([name for name in sys.modules if name.split('.')[0] == 'vsd'])"
-    )
+def test_no_other_hydra_program_of_the_environment_finds_anything_of_ours() -> None:
+    code = "import sys; from hydra.core.plugins import Plugins; Plugins.instance(); "
+    code += "print([name for name in sys.modules if name.split('.')[0] == 'vsd' or 'vsd_l' in name])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"

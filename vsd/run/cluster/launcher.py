@@ -12,7 +12,6 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -30,15 +29,6 @@ from vsd.run.cluster.watch import Watched
 from vsd.utils.validation import require_whole
 
 POOLS: dict[str, Callable[[Mapping[str, Any]], Pool]] = {"slurm": Slurm, "local": Local}
-
-
-def register() -> None:
-    """Let Hydra know the launchers that conf/hydra/launcher names, which it does not find in an editable install."""
-    plugins = Plugins.instance()  # looks for plugins, and imports anew what it finds
-    from hydra_plugins import vsd_launchers
-
-    for each in (vsd_launchers.SlurmLauncher, vsd_launchers.LocalLauncher):
-        plugins.register(each)
 
 
 def launch(

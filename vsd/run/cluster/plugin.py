@@ -1,17 +1,23 @@
-"""vsd's launchers, where Hydra finds them: it takes plugins of the package hydra_plugins alone.
+"""vsd's launchers as Hydra's plugins.
 
-Any Hydra program of the same environment imports this, so nothing of vsd is imported before a launch.
+Hydra takes plugins of a package named hydra_plugins alone, which every Hydra program of an environment imports. So this
+module is known under such a name, and only to a program that registers it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, ClassVar
 
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+PACKAGE = "hydra_plugins"
 
 
 class _VsdLauncher(Launcher):
@@ -45,3 +51,14 @@ class SlurmLauncher(_VsdLauncher):
 
 class LocalLauncher(_VsdLauncher):
     cluster = "local"
+
+
+def register() -> None:
+    """Let Hydra know the launchers that conf/hydra/launcher names."""
+    plugins = Plugins.instance()  # looks for plugins of others, which share the package
+    name = f"{PACKAGE}.vsd_launchers"
+    sys.modules.setdefault(PACKAGE, ModuleType(PACKAGE))
+    sys.modules[name] = sys.modules[__name__]
+    for each in (SlurmLauncher, LocalLauncher):
+        each.__module__ = name
+        plugins.register(each)
