@@ -61,7 +61,9 @@ def test_a_run_composes(page: str, line: str) -> None:
     if command in cli.COMMANDS and command != "study":
         return
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        cfg = compose("config", overrides=[each for each in overrides_of(line) if not each.startswith("hydra/")])
+        cfg = compose(
+            "config", overrides=[each for each in overrides_of(line) if not each.startswith(("hydra/", "hydra."))]
+        )
     assert cfg.target.path
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -46,7 +47,7 @@ class RayCluster(Callback):
             print(f"error: hydra.launcher.ray.init: Ray must start or be joined, got {reason(error)}", file=sys.stderr)
             sys.exit(2)
 
-    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """In the job's own process, with which Ray ends all that it has started: W&B's helper ends first."""
         if is_ray(config) and (wandb := sys.modules.get("wandb")):
             with suppress(Exception):  # which is no fault of the job
