@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,8 @@ COMMANDS = {
     "catalogue": Command("vsd.commands.catalogue", "writes the tables of methods"),
 }
 
+# The launcher's package has a schema under the name of our settings for it, and they follow it.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against ConfigStore schema")
 help_text.register(CONF, {name: command.does for name, command in COMMANDS.items()})
 
 

@@ -58,13 +58,13 @@ def file(tmp_path: Path) -> Path:
 def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | None]:
     """`app.main` as Hydra calls it; the exit code."""
 
-    def called(cfg: Any, folder: Path, *, multirun: bool = False) -> int | None:
+    def called(cfg: Any, folder: Path, *, multirun: bool = False, params: Any = None) -> int | None:
         hydra = SimpleNamespace(
             runtime=SimpleNamespace(output_dir=str(folder)),
             mode=RunMode.MULTIRUN if multirun else RunMode.RUN,
             overrides=OmegaConf.create({"task": []}),
             sweep=SimpleNamespace(dir=str(folder.parent)),
-            sweeper={"params": None},
+            sweeper={"params": params},
         )
         monkeypatch.setattr(app, "HydraConfig", SimpleNamespace(get=lambda: hydra))
         monkeypatch.setattr(logging, "raiseExceptions", True)
@@ -288,6 +288,21 @@ def test_a_table_that_cannot_be_written_is_shown_all_the_same(
     out, err = capsys.readouterr()
     assert "2.00x" in out
     assert err == f"error: {tmp_path / 'summary.csv'}: must be written, got No space left on device\n"
+
+
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_sweep_that_is_run_as_one_is_said(
+    multirun: bool,
+    main: Callable[..., int | None],
+    on_clips: Compose,
+    fake: FakeEngine,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    swept = {"without": "nothing,tree", "ratio": "0.5,0.9"}
+    assert main(on_clips("limit=1"), tmp_path / "run", multirun=multirun, params=swept) is None
+    said = "-m: must be given for this experiment's sweep over without, ratio: this is one run"
+    assert [record.getMessage() for record in caplog.records].count(said) == (0 if multirun else 1)
 
 
 def test_a_run_goes_on_without_a_cache_that_takes_no_more(

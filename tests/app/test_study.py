@@ -58,6 +58,19 @@ def test_hydra_s_sweeps_say_what_is_searched(monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
+def test_an_experiment_brings_what_is_searched(call: Any, tmp_path: Path) -> None:
+    assert call("--trials", "9", space=("experiment=sweep/pruner_ratio", "ratio=0.5", "pruner=random,uniform")) == 0
+    found = rows(tmp_path)
+    assert {(row["pruner"], row["state"]) for row in found} == {("random", "complete"), ("uniform", "complete")}
+    assert len(found) == 2, "the command line beats the experiment's values"
+    brought = ["experiment=sweep/schedule", "gamma=range(1,9)", "limit=2"]
+    assert space.with_experiment(brought) == [
+        "parallelism=sequential,pearl,hippo,parallelvlm",
+        "ratio=0,0.5,0.9",
+        *brought,
+    ]
+
+
 def test_a_study_leaves_its_trials_and_its_front(call: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--trials", "3", space=("ratio=interval(0.1,0.9)", "pruner=random,uniform")) == 0
     found = rows(tmp_path)

@@ -94,7 +94,7 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
         with disk.room(folder), termination.listening(*_ends()):
             given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
             if not multirun and (names := left(hydra.sweeper.get("params"), given["task"])):
-                log.warning("%s: swept by this experiment with -m, which is missing: one run", ", ".join(names))
+                log.warning("-m: must be given for this experiment's sweep over %s: this is one run", ", ".join(names))
             return run(cfg, folder, overrides=given["task"], brief=multirun)
     except KeyboardInterrupt as error:
         out = hydra.sweep.dir if multirun else folder

@@ -20,8 +20,8 @@ PLACES = 8  # of a draft whose acceptance is shown
 SPANS = ("encode", "prefill", "prune", "draft_encode", "draft_prefill", "decode")
 """Of a sample's time, see `vsd.types.Trace`."""
 SAMPLES, ROUNDS = "samples", "rounds"
-BY_POSITION, PER_ROUND, TIME = "accepted by position_table", "accepted per round_table", "time_table"
-CLIP, KEPT = "media/clip", "media/kept tokens"
+BY_POSITION, PER_ROUND, TIME = "accepted_by_position_table", "accepted_per_round_table", "time_table"
+CLIP, KEPT = "media/clip", "media/kept_tokens"
 """Tables and media that a run logs at its end, by name."""
 STEP = "sample"
 """What the curves of a run are drawn against."""
@@ -82,7 +82,7 @@ def _time() -> Question:
         "Where does the time go?",
         answer,
         _bars("Seconds of a sample", *spans),
-        _chart(TIME, "bar", "Seconds of a sample, run by run", label="span", value="seconds"),
+        _chart(TIME, "bar", "Seconds of a sample, run by run", label="step", value="seconds"),
         _bars("Wasted drafts", "parallel/wasted"),
         _bars("Who waits for whom", "parallel/target_wait", "parallel/draft_wait", "parallel/overlap"),
         _bars("Measured against theory", "speed/measured_to_predicted", "speed/verify_steps"),
@@ -99,6 +99,7 @@ def _acceptance() -> Question:
         "How far are drafts accepted?",
         answer,
         _chart(BY_POSITION, "line", "Accepted by position in the draft", x="position", y="accepted"),
+        _chart(PER_ROUND, "bar", "Rounds by accepted draft tokens", label="accepted", value="rounds"),
         _bars("Accepted at each place", *places),
         _bars("Tokens", "accept/draft_length", "accept/length", "accept/run_length"),
         _bars("Accepted of tested", "accept/rate"),
