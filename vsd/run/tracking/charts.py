@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,9 +60,8 @@ def charts(run: Run, records: Sequence[Record], summary: Summary, *, media: int)
 
 def shown_of(run: Run, records: Sequence[Record], count: int) -> list[Shown]:
     """The samples that a page would show, with their clips and frames."""
-    like = Run(**{**run.__dict__, "records": tuple(records)}) if run.records != tuple(records) else run
-    drawings = Drawings()
-    picks = sorted(chosen([like], count), key=lambda pick: pick.decoded.record.sample.video)
+    drawings, whole = Drawings(), replace(run, records=tuple(records))
+    picks = sorted(chosen([whole], count), key=lambda pick: pick.decoded.record.sample.video)
     return [_shown(pick, run, drawings) for pick in picks]
 
 
