@@ -73,14 +73,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts ``vsd WORDS``, by default a run with logger=wandb at `address`."""
     jobs = list[Job]()
 
-    def started(address: str, *words: str, name: str = "run", mode: str = "online", **variables: str) -> Job:
+    def started(address: str, *words: str, name: str = "run", mode: str = "online") -> Job:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
         environment |= {"WANDB_BASE_URL": address, "WANDB_API_KEY": KEY, "HOME": str(tmp_path / "home")}
         environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "400"}
         folder = tmp_path / name
-        environment |= {"WANDB_MODE": mode, "VSD_SPENT": str(folder.with_suffix(".spent")), **variables}
+        environment |= {"WANDB_MODE": mode, "VSD_SPENT": str(folder.with_suffix(".spent"))}
         run = [f"out={folder}", "logger=wandb", "callbacks=quiet", "max_new_tokens=24", "frames=16"]
-        command = [sys.executable, "-m", "tests.online.clocked", *words, *([] if words[:1] == ("upload",) else run)]
+        command = [sys.executable, "-m", "tests.online.clocked", *([] if words[:1] == ("upload",) else run), *words]
         job = Job(
             subprocess.Popen(
                 command,
