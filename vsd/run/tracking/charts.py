@@ -20,11 +20,12 @@ from vsd.utils.validation import first_line
 from vsd.video import BadVideo
 
 ROWS = 200  # samples of a table
+_COLUMNS, _GAP = 4, 4  # frames of a row of a picture, and pixels between two
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A chosen sample: why, its clip (a file), its frames side by side, and what could not be shown."""
+    """A chosen sample: why, its clip (a file), its frames in one picture, and what could not be shown."""
 
     record: Record
     why: str
@@ -71,18 +72,22 @@ def _shown(pick: Chosen, run: Run, drawings: Drawings) -> Shown:
         return Shown(record=record, why=why, clip=None, picture=None, note="the video is another file now")
     clip, picture, note = playable(record.sample), None, ""
     try:
-        picture = _strip(run, record, drawings)
+        picture = _tiles(run, record, drawings)
     except (BadVideo, OSError, ValueError, IndexError, TypeError, KeyError) as error:
         note = text(f"no frames: {first_line(error)}")
     return Shown(record=record, why=why, clip=str(clip) if clip else None, picture=picture, note=note)
 
 
-def _strip(run: Run, record: Record, drawings: Drawings) -> Any:
-    """Frames side by side, (height, width, 3)."""
+def _tiles(run: Run, record: Record, drawings: Drawings) -> Any:
+    """Frames in rows of `_COLUMNS`, so that a small picture of them still shows something, (height, width, 3)."""
     assert record.trace is not None
     frames = [image for image, _ in drawings.frames(record.sample, int(run.config["frames"]), record.trace)]
-    gap = np.full((frames[0].shape[0], 4, 3), 255, np.uint8)
-    return np.concatenate([part for frame in frames for part in (frame, gap)][:-1], axis=1)
+    blank = np.full_like(frames[0], 255)
+    frames += [blank] * (-len(frames) % min(_COLUMNS, len(frames)))
+    framed = [np.pad(frame, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255) for frame in frames]
+    columns = min(_COLUMNS, len(framed))
+    rows = [np.concatenate(framed[first : first + columns], axis=1) for first in range(0, len(framed), columns)]
+    return np.concatenate(rows)[:-_GAP, :-_GAP]
 
 
 def _media_of(shown: Sequence[Shown]) -> list[tuple[Any, Any]]:
