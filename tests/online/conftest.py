@@ -80,7 +80,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         folder = tmp_path / name
         environment |= {"WANDB_MODE": mode, "VSD_SPENT": str(folder.with_suffix(".spent"))}
         run = [f"out={folder}", "logger=wandb", "callbacks=quiet", "max_new_tokens=24", "frames=16"]
-        command = [sys.executable, "-m", "tests.online.clocked", *words, *([] if words[:1] == ("upload",) else run)]
+        command = [sys.executable, "-m", "tests.online.clocked", *([] if words[:1] == ("upload",) else run), *words]
         job = Job(
             subprocess.Popen(
                 command,

@@ -101,6 +101,8 @@ def test_chosen_samples_come_first_with_clip_and_frames(tmp_path: Path) -> None:
     shown = charts.shown_of(run, records, 2)
     assert len(shown) == 2
     assert all(one.why and one.clip and one.picture is not None and not one.note for one in shown)
+    (height, width, _) = shown[0].picture.shape
+    assert width > 3 * height  # the four frames of its grid are one row
     found = charts.charts(run, records, summarise(records), media=2)
     assert found["samples"].columns[:4] == ["id", "look at", "clip", "kept tokens"]
     assert [each[0] for each in found["samples"].data][:2] == [one.record.sample.id for one in shown]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.results.made import a_record, records_of, write_run
 from tests.tracking.wandb_file import read, sent_by
 from vsd.commands import upload
 from vsd.metrics.record import Record
+from vsd.run import provenance
 from vsd.run.results.run import load_run
 from vsd.types import Sample
 
@@ -70,6 +73,15 @@ def test_it_ends_as_the_run_has(outcome: Any, code: int, tmp_path: Path) -> None
     sent = sent_by(folder)
     assert sent.exit_code == code
     assert sent.alerts == []  # this is no news
+
+
+def test_one_that_is_still_at_work_is_left_out(tmp_path: Path, capsys: Any) -> None:
+    folder = written(tmp_path / "run", outcome=None)
+    told = provenance.read(folder)
+    provenance.write(folder, {**told, "host": platform.node(), "pid": os.getpid()})
+    assert upload.main([str(folder)]) == 0
+    assert "still at work" in capsys.readouterr().out
+    assert not (folder / "wandb").exists()
 
 
 def test_a_sweep_is_sent_job_by_job_in_its_group(tmp_path: Path, capsys: Any) -> None:

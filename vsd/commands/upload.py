@@ -14,14 +14,17 @@ Without a login, or with WANDB_MODE=offline, it writes files for `wandb sync` in
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vsd.run import provenance
 from vsd.run.report.printable import plain
 from vsd.run.results.cells import STATES
 from vsd.run.results.pool import pooled
@@ -65,7 +68,9 @@ def _send(runs: Sequence[Run], project: str | None, entity: str | None, media: i
         task = bar.add_task("runs", total=len(runs))
         for run in runs:
             name = plain(str(run.folder))
-            if not run.records:
+            if _at_work(run):
+                console.print(f"{name}  [yellow]left out[/], it is still at work")
+            elif not run.records:
                 why = f": {plain(run.error)}" if run.error else ""
                 console.print(f"{name}  [yellow]left out[/], {run.state} without a sample{why}")
             else:
@@ -75,6 +80,12 @@ def _send(runs: Sequence[Run], project: str | None, entity: str | None, media: i
                 console.print(f"{name}  " + ("[red]not sent[/]" if sent.lost else f"{state}  {escape(sent.brief)}"))
             bar.advance(task)
     return 1 if failed else 0
+
+
+def _at_work(run: Run) -> bool:
+    """Whether a job of it still runs on this machine; of another one nobody knows."""
+    jobs = (job for job in provenance.jobs_of(run.provenance) if not job.get("outcome"))
+    return any(job.get("host") == platform.node() and psutil.pid_exists(int(job.get("pid") or 0)) for job in jobs)
 
 
 if __name__ == "__main__":

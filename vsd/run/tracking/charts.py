@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,12 @@ from vsd.utils.validation import first_line
 from vsd.video import BadVideo
 
 ROWS = 200  # samples of a table
+_COLUMNS, _GAP = 4, 4  # frames of a row of a picture, and pixels between two
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A chosen sample: why, its clip (a file), its frames side by side, and what could not be shown."""
+    """A chosen sample: why, its clip (a file), its frames in one picture, and what could not be shown."""
 
     record: Record
     why: str
@@ -60,9 +61,8 @@ def charts(run: Run, records: Sequence[Record], summary: Summary, *, media: int)
 
 def shown_of(run: Run, records: Sequence[Record], count: int) -> list[Shown]:
     """The samples that a page would show, with their clips and frames."""
-    like = Run(**{**run.__dict__, "records": tuple(records)}) if run.records != tuple(records) else run
-    drawings = Drawings()
-    picks = sorted(chosen([like], count), key=lambda pick: pick.decoded.record.sample.video)
+    drawings, whole = Drawings(), replace(run, records=tuple(records))
+    picks = sorted(chosen([whole], count), key=lambda pick: pick.decoded.record.sample.video)
     return [_shown(pick, run, drawings) for pick in picks]
 
 
@@ -72,18 +72,22 @@ def _shown(pick: Chosen, run: Run, drawings: Drawings) -> Shown:
         return Shown(record=record, why=why, clip=None, picture=None, note="the video is another file now")
     clip, picture, note = playable(record.sample), None, ""
     try:
-        picture = _strip(run, record, drawings)
+        picture = _tiles(run, record, drawings)
     except (BadVideo, OSError, ValueError, IndexError, TypeError, KeyError) as error:
         note = text(f"no frames: {first_line(error)}")
     return Shown(record=record, why=why, clip=str(clip) if clip else None, picture=picture, note=note)
 
 
-def _strip(run: Run, record: Record, drawings: Drawings) -> Any:
-    """Frames side by side, (height, width, 3)."""
+def _tiles(run: Run, record: Record, drawings: Drawings) -> Any:
+    """Frames in rows of `_COLUMNS`, so that a small picture of them still shows something, (height, width, 3)."""
     assert record.trace is not None
     frames = [image for image, _ in drawings.frames(record.sample, int(run.config["frames"]), record.trace)]
-    gap = np.full((frames[0].shape[0], 4, 3), 255, np.uint8)
-    return np.concatenate([part for frame in frames for part in (frame, gap)][:-1], axis=1)
+    blank = np.full_like(frames[0], 255)
+    frames += [blank] * (-len(frames) % min(_COLUMNS, len(frames)))
+    framed = [np.pad(frame, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255) for frame in frames]
+    columns = min(_COLUMNS, len(framed))
+    rows = [np.concatenate(framed[first : first + columns], axis=1) for first in range(0, len(framed), columns)]
+    return np.concatenate(rows)[:-_GAP, :-_GAP]
 
 
 def _media_of(shown: Sequence[Shown]) -> list[tuple[Any, Any]]:

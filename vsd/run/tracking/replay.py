@@ -23,7 +23,7 @@ def replayed(run: Run, *, project: str | None = None, entity: str | None = None,
         tags=known.get("tags") or (),
         media=media,
     )
-    tracker.follow(run)
+    tracker.follow(run, live=False)
     tracker.begin(run.records)
     tracker.end(run.records, run.summary)
     tracker.close(_EXIT_CODES[run.state])

@@ -60,6 +60,7 @@ class Tracker:
         self._begun = False
         self.lost = False
         self._run: Run | None = None
+        self._live = True
         self._history = History()
         self._defined = set[str]()
         self._patience = Patience(lambda: True)
@@ -78,9 +79,10 @@ class Tracker:
         """Its address, or how W&B's own files of it are sent."""
         return self._address if self._offline is None else f"wandb sync {self._offline}"
 
-    def follow(self, run: Run) -> None:
-        """Say which run it is; nothing is there of it in W&B before it begins."""
+    def follow(self, run: Run, *, live: bool = True) -> None:
+        """Say which run it is, and whether it goes on; nothing is there of it in W&B before it begins."""
         self._run = run
+        self._live = live
 
     def begin(self, records: Sequence[Record] = ()) -> None:
         """Start the W&B run. `records` are the samples that the run has already: they are its first steps."""
@@ -130,10 +132,7 @@ class Tracker:
                 self._address = str(self._wandb.url or "")
             except Exception as error:
                 self._patience_for_disk()
-                log.warning(
-                    "W&B: %s cannot be used (%s); this run is logged offline, and `vsd upload %s` sends it",
-                    address, reason(error), run.folder,
-                )  # fmt: skip
+                self._warn(f"{address} cannot be used ({reason(error)})", "this run is logged offline")
                 service.abandon()
         if self._wandb is None:
             self._patience_for_disk()
@@ -197,10 +196,13 @@ class Tracker:
             self._lose(error)
 
     def _lose(self, error: Exception) -> None:
-        folder = self._run.folder if self._run else self.folder
-        log.warning("W&B: %s; the run goes on without it, and `vsd upload %s` sends it", reason(error), folder)
+        self._warn(reason(error), "the run goes on without it")
         self._wandb, self.lost = None, True
         service.abandon()
+
+    def _warn(self, what: str, then: str) -> None:
+        folder = self._run.folder if self._run else self.folder
+        log.warning("W&B: %s%s", what, f"; {then}, and `vsd upload {folder}` sends it" if self._live else "")
 
 
 def _require_text(field: str, value: object) -> None:
