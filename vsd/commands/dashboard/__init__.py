@@ -23,7 +23,7 @@ from typing import Any
 
 from vsd.run import disk
 from vsd.run.app import UsageError
-from vsd.run.report.wandb_run import has_login
+from vsd.run.tracking.login import has_login
 from vsd.utils.validation import reason
 
 _PART = r"[\w.-]+"

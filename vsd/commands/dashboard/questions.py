@@ -13,18 +13,14 @@ import wandb_workspaces.reports.v2 as wr
 
 from vsd.metrics import metric_of
 from vsd.metrics.registry import Metric
+from vsd.run.tracking.history import STEP
+from vsd.run.tracking.panels import BY_POSITION, CLIP, KEPT, PER_ROUND, ROUNDS, SAMPLES, TIME, table_of
 
 DIALS = ("target", "pruner", "ratio", "drafter", "gamma", "verifier", "parallelism", "without")
 """Of a run's config, in the order of the columns."""
 PLACES = 8  # of a draft whose acceptance is shown
 SPANS = ("encode", "prefill", "prune", "draft_encode", "draft_prefill", "decode")
 """Of a sample's time, see `vsd.types.Trace`."""
-SAMPLES, ROUNDS = "samples", "rounds"
-BY_POSITION, PER_ROUND, TIME = "accepted_by_position_table", "accepted_per_round_table", "time_table"
-CLIP, KEPT = "media/clip", "media/kept_tokens"
-"""Tables and media that a run logs at its end, by name."""
-STEP = "sample"
-"""What the curves of a run are drawn against."""
 _ARROWS = {"higher": "higher is better", "lower": "lower is better"}
 
 
@@ -174,6 +170,10 @@ def _bars(title: str, *names: str) -> Any:
 
 
 def _curves(title: str, *names: str) -> Any:
+    """Of metrics that have one."""
+    dead = [name for name in names if not _metric(name).live]
+    if dead:
+        raise KeyError(dead[0])
     return wr.LinePlot(title=title, x=STEP, y=[_metric(name).name for name in names], title_x="samples", title_y=title)
 
 
@@ -191,10 +191,10 @@ def _coordinates(*names: str) -> Any:
     return wr.ParallelCoordinatesPlot(title="From dials to numbers", columns=[*dials, *metrics])
 
 
-def _chart(table: str, kind: str, title: str, **fields: str) -> Any:
+def _chart(chart: str, kind: str, title: str, **fields: str) -> Any:
     """One of W&B's own charts over a table."""
     return wr.CustomChart(
-        query={"summaryTable": {"tableKey": table}},
+        query={"summaryTable": {"tableKey": table_of(chart)}},
         chart_name=f"wandb/{kind}/v0",
         chart_fields=fields,
         chart_strings={"title": title},

@@ -14,7 +14,7 @@ from vsd.run.html.choice import Chosen, chosen
 from vsd.run.html.media import was_replaced
 from vsd.run.results.clips import Drawings, playable
 from vsd.run.results.run import Run
-from vsd.run.tracking import tables
+from vsd.run.tracking import panels, tables
 from vsd.run.tracking.tables import Table, text
 from vsd.utils.validation import first_line
 from vsd.video import BadVideo
@@ -43,19 +43,19 @@ def charts(run: Run, records: Sequence[Record], summary: Summary, *, media: int)
     first = {id(one.record) for one in shown}
     rows = [*(one.record for one in shown), *(record for record in records if id(record) not in first)][:ROWS]
     found: dict[str, Any] = {
-        "samples": _table(_with_media(tables.samples(rows), shown, _media_of(shown))),
-        "rounds": _table(tables.rounds(rows)),
-        "numbers": _table(tables.numbers(summary)),
-        "time": _bar(tables.time_breakdown(records), "Seconds of a sample"),
-        "accepted_per_round": _bar(tables.per_round(records), "Rounds by accepted draft tokens"),
+        panels.SAMPLES: _table(_with_media(tables.samples(rows), shown, _media_of(shown))),
+        panels.ROUNDS: _table(tables.rounds(rows)),
+        panels.NUMBERS: _table(tables.numbers(summary)),
+        panels.TIME: _bar(tables.time_breakdown(records), "Seconds of a sample"),
+        panels.PER_ROUND: _bar(tables.per_round(records), "Rounds by accepted draft tokens"),
     }
     if (curve := tables.by_position(summary.values)).rows:
-        found["accepted_by_position"] = wandb.plot.line(
+        found[panels.BY_POSITION] = wandb.plot.line(
             _table(curve), "position", "accepted", title="Accepted by position in the draft"
         )
-    for panel, place in (("media/clip", 0), ("media/kept_tokens", 1)):
+    for name, place in ((panels.CLIP, 0), (panels.KEPT, 1)):
         if objects := [pair[place] for pair in _media_of(shown) if pair[place] is not None]:
-            found[panel] = objects
+            found[name] = objects
     return found
 
 
