@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 
 from tests.app.conftest import ROOT, Compose
 from vsd.run import help_text
+from vsd.run.cluster import plugin
 
 
 def options(group: str) -> list[str]:
@@ -104,6 +105,7 @@ def test_what_stands_inside_can_be_chosen(outer: str, inner: str, target: str, c
 
 @pytest.mark.parametrize("launcher", sorted({*options("hydra/launcher")} - {"ray"}))
 def test_every_launcher_takes_its_settings(launcher: str) -> None:
+    plugin.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", overrides=[f"hydra/launcher={launcher}"], return_hydra_config=True)
     assert instantiate(cfg.hydra.launcher).params["timeout_min"] == 1440

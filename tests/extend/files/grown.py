@@ -7,13 +7,18 @@ from torch import Tensor
 
 from vsd.pruners.base import ScorePruner
 from vsd.types import Evidence
+from vsd.utils.validation import require_number
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grown(ScorePruner):
     """Keep the tokens that have grown most behind a layer."""
 
-    layer: str = "0.5"
+    layer: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("pruner.layer", self.layer)
 
     @property
     def needs(self) -> frozenset[str]:

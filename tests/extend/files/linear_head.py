@@ -11,6 +11,7 @@ from vsd.models.base import VideoLM
 from vsd.models.cache import State
 from vsd.types import Context, Draft
 from vsd.utils.random_source import RandomSource
+from vsd.utils.validation import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,9 @@ class LinearHead(Drafter):
     needs_model = False
 
     file: str
+
+    def __post_init__(self) -> None:
+        require("drafter.file", "the path of a file", self.file, isinstance(self.file, str))
 
     @property
     def needs(self) -> frozenset[str]:
