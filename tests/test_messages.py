@@ -1,11 +1,10 @@
-"""What crosses to another process arrives as it was, through the pipe or through shared memory."""
+"""What crosses to another process arrives as it was, through the pipe or through memory that both map."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,20 @@ import torch
 from vsd.types import Video
 from vsd.utils import messages
 from vsd.utils.child_process import ChildProcess
-from vsd.utils.messages import LARGE, packed, unpacked
+from vsd.utils.messages import LARGE, Blocks, arrives, packed, probe, unpacked
 
 WAIT_S = 60.0
 
 
 def echo(pipe: Connection) -> None:
-    """Sums of what comes."""
+    """Sums of what comes, and whether frames may be written to."""
     while True:
         value = unpacked(pipe.recv())
-        pipe.send(int(value["video"].frames.sum()) + int(value["rows"].float().sum()))
-        del value
+        frames, rows = value["video"].frames, value["rows"]
+        total = int(frames.sum()) + int(rows.float().sum())
+        frames[:] = 0
+        pipe.send(total)
+        del value, frames, rows
 
 
 @pytest.fixture
@@ -36,50 +38,70 @@ def child(quick_workers: None) -> Iterator[ChildProcess]:
     process.close()
 
 
+@pytest.fixture
+def blocks() -> Iterator[Blocks]:
+    found = Blocks()
+    yield found
+    found.release()
+
+
 def message(size: int) -> dict[str, Any]:
     frames = np.random.default_rng(size).integers(0, 255, (2, size // 6, 1, 3), dtype=np.uint8)
-    frames.flags.writeable = False  # as some readers give them
     return {
         "video": Video(frames=frames, timestamps=np.arange(2.0)),
-        "rows": torch.ones(size // 2, dtype=torch.bfloat16, requires_grad=False)[: size // 4],
+        "rows": torch.ones(size, dtype=torch.bfloat16)[::2],
     }
 
 
-def answer(child: ChildProcess, value: dict[str, Any]) -> int:
-    child.send({name: packed(part) for name, part in value.items()}, WAIT_S)
+def answer(child: ChildProcess, value: dict[str, Any], blocks: Blocks) -> int:
+    child.send(packed(value, blocks), WAIT_S)
     found: int = child.receive(WAIT_S)
     return found
 
 
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 @pytest.mark.parametrize("size", [600, 4 * LARGE])
-def test_it_arrives_as_it_was(child: ChildProcess, size: int) -> None:
+def test_it_arrives_as_it_was(child: ChildProcess, blocks: Blocks, size: int) -> None:
     value = message(size)
-    assert answer(child, value) == int(value["video"].frames.sum()) + size // 4
+    before = value["video"].frames.sum()
+    assert answer(child, value, blocks) == int(before) + size // 2
+    assert value["video"].frames.sum() == before  # what the other process writes is its own
+
+
+def test_large_values_cross_no_pipe(blocks: Blocks) -> None:
+    value = message(4 * LARGE)
+    assert len(str(packed(value, blocks))) < 2000
+    assert sum(isinstance(each, messages._Mapped) for each in packed(message(600), blocks).values()) == 0
 
 
 def test_nothing_stays_open(child: ChildProcess) -> None:
-    value = message(4 * LARGE)
-    answer(child, value)  # starts the thread that hands memory over
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
-    for _ in range(5):
-        answer(child, value)
-    assert not before or len(os.listdir("/proc/self/fd")) == before
+    value, before = message(4 * LARGE), open_files()
+    for _ in range(3):
+        blocks = Blocks()
+        answer(child, value, blocks)
+        assert open_files() == before + 2
+        blocks.release()
+        assert open_files() == before
 
 
-def test_where_shared_memory_is_too_small_it_goes_through_the_pipe(
-    child: ChildProcess, monkeypatch: pytest.MonkeyPatch
+def test_where_it_cannot_be_lent_it_goes_through_the_pipe(
+    child: ChildProcess, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "_has_room", lambda size: False)
-    monkeypatch.setattr(messages, "_shared", lambda value: pytest.fail("written beyond its end"))
-    value = message(4 * LARGE)
-    assert answer(child, value) == int(value["video"].frames.sum()) + LARGE
+    def full(name: str) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", full)
+    value = message(2 * LARGE)
+    assert answer(child, value, blocks) == int(value["video"].frames.sum()) + LARGE
 
 
-def test_room_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(messages, "_SHARED_MEMORY", str(tmp_path))
-    found = os.statvfs(tmp_path)
-    free = found.f_bavail * found.f_frsize
-    assert messages._has_room(free // 4)
-    assert not messages._has_room(free)
-    monkeypatch.setattr(messages, "_SHARED_MEMORY", str(tmp_path / "none"))
-    assert messages._has_room(free)
+def test_whether_it_arrives_is_tried(blocks: Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = probe(blocks)
+    assert arrives(sent)
+    blocks.release()
+    assert not arrives(sent)
+    monkeypatch.delattr(os, "memfd_create")
+    assert not arrives(probe(blocks))

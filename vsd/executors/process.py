@@ -23,7 +23,7 @@ from vsd.executors.base import DraftClient, Executor, MakeRunner, Pending, Reque
 from vsd.models import Checkpoint, VideoLM
 from vsd.types import SampleError
 from vsd.utils.child_process import ChildDied, ChildError, ChildProcess, ChildTimeout, comes
-from vsd.utils.messages import packed, unpacked
+from vsd.utils.messages import Blocks, arrives, packed, probe, unpacked
 from vsd.utils.validation import is_number, require, require_whole
 
 START_S = 600.0  # to load the draft's weights, which are on this machine, to warm its device up, or to compile
@@ -39,10 +39,12 @@ class ProcessClient(DraftClient):
     """
 
     def __init__(self, make: Callable[[], DraftRunner], *, timeout_s: float, threads: int) -> None:
-        self._child = ChildProcess(serve, make, threads, name="vsd-draft")
+        self._probe = Blocks()
+        self._child = ChildProcess(serve, make, threads, probe(self._probe), name="vsd-draft")
         self._timeout_s = timeout_s
         self._count = 0
-        self._begun = self._ready = False
+        self._begun = self._ready = self._shares = False
+        self._lent = dict[int, Blocks]()  # by the request that they are of
 
     def begin(self) -> None:
         """Start the process, unless it runs. It is not waited for."""
@@ -58,13 +60,15 @@ class ProcessClient(DraftClient):
         if self._ready:
             return
         try:
-            self.receive(READY, START_S)
+            self._shares = self.receive(READY, START_S)
             self._ready = True
         finally:
             self._begun = self._ready
 
     def close(self) -> None:
         self._child.close()
+        self._release()
+        self._probe.release()
 
     def forget(self) -> None:
         """Nobody waits for it, and a worker that was lost is not replaced for it."""
@@ -73,10 +77,13 @@ class ProcessClient(DraftClient):
 
     def start(self, request: Request[T]) -> Pending[T]:
         self._count += 1
-        arguments = {name: packed(value) for name, value in request.keywords.items()}
+        blocks = self._lent[self._count] = Blocks()
+        lent = blocks if self._shares else None
+        arguments = {name: packed(value, lent) for name, value in request.keywords.items()}
         try:
             self._child.send((self._count, request.func, arguments), self._timeout_s)
         except ChildError as error:
+            self._release()
             raise _lost(error) from None
         return _Reply(self, self._count, self._timeout_s)
 
@@ -87,12 +94,19 @@ class ProcessClient(DraftClient):
             try:
                 answered, result, error = self._child.receive(timeout_s)
             except ChildError as lost:
+                self._release()
                 raise _lost(lost) from None
+            self._release(answered)
         if isinstance(error, torch.OutOfMemoryError):
-            self.close()  # what it holds would be missing in the next sample
+            self._child.close()  # what it holds would be missing in the next sample
         if error is not None:
             raise error
         return unpacked(result)
+
+    def _release(self, answered: int | None = None) -> None:
+        """Let go of what was lent for requests up to this one; for all, if nobody will answer any more."""
+        for number in [each for each in self._lent if answered is None or each <= answered]:
+            self._lent.pop(number).release()
 
 
 class _Reply(Generic[T]):
@@ -108,7 +122,7 @@ class _Reply(Generic[T]):
         return self._value[0]
 
 
-def serve(pipe: Connection, make: Callable[[], DraftRunner], threads: int) -> None:
+def serve(pipe: Connection, make: Callable[[], DraftRunner], threads: int, sent: Any) -> None:
     """The worker's whole life: make the runner, then answer until the other end of the pipe is closed."""
     torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own default is a semaphore, which a killed process would leave behind
@@ -117,7 +131,7 @@ def serve(pipe: Connection, make: Callable[[], DraftRunner], threads: int) -> No
     except Exception as error:
         pipe.send((READY, None, _sendable(error)))
         return
-    pipe.send((READY, None, None))
+    pipe.send((READY, arrives(sent), None))
     while True:
         comes(pipe)
         number, method, arguments = pipe.recv()
