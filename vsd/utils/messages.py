@@ -61,7 +61,7 @@ class Blocks:
         file = os.memfd_create("vsd")
         self._files.append(file)
         with open(file, "wb", closefd=False) as stream:
-            stream.write(memoryview(array).cast("B"))
+            stream.write(array.reshape(-1).view(np.uint8).data)
         return _Mapped(os.getpid(), file, array.shape, array.dtype.str, bits, isinstance(value, Tensor))
 
     def release(self) -> None:
