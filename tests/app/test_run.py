@@ -20,7 +20,7 @@ from tests.app.conftest import Compose, FakeEngine
 from tests.video.clips import truncate, write_video
 from tests.video.test_apart import serve
 from vsd.models import VideoLM
-from vsd.run import app, provenance
+from vsd.run import app, locks, provenance
 from vsd.run.app import NothingDone, UsageError
 from vsd.run.report.folder import RunFolder
 from vsd.run.task import sample_seed
@@ -399,3 +399,17 @@ def test_the_seed_of_a_sample_does_not_depend_on_its_place() -> None:
     assert sample_seed(0, "a") == sample_seed(0, "a")
     assert len({sample_seed(0, "a"), sample_seed(0, "b"), sample_seed(1, "a")}) == 3
     assert 0 <= sample_seed(2**32 - 1, "a") < 2**32
+
+
+def test_two_jobs_do_not_decode_one_shard_into_one_folder(
+    configure: Compose, pair: list[str], clips: Path, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "CLAIM_S", 0.0)
+    folder = tmp_path / "run"
+    cfg = configure(*pair, "data=folder", f"data.path={clips}", f"out={folder}")
+    with locks.claimed(folder, ".shard-0-of-1", field="out"):
+        with pytest.raises(UsageError, match=r"^out: must have no other job at work on it, got one in '.*run'"):
+            app.run(cfg, folder)
+        assert app.run(configure(*pair, "data=folder", f"data.path={clips}", "shard=0/2"), folder)["samples/done"] == 2
+    assert app.run(cfg, folder)["samples/done"] == 4
+    assert not [*folder.glob("*.lock"), *folder.glob(".*.lock")]

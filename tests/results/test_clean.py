@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,8 @@ def _cut_line(outputs: Path) -> None:
 
 def _at_work(**more: Any) -> Callable[[Path], None]:
     def change(outputs: Path) -> None:
-        told = {**provenance.read(outputs / "refused"), "host": platform.node(), "pid": os.getpid(), **more}
+        told = {**provenance.read(outputs / "refused"), "host": platform.node(), "pid": os.getpid()}
+        told |= {"time": datetime.now(UTC).isoformat(), **more}
         provenance.write(outputs / "refused", {name: value for name, value in told.items() if name != "outcome"})
 
     return change

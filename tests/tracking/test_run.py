@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,6 +18,7 @@ from vsd.run.app import UsageError
 from vsd.run.results.run import load_run
 from vsd.run.tracking import names
 from vsd.types import SampleError
+from vsd.utils.termination import Terminated
 
 
 @pytest.fixture
@@ -191,9 +195,9 @@ def test_local_files_are_written_before_anything_is_logged(
         seen.append(len((folder / "samples.jsonl").read_text().splitlines()))
         add(tracker, record)
 
-    def ending(tracker: Tracker, *args: Any) -> None:
+    def ending(tracker: Tracker, *args: Any, **options: Any) -> None:
         ended.append((folder / "metrics.json").is_file())
-        end(tracker, *args)
+        end(tracker, *args, **options)
 
     monkeypatch.setattr(Tracker, "add", adding)
     monkeypatch.setattr(Tracker, "end", ending)
@@ -272,3 +276,31 @@ def test_other_loggers_get_the_numbers_as_they_are(on_clips: Compose, fake: Fake
     lines = (tmp_path / "run" / "csv" / "metrics.csv").read_text().splitlines()
     logged = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
     assert {name: float(logged[name]) for name in metrics} == metrics
+
+
+def test_a_resumed_run_that_fails_before_a_new_sample_keeps_those_of_before(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    run(on_clips("limit=2"), folder)
+    shutil.rmtree(folder / "wandb")
+    monkeypatch.setattr(app, "build_engine", Mock(side_effect=RuntimeError("no room for the weights")))
+    with pytest.raises(RuntimeError, match="no room"):
+        run(on_clips(), folder)
+    sent = sent_by(folder)
+    assert [row["sample"] for row in sent.steps] == [1, 2]
+    assert sent.summary["samples/done"] == 2
+    assert sent.exit_code == 1
+    assert sent.alerts == [("run failed", "no room for the weights")]
+
+
+def test_a_run_that_is_asked_to_end_sends_its_numbers_and_waits_for_no_picture(
+    on_clips: Compose, fake: FakeEngine, tmp_path: Path
+) -> None:
+    fake.trouble = {4: Terminated(signal.SIGTERM)}
+    with pytest.raises(KeyboardInterrupt):
+        run(on_clips(), tmp_path / "run")
+    sent = sent_by(tmp_path / "run")
+    assert sent.summary["samples/done"] == len(sent.steps) >= 1
+    assert not [name for row in sent.history for name in row if name.startswith("media/")]
+    assert sent.exit_code == 130

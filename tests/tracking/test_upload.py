@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,15 @@ def test_it_ends_as_the_run_has(outcome: Any, code: int, tmp_path: Path) -> None
 def test_one_that_is_still_at_work_is_left_out(tmp_path: Path, capsys: Any) -> None:
     folder = written(tmp_path / "run", outcome=None)
     told = provenance.read(folder)
-    provenance.write(folder, {**told, "host": platform.node(), "pid": os.getpid()})
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    provenance.write(folder, {**told, "host": platform.node(), "pid": os.getpid(), "time": now})
     assert upload.main([str(folder)]) == 0
     assert "still at work" in capsys.readouterr().out
     assert not (folder / "wandb").exists()
+    # The number of a killed run's process may be that of another, which has begun later.
+    provenance.write(folder, {**told, "host": platform.node(), "pid": os.getpid(), "time": "2026-01-01T00:00:00+00:00"})
+    assert upload.main([str(folder)]) == 0
+    assert "written, not sent (no login): wandb sync" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_sweep_is_sent_job_by_job_in_its_group(tmp_path: Path, capsys: Any) -> None:

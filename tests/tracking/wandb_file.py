@@ -84,3 +84,10 @@ def records(file: Path) -> Iterator[Any]:
 
 def _items(items: Any) -> dict[str, Any]:
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def sent_by_last(folder: Path) -> Sent:
+    """Of the offline run; one that could not begin may have left a folder too."""
+    for other in folder.glob("wandb/run-*"):
+        other.rename(folder / other.name)
+    return sent_by(folder)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import sys
 import time
@@ -23,7 +22,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +30,7 @@ from rich.table import Table
 from vsd.run import provenance
 from vsd.run.cluster import snapshot
 from vsd.run.cluster.unused import unused as unused_of
+from vsd.run.processes import is_alive
 from vsd.run.report.printable import printable
 from vsd.run.schema import SCHEMA
 from vsd.utils.validation import require_number
@@ -142,10 +141,7 @@ def _finished(samples: Path) -> bool:
 
 def _at_work(job: dict[str, object]) -> bool:
     """Whether a job that has not ended may still be there: its process is alive, or is another machine's."""
-    pid = job.get("pid")
-    if job.get("host") != platform.node() or not isinstance(pid, int):
-        return True
-    return bool(psutil.pid_exists(pid))
+    return is_alive(job) is not False
 
 
 def _reason(run: Path, told: dict[str, object]) -> str:

@@ -14,17 +14,16 @@ Without a login, or with WANDB_MODE=offline, it writes files for `wandb sync` in
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vsd.run import provenance
+from vsd.run.processes import is_alive
 from vsd.run.report.printable import plain
 from vsd.run.results.cells import STATES
 from vsd.run.results.pool import pooled
@@ -77,15 +76,16 @@ def _send(runs: Sequence[Run], project: str | None, entity: str | None, media: i
                 sent = replayed(run, project=project, entity=entity, media=media)
                 failed += sent.lost
                 state = f"[{STATES[run.state]}]{run.state}[/], {len(run.records)} samples"
-                console.print(f"{name}  " + ("[red]not sent[/]" if sent.lost else f"{state}  {escape(sent.brief)}"))
+                written = f"[yellow]written, not sent[/] ({sent.why_offline}): {escape(sent.brief)}"
+                said = written if sent.why_offline else f"sent: {escape(sent.brief)}"
+                console.print(f"{name}  " + ("[red]not sent[/]" if sent.lost else f"{state}, {said}"))
             bar.advance(task)
     return 1 if failed else 0
 
 
 def _at_work(run: Run) -> bool:
     """Whether a job of it still runs on this machine; of another one nobody knows."""
-    jobs = (job for job in provenance.jobs_of(run.provenance) if not job.get("outcome"))
-    return any(job.get("host") == platform.node() and psutil.pid_exists(int(job.get("pid") or 0)) for job in jobs)
+    return any(is_alive(job) for job in provenance.jobs_of(run.provenance) if not job.get("outcome"))
 
 
 if __name__ == "__main__":

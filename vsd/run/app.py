@@ -27,7 +27,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vsd.run import check, disk, provenance
+from vsd.run import check, disk, locks, provenance
 from vsd.run.foreign import foreign_place
 from vsd.run.swept import left
 from vsd.types import MethodError
@@ -140,8 +140,21 @@ def run(cfg: DictConfig, folder: Path, *, overrides: Sequence[str] = (), brief: 
         return _with_reader(cfg, partial(_dry_run, cfg, overrides=overrides, brief=brief))
     with _usage_errors():
         disk.check_folder(folder, field="out")
-    with provenance.job(folder, str(cfg.shard), overrides) as told:
+    with _alone(folder, str(cfg.shard)), provenance.job(folder, str(cfg.shard), overrides) as told:
         return _with_reader(cfg, partial(_run, cfg, folder, overrides=overrides, told=told, brief=brief))
+
+
+@contextmanager
+def _alone(folder: Path, shard: str) -> Iterator[None]:
+    """Within, no other job decodes this shard into this folder: samples would be there twice. Raises UsageError if one
+    does."""
+    if distributed.rank() > 0:
+        yield
+        return
+    with _usage_errors():
+        lock = locks.claimed(folder, f".shard-{shard.replace('/', '-of-')}", field="out")
+    with lock:
+        yield
 
 
 def _with_reader(cfg: DictConfig, work: Callable[..., dict[str, float]]) -> dict[str, float]:
@@ -248,18 +261,22 @@ def _run(
     if earlier:
         log.info("%d of %d samples are in %s already", len(earlier), len(samples), folder)
     logger = _logger(cfg)
-    with _tracked(logger, cfg, folder, overrides) as tracker:
+    with _tracked(logger, cfg, folder, overrides, earlier) as tracker:
+        interrupted = False
         try:
             if todo:
                 memory.reset_peak()
                 decode(cfg, methods, todo, run_folder, records, reader=reader, source=source, logger=logger)
             elif tracker:
-                tracker.begin(records)
+                tracker.begin()
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
         finally:
             summary = summarise(records)
             run_folder.write_metrics(summary.flat())
             if tracker:
-                tracker.end(records, summary)
+                tracker.end(records, summary, at_once=interrupted)
         if distributed.rank() > 0:
             return summary.values
         if not brief or cfg.report == "full":
@@ -280,10 +297,14 @@ def _logger(cfg: DictConfig) -> Logger | Tracker | None:
 
 @contextmanager
 def _tracked(
-    logger: Logger | Tracker | None, cfg: DictConfig, folder: Path, overrides: Sequence[str]
+    logger: Logger | Tracker | None,
+    cfg: DictConfig,
+    folder: Path,
+    overrides: Sequence[str],
+    earlier: Sequence[Record],
 ) -> Iterator[Tracker | None]:
     """Within, the run works; how it ends is how it ends in W&B too, if that is its logger. One that is refused is not
-    there at all."""
+    there at all, unless it has samples of before (`earlier`)."""
     if logger is None:
         yield None
         return
@@ -296,10 +317,12 @@ def _tracked(
 
     # Another shard may write its config into the same folder.
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    logger.follow(replace(load_run(folder), config=config, overrides=(*overrides,), records=()))
+    logger.follow(replace(load_run(folder), config=config, overrides=(*overrides,), records=(*earlier,)))
     try:
         yield logger
-    except UsageError:
+    except UsageError as error:
+        if logger.begun:
+            _close(logger, 1, reason(error))
         raise
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -507,7 +530,7 @@ def decode(
     )
     try:
         if isinstance(logger, Tracker):
-            logger.begin(records)
+            logger.begin()
         elif logger is not None:
             dials: Any = OmegaConf.to_container(cfg, resolve=True)
             logger.log_hyperparams(dials)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from vsd.run import disk
+
+CLAIM_S = 5.0  # a job that was requeued may meet its own last breath
 
 
 @contextmanager
@@ -25,6 +27,27 @@ def locked(folder: Path, name: str, *, wait_s: float = -1) -> Iterator[None]:
     try:
         yield
     finally:
+        lock.release()
+
+
+def claimed(folder: Path, name: str, *, field: str) -> AbstractContextManager[None]:
+    """What is held within the returned context: the lock of this name, whose file is gone again behind it. Raises
+    ValueError, which names the field, if somebody holds it already, for longer than a job takes to end."""
+    lock = FileLock(_file(folder, name), timeout=CLAIM_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"{field}: must have no other job at work on it, got one in {str(folder)!r}") from None
+    return _released(lock)
+
+
+@contextmanager
+def _released(lock: BaseFileLock) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
         lock.release()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,14 +18,17 @@ class Terminated(KeyboardInterrupt):
         self.signal = number
 
 
+AGAIN_S = 20.0
 _received: signal.Signals | None = None
+_raised_at = 0.0
 _listeners = 0
 
 
 @contextmanager
 def listening(*numbers: signal.Signals) -> Iterator[None]:
-    """Within, the first of these signals raises Terminated in the main thread, wherever it is; later ones, which come
-    while it ends, do nothing. In another thread, which can have no handlers, nothing is changed."""
+    """Within, the first of these signals raises Terminated in the main thread, wherever it is; others do nothing while
+    it ends, for AGAIN_S seconds: an exception within a destructor is lost, and then a later signal must do. In another
+    thread, which can have no handlers, nothing is changed."""
     global _received, _listeners
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,7 +62,8 @@ def exit_code(interrupted: BaseException) -> int:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    global _received
-    if _received is None:
-        _received = signal.Signals(number)
+    global _received, _raised_at
+    now = time.monotonic()
+    if _received is None or now - _raised_at > AGAIN_S:
+        _received, _raised_at = _received or signal.Signals(number), now
         raise Terminated(_received)

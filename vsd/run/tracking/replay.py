@@ -17,14 +17,14 @@ def replayed(run: Run, *, project: str | None = None, entity: str | None = None,
     known = logger if isinstance(logger, dict) else {}
     tracker = Tracker(
         folder=str(run.folder),
-        project=project or known.get("project") or "vsd",
+        project=project or known.get("project"),
         entity=entity or known.get("entity"),
         name=known.get("name") or None,
         tags=known.get("tags") or (),
         media=media,
     )
     tracker.follow(run, live=False)
-    tracker.begin(run.records)
+    tracker.begin()
     tracker.end(run.records, run.summary)
     tracker.close(_EXIT_CODES[run.state])
     return tracker

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from vsd.utils.validation import first_line, reason, require, require_whole
 
 log = logging.getLogger(__name__)
 
+PROJECT = "vsd"
+HURRY_S = 5.0  # for each of the last words of a run that has to end
 MEDIA = 6  # samples with a clip and frames
 INTERRUPTED = 130
 
@@ -30,32 +33,36 @@ class Tracker:
     """One run. `begin`, `add` for each sample, `end` with the final numbers, `close` with the exit code. Nothing here
     raises because of W&B: what goes wrong is said once, and the run is then no longer followed.
 
-    `folder` takes W&B's own files, in `wandb/`. `name` replaces the one that is made of what was set. `media`: of how
-    many samples clips and frames are shown. `lost` says that the run could not be followed to its end.
+    `folder` takes W&B's own files, in `wandb/`. Without a `project` it is the variable WANDB_PROJECT's, or else "vsd".
+    `name` replaces the one that is made of what was set. `media`: of how many samples clips and frames are shown.
+    `why_offline` says why nothing was sent, if it was not, and `lost` that the run could not be followed to its end.
     """
 
     def __init__(
         self,
         *,
         folder: str,
-        project: str = "vsd",
+        project: str | None = None,
         entity: str | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
         media: int = MEDIA,
     ) -> None:
-        _require_text("logger.project", project)
-        for field, value in (("logger.entity", entity), ("logger.name", name)):
+        _require_text("logger.folder", folder)
+        for field, value in (("logger.project", project), ("logger.entity", entity), ("logger.name", name)):
             if value is not None:
                 _require_text(field, value)
+        require("logger.tags", "a list of texts", tags, isinstance(tags, Iterable) and not isinstance(tags, str))
         fit = (isinstance(tag, str) and 0 < len(tag) <= names.LONGEST_TAG for tag in tags)
         rule = f"a list of texts of at most {names.LONGEST_TAG} letters"
-        require("logger.tags", rule, tags, not isinstance(tags, str) and all(fit))
+        require("logger.tags", rule, tags, all(fit))
         require_whole("logger.media", media, least=0)
-        self.folder, self.project, self.entity, self.name = Path(folder), project, entity, name
+        self.folder, self.entity, self.name = Path(folder), entity, name
+        self.project = project or os.environ.get("WANDB_PROJECT") or PROJECT
         self.tags, self.media = tuple(tags), media
         self._address = ""
         self._offline: Path | None = None
+        self.why_offline = ""  # if nothing was sent
         self._wandb: Any = None
         self._begun = False
         self.lost = False
@@ -80,12 +87,18 @@ class Tracker:
         return self._address if self._offline is None else f"wandb sync {self._offline}"
 
     def follow(self, run: Run, *, live: bool = True) -> None:
-        """Say which run it is, and whether it goes on; nothing is there of it in W&B before it begins."""
+        """Say which run it is, with the samples that it has already, and whether it goes on. Nothing is there of it in
+        W&B before it begins."""
         self._run = run
         self._live = live
 
-    def begin(self, records: Sequence[Record] = ()) -> None:
-        """Start the W&B run. `records` are the samples that the run has already: they are its first steps."""
+    @property
+    def begun(self) -> bool:
+        """Whether something of it is there."""
+        return self._wandb is not None
+
+    def begin(self) -> None:
+        """Start the W&B run. The samples that the run has already are its first steps."""
         assert self._run is not None, "follow a run first"
         self._begun = True
         try:
@@ -94,17 +107,22 @@ class Tracker:
         except Exception as error:
             self._lose(error)
         if self._wandb is not None:
-            self._try(partial(self._first, records))
+            self._try(partial(self._first, self._run.records))
 
     def add(self, record: Record) -> None:
         """One more sample has ended, and is in samples.jsonl."""
         if self._wandb is not None:
             self._try(partial(self._step, record))
 
-    def end(self, records: Sequence[Record], summary: Summary) -> None:
-        """The final numbers, which are in metrics.json, and the tables and pictures of these samples."""
+    def end(self, records: Sequence[Record], summary: Summary, *, at_once: bool = False) -> None:
+        """The final numbers, which are in metrics.json, and the tables and pictures of these samples. A run that was
+        asked to end `at_once` leaves these out, and waits for no server: whoever asked does not wait for long."""
+        if not self._begun and records:
+            self.begin()  # it has failed before its first new sample
+        if at_once:
+            self._patience = Patience(lambda: True, longest_s=HURRY_S)
         if self._wandb is not None:
-            self._try(partial(self._summarise, records, summary))
+            self._try(partial(self._summarise, records, summary, with_charts=not at_once))
 
     def close(self, exit_code: int, why: str = "") -> None:
         """How the run has ended: 0 done, 1 failed, 130 interrupted. `why` is sent as an alert if it failed; one that
@@ -131,9 +149,12 @@ class Tracker:
                 self._wandb = self._patience.call(partial(service.start, opening, "online"))
                 self._address = str(self._wandb.url or "")
             except Exception as error:
+                self.why_offline = "the server cannot be used"
                 self._patience_for_disk()
                 self._warn(f"{address} cannot be used ({reason(error)})", "this run is logged offline")
                 service.abandon()
+        else:
+            self.why_offline = "offline is chosen" if login.has_login() else "no login"
         if self._wandb is None:
             self._patience_for_disk()
             self._try(partial(self._open_offline, opening))
@@ -181,9 +202,11 @@ class Tracker:
         summary = "none" if name.startswith(OWN) else "last"
         self._wandb.define_metric(name, step_metric=STEP, step_sync=False, summary=summary)
 
-    def _summarise(self, records: Sequence[Record], summary: Summary) -> None:
+    def _summarise(self, records: Sequence[Record], summary: Summary, *, with_charts: bool) -> None:
         assert self._run is not None
         self._wandb.summary.update(dict(charts.summary_of(summary)))  # first: tables may have to wait for the server
+        if not with_charts:
+            return
         self._wandb.config.update(dict(charts.bounds(records, self.media)), allow_val_change=True)
         shown = charts.charts(self._run, records, summary, media=self.media)
         self._wandb.log(shown, step=self._history.count + 1, commit=True)
