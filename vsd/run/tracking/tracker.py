@@ -24,7 +24,7 @@ from vsd.utils.validation import first_line, reason, require, require_whole
 log = logging.getLogger(__name__)
 
 PROJECT = "vsd"
-HURRY_S = 5.0  # for each of the last words of a run that has to end
+HURRY_S = 10.0  # for each of the last words of a run that has to end
 MEDIA = 6  # samples with a clip and frames
 INTERRUPTED = 130
 
