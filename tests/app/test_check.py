@@ -76,7 +76,17 @@ from vsd.run.notices import shared_gpus, unused_dials
         ("executor=process,executor.threads=-1", r"executor.threads: must be a whole number, at least 0, got -1"),
         ("pruner.ratio=1.5", r"pruner.ratio .* 1.5"),
         ("+verifier.looseness=1", r"verifier.looseness: must be a field of Greedy \(.*\), got 'looseness'$"),
-        ("without=growth", r"pruner.growth: must be a field of SpecVLM \(ratio, p\), got 'growth' \(without=growth\)"),
+        ("without=tree", r"without: must be nothing, but with an experiment that lists its parts .* got 'tree'"),
+        ("experiment=naive,without=pruning", r"without: must be nothing, but with an experiment .* got 'pruning'"),
+        (
+            "experiment=hippo,without=tree",
+            r"without: must be a part of this experiment \(attention_score, .*, got 'tree'",
+        ),
+        ("experiment=hippo,without=relevance", r"without: must be a part of this experiment \(.*, got 'relevance'"),
+        (
+            "experiment=parallelvlm,pruner=specvlm,without=growth",
+            r"pruner.growth: must be a field of SpecVLM \(ratio, p\), got 'growth' \(without=growth\)",
+        ),
     ],
 )
 def test_refused(override: str, message: str, configure: Compose, checkpoints: dict[str, Path], tmp_path: Path) -> None:

@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from vsd.executors import Executor
 
 READ_BY_APP = frozenset(
-    {"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report", "dry_run", "without"}
+    {
+        "frames",
+        "max_new_tokens",
+        "seed",
+        "limit",
+        "shard",
+        "baseline",
+        "out",
+        "exact",
+        "report",
+        "dry_run",
+        "without",
+        "parts",
+    }
 )
 READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
 
