@@ -39,7 +39,7 @@ STATES: dict[State, str] = {"done": "green", "failed": "red", "interrupted": "ye
 
 def headline_of(runs: Sequence[Run]) -> tuple[str, ...]:
     """What is asked of these runs first: not what quality they keep if all generations are the target's own."""
-    same = all(run.summary.values.get(_EXACT) == 0 for run in runs if run.summary.values)
+    same = all(run.summary.values.get(_EXACT) == 0 for run in runs if run.summary.values.get("samples/done"))
     return tuple(name for name in HEADLINE if not (same and name == _QUALITY))
 
 

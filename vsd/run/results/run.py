@@ -77,6 +77,23 @@ class Run:
         """A row a token of its decoded samples."""
         return frames.tokens(self.records)
 
+    @cached_property
+    def asked(self) -> int | None:
+        """How many samples it was to decode; None where its data cannot be read here. Of a run that is done those it
+        has."""
+        if self.state == "done":
+            return len(self.records)
+        limit, shard = self.config.get("limit"), str(self.config.get("shard", "0/1"))
+        try:
+            from hydra.utils import instantiate
+
+            from vsd.data.base import select
+
+            source = instantiate(OmegaConf.create(dict(self.config["data"])))
+            return len(select(source.samples(), limit, shard))
+        except Exception:  # it runs code of anybody's, on files that may have moved
+            return None
+
     @property
     def time(self) -> str:
         """When it began, in UTC."""
