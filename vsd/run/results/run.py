@@ -104,8 +104,9 @@ def load_run(folder: str | Path) -> Run:
     """The run in this folder. Raises ValueError if there is none, or one of another schema than this version reads."""
     path = Path(folder)
     if not _is_run(path):
-        several = path.is_dir() and any(_below(path))
-        hint = ", which holds several (load_runs)" if several else "" if path.exists() else ", which is not there"
+        first = next(_below(path), None) if path.is_dir() else None
+        hint = f", which holds several (one is {str(first)!r})" if first else ""
+        hint = hint if path.exists() else ", which is not there"
         raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}{hint}")
     told, records = provenance.read(path), list[Record]()
     check_schema(path, told)
