@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from vsd import cli
+from vsd.data.small_events import SmallEvents
 from vsd.run import help_text
 
 GROUPS = sorted(folder for folder in cli.CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
@@ -56,6 +57,11 @@ def test_a_dial_has_its_value_and_the_words_of_its_comment(tmp_path: Path) -> No
         ("video", "how files are read"),
         ("video.reader=auto", "which"),
     ]
+
+
+def test_it_is_said_what_runs_without_a_word() -> None:
+    count = len(SmallEvents().samples())
+    assert f"\n  vsd   {'':37}one run of the defaults, over all {count} bundled clips\n" in help_text.text(cli.CONF, {})
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -148,8 +148,8 @@ def test_a_run_that_failed_brings_no_quality(tmp_path: Path) -> None:
 def test_heads_are_whole_and_the_caption_is_as_wide_as_the_terminal(sweep: Path) -> None:
     runs = find_runs([sweep])
     for run in runs:
-        run.config["pruner"]["a_dial_of_a_long_name"] = run.config["gamma"]  # type: ignore[index]
-        run.config["pruner"]["another_dial_of_a_long_name"] = run.config["gamma"] % 2  # type: ignore[index]
+        run.config["pruner"]["a_dial_of_a_long_name"] = run.config["gamma"]
+        run.config["pruner"]["another_dial_of_a_long_name"] = run.config["gamma"] % 2
     for made in (rich(table_of(runs, NAMES)), against(runs[0], runs[1:])):
         console = Console(width=130, record=True, file=io.StringIO())
         console.print(made)
