@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,3 +76,10 @@ def test_every_command_has_a_help(name: str, capsys: pytest.CaptureFixture[str])
 def test_the_yaml_files_are_where_the_package_is() -> None:
     assert (cli.CONF / "config.yaml").is_file()
     assert cli.CONF.parent == Path(cli.__file__).parent
+
+
+@pytest.mark.parametrize("words", ["--help", "runs --help"])
+def test_a_reader_that_has_enough_is_no_fault(words: str) -> None:
+    script = f"set -o pipefail; {sys.executable} -m vsd {words} | true"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -73,10 +72,7 @@ def _show(page: Any, file: Path | None, *, only_print: bool) -> int:
     from vsd.commands.dashboard import pages
 
     if only_print:
-        try:
-            print("\n".join(pages.outline(page)), flush=True)
-        except BrokenPipeError:  # whoever reads has enough (| head); what is left cannot be flushed at the end either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("\n".join(pages.outline(page)))
     if file:
         if file.is_dir():
             raise UsageError(f"--json: must be a file, got the folder {str(file)!r}")
