@@ -79,6 +79,24 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_every_page_is_on_the_first_one() -> None:
+    first = (ROOT / "docs" / "README.md").read_text()
+    assert [page.name for page in PAGES if page.parent.name == "docs" and f"({page.name})" not in first] == [
+        "README.md"
+    ]
+
+
+def test_links_to_a_heading_of_a_page_find_it() -> None:
+    def anchors(page: Path) -> set[str]:
+        heads = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+        return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#\s]*\.md)#([^)]*)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert anchor in anchors(page.parent / target), f"{page.name}: {target}#{anchor}"
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 1000
 

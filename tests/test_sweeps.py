@@ -154,3 +154,14 @@ def test_what_is_left_out_is_the_same_method_otherwise() -> None:
     assert tree.pruner == whole.pruner
     part = composed(["experiment=hippo", "without=change_score", "ratio=0.5"])
     assert (part.pruner.weight_temporal, part.pruner.weight_global, part.pruner.ratio) == (0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("ablation/")])
+def test_an_ablation_leaves_out_every_part_of_its_method(name: str) -> None:
+    parts = [str(part) for part in composed([f"experiment={name}"]).parts]
+    assert values(name) == {"without": ["nothing", *parts]}
+
+
+@pytest.mark.parametrize("option", [file.stem for file in sorted((ROOT / "conf" / "without").glob("*.yaml"))])
+def test_a_part_is_called_as_its_option(option: str) -> None:
+    assert composed([f"without={option}"]).without == option

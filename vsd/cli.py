@@ -6,6 +6,8 @@ Every option and dial of a run stands in conf/; ``vsd --help`` lists them.
 from __future__ import annotations
 
 import importlib
+import os
+import select
 import sys
 import warnings
 from collections.abc import Sequence
@@ -62,6 +64,27 @@ def run(cfg: DictConfig) -> dict[str, float] | None:
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Does what the command line says; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        return 0
+    return code
+
+
+def _reader_has_gone() -> bool:
+    """Whether nobody reads what this process prints, as behind `| head`; what is left to print is then dropped."""
+    screen = select.poll()
+    screen.register(sys.stdout.fileno(), 0)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in screen.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed once more at the very end
+    return gone
+
+
+def _main(arguments: list[str]) -> int | None:
     if arguments and arguments[0] in COMMANDS:
         code: int | None = importlib.import_module(COMMANDS[arguments[0]].module).main(arguments[1:])
         return code

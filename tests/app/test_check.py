@@ -13,6 +13,7 @@ from tests.app.conftest import Compose, FakeEngine
 from vsd.run import app, notices
 from vsd.run.app import UsageError
 from vsd.run.check import check_dials
+from vsd.run.machine import MachineMeter, MachineState
 from vsd.run.notices import shared_gpus, unused_dials
 
 
@@ -76,7 +77,17 @@ from vsd.run.notices import shared_gpus, unused_dials
         ("executor=process,executor.threads=-1", r"executor.threads: must be a whole number, at least 0, got -1"),
         ("pruner.ratio=1.5", r"pruner.ratio .* 1.5"),
         ("+verifier.looseness=1", r"verifier.looseness: must be a field of Greedy \(.*\), got 'looseness'$"),
-        ("without=growth", r"pruner.growth: must be a field of SpecVLM \(ratio, p\), got 'growth' \(without=growth\)"),
+        ("without=tree", r"without: must be nothing, but with an experiment that lists its parts .* got 'tree'"),
+        ("experiment=naive,without=pruning", r"without: must be nothing, but with an experiment .* got 'pruning'"),
+        (
+            "experiment=hippo,without=tree",
+            r"without: must be a part of this experiment \(attention_score, .*, got 'tree'",
+        ),
+        ("experiment=hippo,without=relevance", r"without: must be a part of this experiment \(.*, got 'relevance'"),
+        (
+            "experiment=parallelvlm,pruner=specvlm,without=growth",
+            r"pruner.growth: must be a field of SpecVLM \(ratio, p\), got 'growth' \(without=growth\)",
+        ),
     ],
 )
 def test_refused(override: str, message: str, configure: Compose, checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -209,14 +220,41 @@ def test_a_busy_machine_is_said_once(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    monkeypatch.setattr("os.getloadavg", lambda: (1.9, 0, 0))
+    monkeypatch.setattr("os.getloadavg", lambda: (9.0, 0, 0))  # of our own last command
+    monkeypatch.setattr(MachineMeter, "look", lambda self: MachineState(load=9.0, others=1.9))
     assert notices.busy_machine() == []
-    monkeypatch.setattr("os.getloadavg", lambda: (2.6, 0, 0))
+    monkeypatch.setattr(MachineMeter, "look", lambda self: MachineState(others=2.6))
     app._say_if_busy.cache_clear()
     with pytest.raises(UsageError):  # a mistake is all that is said
         app.run(configure("gamma=0"), tmp_path / "run")
     assert not caplog.records
     for _ in range(2):
         app.run(configure("limit=1", "callbacks=quiet"), tmp_path / "run")
-    said = [record.message for record in caplog.records if record.name == "vsd.run.app"]
-    assert said.count("this machine is busy (a load of 2.6 on 4 cores): measured speeds will be off") == 1
+    said = [record.message for record in caplog.records if record.name.startswith("vsd.run")]
+    assert said.count("this machine is busy (others use 2.6 of 4 cores): measured speeds will be off") == 1
+    # the second run had nothing left to decode
+    assert said.count("this machine was busy (others used 2.6 of 4 cores during the run): measured speeds are off") == 1
+
+
+def test_a_machine_that_becomes_busy_is_said_at_the_end(
+    fake: FakeEngine,
+    configure: Compose,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    looks = iter([MachineState(others=0.1), MachineState(others=1.2)])
+    monkeypatch.setattr(MachineMeter, "look", lambda self: next(looks))
+    app._say_if_busy.cache_clear()
+    app.run(configure("limit=1", "callbacks=quiet"), tmp_path / "run")
+    said = [record.message for record in caplog.records if "busy" in record.message]
+    assert said == ["this machine was busy (others used 1.2 of 2 cores during the run): measured speeds are off"]
+
+
+def test_what_others_use_is_measured_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what this process has just done."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    looks = iter([(0.0, 100.0, 90.0), (0.3, 100.5, 90.1)])
+    monkeypatch.setattr("vsd.run.machine._seconds", lambda: next(looks))
+    assert notices.busy_machine() == ["this machine is busy (others use 1.3 of 2 cores): measured speeds will be off"]

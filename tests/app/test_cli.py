@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from vsd import cli
+from vsd.data.small_events import SmallEvents
 from vsd.run import help_text
 
 GROUPS = sorted(folder for folder in cli.CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
@@ -58,6 +60,11 @@ def test_a_dial_has_its_value_and_the_words_of_its_comment(tmp_path: Path) -> No
     ]
 
 
+def test_it_is_said_what_runs_without_a_word() -> None:
+    count = len(SmallEvents().samples())
+    assert f"\n  vsd   {'':37}one run of the defaults, over all {count} bundled clips\n" in help_text.text(cli.CONF, {})
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_a_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -69,3 +76,10 @@ def test_every_command_has_a_help(name: str, capsys: pytest.CaptureFixture[str])
 def test_the_yaml_files_are_where_the_package_is() -> None:
     assert (cli.CONF / "config.yaml").is_file()
     assert cli.CONF.parent == Path(cli.__file__).parent
+
+
+@pytest.mark.parametrize("words", ["--help", "runs --help"])
+def test_a_reader_that_has_enough_is_no_fault(words: str) -> None:
+    script = f"set -o pipefail; {sys.executable} -m vsd {words} | true"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

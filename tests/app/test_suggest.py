@@ -24,6 +24,30 @@ from vsd.run.suggest import unknown_word
             ["data.question=What's seen?"],
             "data.question: must be a word, or text in quotes of its own: 'data.question=\"What'\"'\"'s seen?\"', got",
         ),
+        (["experiment=hipo"], "experiment: must be one of conf/experiment (did you mean hippo?), got 'hipo'"),
+        (
+            ["-m", "experiment=ablation/hipo"],
+            "experiment: must be one of conf/experiment (did you mean ablation/hippo?)",
+        ),
+        (["-m", "pruner=random,hipo"], "pruner: must be one of conf/pruner (did you mean hippo?), got 'hipo'"),
+        (["-m", "pruner=glob(x*)"], "pruner: must match one of conf/pruner, got 'pruner=glob(x*)'"),
+        (["target@draft=tiny_qwem"], "target: must be one of conf/target (did you mean tiny_qwen?), got 'tiny_qwem'"),
+        (["callbacks=[quiet,lowd]"], "callbacks: must be one of conf/callbacks, got 'lowd'"),
+        (["-m", "hydra/launcher=slrum"], "hydra/launcher: must be one of basic, local, "),
+        (
+            ["-m", "experiment=ablation/hippo,ablation/specvlm"],
+            "experiment: must be one, where it brings values to sweep, got 'ablation/hippo,ablation/specvlm'",
+        ),
+        (["pruner.ratioo=1"], "pruner.ratioo: must be a field of pruner=specvlm (ratio, p) (did you mean ratio?), got"),
+        (
+            ["-m", "pruner=hippo,none", "pruner.weight_globl=1"],
+            "pruner.weight_globl: must be a field of pruner=hippo (",
+        ),
+        (["logger.project=x"], "logger.project: must be a field of logger=none, which has none, got 'project'"),
+        (
+            ["relevance.topn=1"],
+            "relevance.topn: must be a field of relevance (top_n, layer, always) (did you mean top_n?)",
+        ),
     ],
 )
 def test_a_wrong_word(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +72,11 @@ def test_the_quotes_that_are_advised_are_read() -> None:
         ["--info", "config", "ratio=0.5"],
         ["--config-dir", "mine", "mygroup=x"],
         ["-sc", "install=bash"],
+        ["hydra.searchpath=[file://mine]", "pruner=mine", "pruner.field=1"],
+        ["-m", "hydra/launcher=basic", "pruner=glob(h*)", "experiment=hippo,specvlm", "callbacks=[default,quiet]"],
+        ["experiment=null", "data=folder", "data.path=x", "draft=self", "draft.dtype=float64"],
+        ["-m", "pruner=none,hippo", "+pruner.new=1", "pruner.new=3"],
+        ["draft=${target}"],
     ],
 )
 def test_right_words(words: list[str]) -> None:

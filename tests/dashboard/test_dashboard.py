@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,7 @@ def test_it_is_saved_and_its_address_printed(
     workspaces = pytest.importorskip("wandb_workspaces.workspaces")
     saved = []
     monkeypatch.setattr(dashboard, "has_login", lambda: True)
+    monkeypatch.setattr(dashboard, "answers", lambda address: True)
     monkeypatch.setattr(workspaces.Workspace, "save", lambda self: saved.append(self))
     monkeypatch.setattr(workspaces.Workspace, "url", "https://server/somebody/vsd")
     assert dashboard.main([PLACE, "--name", "ours"]) == 0
@@ -152,9 +155,39 @@ def test_whatever_the_server_says_is_one_line(
         raise ConnectionError("no route\nto the host")
 
     monkeypatch.setattr(dashboard, "has_login", lambda: True)
+    monkeypatch.setattr(dashboard, "answers", lambda address: True)
     monkeypatch.setattr(workspaces.Workspace, "save", refuse)
     assert dashboard.main([PLACE]) == 1
     assert capsys.readouterr().err == "error: somebody/vsd: could not be saved: ConnectionError: no route\n"
+
+
+def test_a_server_that_is_down_is_said_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard, "has_login", lambda: True)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    began = time.monotonic()
+    assert dashboard.main([PLACE]) == 1
+    assert time.monotonic() - began < 10
+    said = "error: somebody/vsd: could not be saved: http://127.0.0.1:9 does not answer\n"
+    assert capsys.readouterr().err == said
+
+
+def test_every_panel_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dashboard.main([PLACE, "--print"]) == 0
+    said = capsys.readouterr().out
+    kinds = {type(panel).__name__ for question in questions.questions() for panel in question.panels}
+    assert [kind for kind in kinds if kind in said] == []
+    assert "- Speed-up (higher is better): a bar a run, of speed-up, decoding; speed-up, end to end;" in said
+    for question in questions.questions():
+        assert question.answer in " ".join(said.split())
+    assert said.count("  - ") == sum(len(question.panels) for question in questions.questions())
+
+
+def test_a_reader_that_has_enough_is_no_fault() -> None:
+    script = f"set -o pipefail; {sys.executable} -m vsd dashboard {PLACE} --print | true"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +195,7 @@ def test_whatever_the_server_says_is_one_line(
     [
         (["vsd"], "ENTITY/PROJECT: must be two names with a slash between them, got 'vsd'"),
         (["a/b/c"], "ENTITY/PROJECT: must be two names with a slash between them, got 'a/b/c'"),
-        ([PLACE], "ENTITY/PROJECT: must be saved with a login (wandb login, or WANDB_API_KEY), got none"),
+        ([PLACE], "wandb login: must be done before a page is saved (or WANDB_API_KEY set), got no login"),
         ([PLACE, "--json", "."], "--json: must be a file, got the folder '.'"),
         (
             [PLACE, "--json", "/proc/none/page.json"],

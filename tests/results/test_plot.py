@@ -75,6 +75,24 @@ def test_a_label_has_one_colour_in_all_panels(runs: list[Run]) -> None:
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"hippo", "random"}
 
 
+def test_a_dial_by_its_last_word(runs: list[Run]) -> None:
+    hippo = [run for run in runs if run.choices["pruner"] == "hippo"]
+    figure = draw(hippo, x="alpha", ys=["speed/decode"], by="ratio")
+    assert figure.axes[0].get_xlabel() == "pruner.alpha"
+    assert {at for each in figure.axes[0].containers for at in each[0].get_xdata()} == {0.5}
+
+
+def test_long_words_at_the_axis_do_not_stand_over_one_another(tmp_path: Path) -> None:
+    parts = [f"a_long_name_of_a_part_{number}" for number in range(9)]
+    for number, part in enumerate(parts):
+        records = [a_record(f"v{n}", [5], 4.0 + n / 10) for n in range(2)]
+        write_run(tmp_path / str(number), records, config(without=part), overrides=[f"without={part}"])
+    figure = draw(find_runs([tmp_path]), x="without", ys=["speed/decode", "accept/draft_length"])
+    labels = figure.axes[1].get_xticklabels()
+    assert [label.get_text() for label in labels] == parts
+    assert {label.get_rotation() for label in labels} == {30.0}
+
+
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_the_file(sweep: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
     file = sweep / "figures" / f"speed.{ending}"
@@ -90,8 +108,19 @@ def test_the_file(sweep: Path, capsys: pytest.CaptureFixture[str], ending: str) 
             ["--x", "ratio", "--y", "relevance/auc"],
             "--y: must be a metric that one of these runs has, got 'relevance/auc'",
         ),
-        (["--x", "ratio", "--y", "fast"], "--y: must be a metric (docs/metrics.md), got 'fast'"),
-        (["--x", "raito", "--y", "speed/decode"], "--x: must be a dial of these runs, got 'raito'"),
+        (["--x", "ratio", "--y", "fast"], "--y: must be metrics (docs/metrics.md), got 'fast'"),
+        (
+            ["--x", "ratio", "--y", "speed/decod"],
+            "--y: must be metrics (docs/metrics.md), got 'speed/decod' (did you mean speed/decode?)",
+        ),
+        (
+            ["--x", "speed/decod", "--y", "speed/decode"],
+            "--x: must be a dial of these runs or a metric (did you mean speed/decode?), got 'speed/decod'",
+        ),
+        (
+            ["--x", "raito", "--y", "speed/decode"],
+            "--x: must be a dial of these runs or a metric (did you mean ratio?)",
+        ),
         (["--x", "ratio", "--y", "speed/decode", "--by", "x"], "--by: must be a dial of these runs, got 'x'"),
     ],
 )

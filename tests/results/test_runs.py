@@ -9,6 +9,7 @@ import pytest
 
 from tests.results.made import a_record, a_run, shown, write_run
 from vsd.commands import compare, runs
+from vsd.run import provenance
 from vsd.run.results.dials import varying
 from vsd.run.results.pool import pooled
 from vsd.run.results.run import find_runs, load_run
@@ -92,10 +93,45 @@ def test_the_table_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert runs.main([str(tmp_path), "--sort", "speed/decode"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said if "01-02" in line] == ["fast", "middle", "slow", "wrong"]
-    assert any("failed" in line and "0/0" in line for line in said)
+    assert any("failed" in line and "0/?" in line for line in said), "its data is not known"
     assert any(line.startswith(" fast") and "2.49x ±" in line for line in said)
     assert runs.main([str(tmp_path), "--where", "ratio=0.1"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "01-02" in line] == ["fast"]
+
+
+def test_the_table_of_runs_in_a_narrow_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "pruner.weight_temporal=0.5"
+    for name, words in (("plain", []), ("hippo", ["experiment=hippo", long])):
+        records = [a_record(f"v{n}", [5], 5.0 + n / 100) for n in range(3)]
+        folder = write_run(tmp_path / "2026-11-26" / f"03-35-22-{name}", records, config(), overrides=words)
+        provenance.note(folder, {}, overrides=words)
+    assert runs.main([str(tmp_path), "--sort", "speed/ttft"]) == 0
+    said = capsys.readouterr().out
+    head = next(line for line in said.splitlines() if line.split()[:1] == ["run"])
+    assert "first token" in head
+    assert "what tells it apart" in head
+    assert long in said.split()
+    assert "(defaults)" in said
+    assert "accepted" in said.partition("in a wider terminal: ")[2]
+    assert "/" not in said.partition("in a wider terminal: ")[2]
+    assert runs.main([str(tmp_path)]) == 0
+    assert " decode " in capsys.readouterr().out.splitlines()[2]
+
+
+def test_a_run_that_stopped_says_of_how_many(tmp_path: Path) -> None:
+    data = {"_target_": "vsd.data.small_events.SmallEvents", "path": None, "frames": 64}
+    records = [a_record(f"v{n}", [5], 5.0) for n in range(7)]
+    for shard, asked in (("0/1", 20), ("1/3", 7)):
+        folder = write_run(
+            tmp_path / shard[0], records, config(data=data, limit=20, shard=shard), outcome="interrupted"
+        )
+        assert load_run(folder).asked == asked
+    gone = {"_target_": "vsd.data.folder.Folder", "path": "/no/such/folder", "question": "Why?"}
+    assert load_run(write_run(tmp_path / "gone", records, config(data=gone), outcome="interrupted")).asked is None
+    assert load_run(write_run(tmp_path / "done", records, config(data=gone))).asked == 7
 
 
 @pytest.mark.parametrize(
@@ -146,7 +182,7 @@ def test_parts_left_out_in_one_table(
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
     assert rows["job"].split()[1:4] == ["without", "decode", "accepted"]
     assert rows["0"].split()[1:3] == ["nothing", "2.49x"]
-    assert rows["1"].split()[1:8] == ["tree", "0.501x", "±", "0.000*", "−2.00", "±", "0.00*"]
+    assert rows["1"].split()[1:8] == ["tree", "0.50x", "±.00*", "−2.00", "±.00*", "0.60x", "±.00*"]
     assert rows["2"].split()[1:4] == ["stage", "same", "same"]
     assert "3" not in rows, "a job without a sample is left out"
     assert compare.main([str(tmp_path / "0"), str(tmp_path / "3"), "--table"]) == 2

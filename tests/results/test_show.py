@@ -108,3 +108,16 @@ def test_frames_are_spread_and_moved_to_where_something_is() -> None:
     assert spread(Grid(16, 1, 1), 4) == [0, 4, 8, 12]
     assert spread(Grid(16, 1, 1), 4, busy=[5, 6, 15]) == [0, 5, 8, 15]
     assert spread(Grid(2, 1, 1), 4) == [0, 1]
+
+
+def test_a_folder_of_several_runs(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shards of one are one run; of others one is named."""
+    for shard in ("0/2", "1/2"):
+        own = replace(record, sample=replace(record.sample, id=f"of {shard[0]}"))
+        write_run(tmp_path / "parts" / shard[0], [own], {"shard": shard})
+    assert show.main([str(tmp_path / "parts"), "--sample", "of 1"]) == 0
+    assert "of 1" in capsys.readouterr().out
+    for name in ("0", "1"):
+        write_run(tmp_path / "several" / name, [record], {"gamma": int(name)})
+    assert show.main([str(tmp_path / "several")]) == 2
+    assert f"which holds several (one is '{tmp_path}/several/0')" in capsys.readouterr().err

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from tests.results.made import a_record, records_of, write_run
+from tests.results.made import a_record, a_trace, records_of, write_run
 from tests.results.test_runs import config
 from vsd.commands import report
+from vsd.run.results.against import MARKED as OTHER_MARKED
+from vsd.run.results.against import against
+from vsd.run.results.cells import headline_of
 from vsd.run.results.dials import brief
 from vsd.run.results.run import find_runs
-from vsd.run.results.table import Table, table_of, text
+from vsd.run.results.table import MARKED, Table, rich, table_of, text
 
 NAMES = ["speed/decode", "accept/draft_length", "samples/done"]
 
@@ -93,6 +98,15 @@ def test_shards_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert {name: parts[name] for name in numbers} == {name: whole[name] for name in numbers}
 
 
+def test_the_screen_of_shards_names_the_folder_of_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = {"_target_": "vsd.verifiers.greedy.Greedy"}
+    for index in range(2):
+        write_run(tmp_path / f"{index}", [a_record(f"v{index}", [5], 5.0)], config(shard=f"{index}/2", verifier=rule))
+    assert report.main([str(tmp_path)]) == 0
+    said = "".join(capsys.readouterr().out.split())
+    assert f"files{tmp_path}more" in said
+
+
 def test_what_was_decoded_on_other_samples_is_not_held_against_it(tmp_path: Path) -> None:
     """Nor is a run with failures, or with generations that are not the target's, among the best of these counts."""
     for number, count in enumerate((20, 6)):
@@ -112,3 +126,33 @@ def test_a_job_that_was_refused_brings_no_columns(tmp_path: Path) -> None:
     (tmp_path / "1" / ".hydra" / "overrides.yaml").write_text("- ratio=2")
     (tmp_path / "1" / ".hydra" / "hydra.yaml").write_text("{damaged")
     assert table_of(find_runs([tmp_path]), NAMES).dials == {"ratio": [0.5, 2]}
+
+
+def test_few_videos_mark_no_exact_run(tmp_path: Path) -> None:
+    for number in range(2):
+        write_run(tmp_path / f"{number}", [a_record("v", [5], 4.0)], config(gamma=number))
+    first, second = find_runs([tmp_path])
+    other = replace(first, records=(replace(first.records[0], text="else", trace=a_trace([4], 4.0)),))
+    found = table_of([other, second], ["exact/mismatched"])
+    assert [run.summary.values["exact/mismatched"] for run in found.runs] == [1, 0]
+    assert found.best == {"exact/mismatched": frozenset()}
+
+
+def test_a_run_that_failed_brings_no_quality(tmp_path: Path) -> None:
+    failed = replace(a_record("w", [5], 4.0), trace=None, baseline=None, failure="no such file")
+    write_run(tmp_path / "0", [a_record("v", [5], 4.0)], config())
+    write_run(tmp_path / "1", [failed], config(gamma=1))
+    assert "quality/retention" not in headline_of(find_runs([tmp_path]))
+
+
+def test_heads_are_whole_and_the_caption_is_as_wide_as_the_terminal(sweep: Path) -> None:
+    runs = find_runs([sweep])
+    for run in runs:
+        run.config["pruner"]["a_dial_of_a_long_name"] = run.config["gamma"]
+        run.config["pruner"]["another_dial_of_a_long_name"] = run.config["gamma"] % 2
+    for made in (rich(table_of(runs, NAMES)), against(runs[0], runs[1:])):
+        console = Console(width=130, record=True, file=io.StringIO())
+        console.print(made)
+        said = console.export_text()
+        assert " another_dial_of_a_long_name " in said
+        assert any(line.strip() in (f"*, {MARKED}", OTHER_MARKED) for line in said.splitlines())

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from vsd.run.results import against
 from vsd.run.results.against import COLOURS, by_text, error_text
-from vsd.run.results.cells import check_metrics, heading, written
+from vsd.run.results.cells import HEADLINE, check_metrics, heading, headline_of, written
 from vsd.run.results.comparison import Difference, common, compared, interval
 from vsd.run.results.dials import varying
 from vsd.run.results.fitted import Fitted
@@ -92,7 +92,9 @@ def _one_table(first: Run, others: Sequence[Run], metrics: Sequence[str]) -> Fit
     if not finished:
         _check_common(first, others[0] if others else first)
         raise ValueError(f"OTHER: must be another run than FIRST, got {str(first.folder)!r}")
-    return against.against(first, finished, metrics or against.METRICS)
+    asked = headline_of([first, *finished])
+    names = [name for name in against.METRICS if name not in HEADLINE or name in asked]
+    return against.against(first, finished, metrics or names)
 
 
 def table(first: Run, other: Run, differences: Sequence[Difference], columns: Sequence[str] = COLUMNS) -> Table:

@@ -30,7 +30,7 @@ from vsd.run.report.printable import printable
 from vsd.run.results import table
 from vsd.run.results.cells import HEADLINE, check_metrics, headline_of
 from vsd.run.results.pool import pooled
-from vsd.run.results.run import Run, find_runs
+from vsd.run.results.run import Run, common_folder, find_runs
 from vsd.utils.validation import require_whole
 
 
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.format:
         print(table.text(table.table_of(runs, columns), args.format), end="")
     elif len(runs) == 1:
-        _screen(runs[0], full=args.full)
+        _screen(runs[0], found[0].folder if len(found) == 1 else common_folder(found), full=args.full)
     else:
         console = Console()
         console.print(table.rich(table.table_of(runs, columns)), *sweep.below(runs), sep="\n")
@@ -113,10 +113,10 @@ def _rewrite(run: Run, *, alone: bool) -> None:
         raise ValueError(f"FOLDER: must hold a sample that this version can read, got {str(run.folder)!r}")
 
 
-def _screen(run: Run, *, full: bool) -> None:
+def _screen(run: Run, folder: Path, *, full: bool) -> None:
     if run.records and "verifier" in run.config:
         verifier = instantiate(OmegaConf.create(dict(run.config["verifier"])))
-        terminal.show(run.records, run.summary, run.folder, verifier=verifier, full=full)
+        terminal.show(run.records, run.summary, folder, verifier=verifier, full=full)
     for line in table.troubles([run]):
         Console().print(line)
 

@@ -27,7 +27,12 @@ from vsd.run.results.fitted import Fitted
 from vsd.run.results.pool import pooled
 from vsd.run.results.run import Run, common_folder, find_runs
 
-_FOLDER, _SETTINGS = 16, 20  # letters of a run's folder, and of what tells it apart, that a narrow terminal leaves
+_FOLDER, _WORD = (
+    12,
+    30,
+)  # letters of a run's folder, and of a word of what tells it apart, that a narrow terminal leaves
+_WHEN, _SPEED = "when", "speed/decode"
+_TOLD_APART = "what tells it apart"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    Console().print(Fitted(make=partial(table, runs), columns=args.columns or headline_of(runs)))
+    columns = args.columns or headline_of(runs)
+    columns = [*dict.fromkeys([*columns, *([] if args.sort == "time" else [args.sort])])]
+    Console().print(Fitted(make=partial(table, runs, columns), columns=by_need(columns, args.sort)))
     return 0
+
+
+def by_need(metrics: Sequence[str], by: str) -> list[str]:
+    """The heads of the columns, those first that a narrow terminal keeps: what the runs are in order of, speed, and the
+    time last but one, since folders are named by it."""
+    first = dict.fromkeys([*([] if by == "time" else [by]), *(name for name in metrics if name == _SPEED), *metrics])
+    heads = [heading(name) for name in first]
+    return [*heads[:2], _WHEN, *heads[2:]]
 
 
 def chosen(runs: Sequence[Run], wheres: Sequence[str]) -> list[Run]:
@@ -79,24 +94,29 @@ def ordered(runs: Sequence[Run], by: str) -> list[Run]:
     return sorted(have, key=lambda run: sign * run.summary.values[by]) + [run for run in runs if run not in have]
 
 
-def table(runs: Sequence[Run], columns: Sequence[str]) -> Table:
-    """A line a run."""
+def table(runs: Sequence[Run], metrics: Sequence[str], heads: Sequence[str]) -> Table:
+    """A line a run; of the time and the metrics those with these heads, in the metrics' order."""
     above = common_folder(runs)
     found = Table(
         title=escape(str(above)), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
+    short = {heading(name): name for name in metrics}
+    names = [name for head, name in short.items() if head in heads]
+    told_apart = settings(runs)
+    longest = max((len(word) for each in told_apart for word in each.split()), default=0)
     found.add_column("run", overflow="fold", min_width=_FOLDER)
-    found.add_column("when", no_wrap=True)
+    if _WHEN in heads:
+        found.add_column(_WHEN, no_wrap=True)
     found.add_column("state", no_wrap=True)
     found.add_column("done", justify="right", no_wrap=True)
-    for name in columns:
+    for name in names:
         found.add_column(heading(name), justify="right", no_wrap=True)
-    found.add_column("what tells it apart", overflow="fold", min_width=_SETTINGS)
-    told_apart = settings(runs)
+    found.add_column(_TOLD_APART, overflow="fold", min_width=max(len(_TOLD_APART), min(longest, _WORD)))
     for place, run in enumerate(runs):
         state = f"[{STATES[run.state]}]{run.state}[/]"
-        done = sum(record.done for record in run.records)
-        numbers = [cell(run.summary, name) for name in columns]
+        done = f"{sum(record.done for record in run.records)}/{'?' if run.asked is None else run.asked}"
+        numbers = [cell(run.summary, name) for name in names]
         name = escape(str(run.folder.resolve().relative_to(above)))
-        found.add_row(name, run.time[5:], state, f"{done}/{len(run.records)}", *numbers, escape(told_apart[place]))
+        when = [run.time[5:]] if _WHEN in heads else []
+        found.add_row(name, *when, state, done, *numbers, escape(told_apart[place]))
     return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from vsd.metrics.record import Record
 from vsd.run.report.marks import marked
 from vsd.run.report.printable import plain, printable
 from vsd.run.results.picture import spread, strip
-from vsd.run.results.run import Run, load_run
+from vsd.run.results.pool import pooled
+from vsd.run.results.run import Run, find_runs, load_run
 from vsd.types import Trace, Video
 from vsd.utils.validation import require_whole
 from vsd.video import BadVideo, read
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         require_whole("--frames", args.frames, least=1)
-        run = load_run(args.folder)
+        run = _run(args.folder)
         record = chosen(run, args.sample)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -65,6 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BadVideo, OSError, ValueError, KeyError) as error:
         console.print(f"[yellow]no picture[/]  {escape(printable(str(error)))}")
     return 0
+
+
+def _run(folder: Path) -> Run:
+    """The run in this folder, or the one whose shards are all that it holds. Raises ValueError."""
+    with suppress(ValueError):
+        found = pooled(find_runs([folder]))
+        if len(found) == 1:
+            return found[0]
+    return load_run(folder)
 
 
 def chosen(run: Run, name: str | None) -> Record:

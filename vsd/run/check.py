@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WHOLE = "nothing"
 """What `without` leaves out of a whole method."""
+_NO_PARTS = f"{WHOLE}, but with an experiment that lists its parts (experiment=hippo)"
 _DIALS = ("dtype", "rope", "compile", "prefill_chunk", "attention", "quantisation", "device")
 
 
@@ -37,6 +38,9 @@ def check_dials(cfg: DictConfig) -> None:
         if not holds(value):
             raise ValueError(f"{name}: must be {rule}, got {value!r}")
     parse_shard(cfg.shard)
+    if cfg.without not in (WHOLE, *cfg.parts):
+        rule = f"a part of this experiment ({', '.join(cfg.parts)})" if cfg.parts else _NO_PARTS
+        raise ValueError(f"without: must be {rule}, got {cfg.without!r}")
     for group in ("data", "target", "draft"):
         if group not in cfg:
             raise ValueError(f"{group}: an option must be chosen, got none ({group}=...)")

@@ -25,7 +25,9 @@ def text(conf: Path, commands: Mapping[str, str]) -> str:
     lines = [
         "Speculative decoding of video language models: vsd OVERRIDE ... runs, vsd COMMAND ... does something else.",
         "",
-        "  vsd pruner=hippo ratio=0.9                 one run (python run.py in a checkout)",
+        "  vsd                                        one run of the defaults, over all 48 bundled clips",
+        "  vsd pruner=hippo ratio=0.9                 HIPPO's pruning in it (python run.py in a checkout)",
+        "  vsd experiment=hippo                       HIPPO as a whole",
         "  vsd -m pruner=none,hippo ratio=0.5,0.9     several",
         "  vsd -m experiment=ablation/hippo           a sweep that an experiment brings along",
         "  vsd COMMAND --help                         what a command takes",

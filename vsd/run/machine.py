@@ -47,12 +47,26 @@ class MachineMeter:
         return MachineState(load=provenance.load(), others=self._others, mhz=_mhz(), gpu_mhz=_gpu_mhz())
 
 
+def is_busy(state: MachineState) -> bool:
+    """Whether others use so much of this machine that measured speeds suffer."""
+    return state.others is not None and state.others >= BUSY * (os.cpu_count() or 1)
+
+
+def busy(state: MachineState, *, past: bool = False) -> str:
+    """That others are, or were, at work here, as a sentence; empty if they are not."""
+    if not is_busy(state):
+        return ""
+    used = f"{_cores(state.others)} of {os.cpu_count()} cores"
+    if past:
+        return f"this machine was busy (others used {used} during the run): measured speeds are off"
+    return f"this machine is busy (others use {used}): measured speeds will be off"
+
+
 def unlike(then: MachineState, now: MachineState) -> str:
     """Why times of these two states cannot be held against each other, as a sentence; empty if they can."""
-    cores = os.cpu_count() or 1
     said = []
-    if max(then.others or 0.0, now.others or 0.0) >= BUSY * cores:
-        said.append(f"others kept {_cores(then.others)} of {cores} cores busy, now {_cores(now.others)}")
+    if is_busy(then) or is_busy(now):
+        said.append(f"others kept {_cores(then.others)} of {os.cpu_count()} cores busy, now {_cores(now.others)}")
     for what, before, after in (("CPU", then.mhz, now.mhz), ("GPU", then.gpu_mhz, now.gpu_mhz)):
         if before and after and abs(after - before) > SLOWER * max(before, after):
             said.append(f"the {what}'s clock was {before:.0f} MHz, now {after:.0f}")

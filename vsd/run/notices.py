@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
-from vsd.run import provenance
-from vsd.run.machine import BUSY
+from vsd.run.machine import SHORTEST_S, MachineMeter, busy
 
 if TYPE_CHECKING:
     from vsd.executors import Executor
 
 READ_BY_APP = frozenset(
-    {"frames", "max_new_tokens", "seed", "limit", "shard", "baseline", "out", "exact", "report", "dry_run", "without"}
+    {
+        "frames",
+        "max_new_tokens",
+        "seed",
+        "limit",
+        "shard",
+        "baseline",
+        "out",
+        "exact",
+        "report",
+        "dry_run",
+        "without",
+        "parts",
+    }
 )
 READ_WITH_A_DRAFT = frozenset({"positions", "draft_vocab", "share_vision"})
 
@@ -42,11 +55,11 @@ def crowded_cores(cfg: DictConfig, executor: Executor) -> list[str]:
 
 
 def busy_machine() -> list[str]:
-    """That others are at work here, as a sentence; to be asked before this process works itself."""
-    load, cores = provenance.load(), os.cpu_count() or 1  # both of the whole machine
-    if load is None or load < BUSY * cores:
-        return []
-    return [f"this machine is busy (a load of {load:.1f} on {cores} cores): measured speeds will be off"]
+    """That others are at work here now, as a sentence. What this process has just done does not count."""
+    meter = MachineMeter()
+    time.sleep(SHORTEST_S)
+    said = busy(meter.look())
+    return [said] if said else []
 
 
 def usable_cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,13 +18,15 @@ from vsd.metrics.audit import Audit, first_difference
 from vsd.metrics.record import Record, without_rounds
 from vsd.run import memory
 from vsd.run.baselines import BaselineCache, Kept
-from vsd.run.machine import MachineMeter, MachineState, unlike
+from vsd.run.machine import MachineMeter, MachineState, busy, unlike
 from vsd.types import Sample, SampleError, Trace, Video
 from vsd.utils import distributed
 from vsd.utils.faults import of_sample, warn_once
 
 if TYPE_CHECKING:
     from vsd.engine import Engine
+
+log = logging.getLogger(__name__)
 
 
 class DecodeTask(LightningModule):
@@ -61,6 +64,7 @@ class DecodeTask(LightningModule):
         self.memory_devices = devices
         self._on_gpu = any(device.type == "cuda" for device in devices)
         self._warm: set[tuple[int, int]] = set()
+        self._whole: MachineMeter | None = None
 
     def test_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
         """Decode one item. What is wrong with this sample alone becomes a record that says so; the run goes on."""
@@ -94,8 +98,14 @@ class DecodeTask(LightningModule):
             record = replace(record, audit=self._audit(batch.video, record))
         return self._finish(record)
 
+    def on_test_epoch_start(self) -> None:
+        self._whole = None if self.engine.executor.simulated or distributed.rank() else MachineMeter()
+
     def on_test_epoch_end(self) -> None:
-        """Log the numbers of all records, earlier ones included; not by `log_dict`, which rounds them to float32."""
+        """Say whether others were at work meanwhile, and log the numbers of all records, earlier ones included; not by
+        `log_dict`, which rounds them to float32."""
+        if self._whole and (why := busy(self._whole.look(), past=True)):
+            log.warning(why)
         for logger in self.loggers:
             logger.log_metrics(values_of(self.records), step=len(self.records))
 

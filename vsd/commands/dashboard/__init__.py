@@ -23,7 +23,8 @@ from typing import Any
 
 from vsd.run import disk
 from vsd.run.app import UsageError
-from vsd.run.tracking.login import has_login
+from vsd.run.tracking.login import has_login, server
+from vsd.run.tracking.patience import answers
 from vsd.utils.validation import reason
 
 _PART = r"[\w.-]+"
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("project", metavar="ENTITY/PROJECT")
     parser.add_argument("--report", action="store_true", help="a report in place of a workspace")
     parser.add_argument("--name", default="vsd", help="of the page (default: vsd)")
-    parser.add_argument("--print", action="store_true", dest="only_print", help="list its panels, save nothing")
+    parser.add_argument("--print", action="store_true", dest="only_print", help="say what it shows, save nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what would be saved, save nothing")
     args = parser.parse_args(argv)
     try:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.only_print or args.json:
             return _show(page, args.json, only_print=args.only_print)
         if not has_login():
-            raise UsageError("ENTITY/PROJECT: must be saved with a login (wandb login, or WANDB_API_KEY), got none")
+            raise UsageError("wandb login: must be done before a page is saved (or WANDB_API_KEY set), got no login")
     except (UsageError, disk.CannotWrite) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -82,6 +83,9 @@ def _show(page: Any, file: Path | None, *, only_print: bool) -> int:
 
 def _save(page: Any, place: str) -> int:
     """Whatever the server or the way to it does is one line."""
+    if not answers(address := server()):  # W&B itself would try for a long time
+        print(f"error: {place}: could not be saved: {address} does not answer", file=sys.stderr)
+        return 1
     try:
         page.save()
     except Exception as error:

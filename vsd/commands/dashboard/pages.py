@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from vsd.commands.dashboard.questions import DIALS, Question, questions, titled
+from vsd.metrics import metric_of
 
 PINNED = ("speed/decode", "speed/end_to_end", "accept/draft_length", "quality/retention", "exact/mismatched")
 """Numbers that stand beside a run's name."""
 RUNS = 100  # of a panel
+WIDTH = 100  # letters of a line
 
 
 def workspace(entity: str, project: str, name: str) -> Any:
@@ -62,16 +66,40 @@ def as_json(page: Any) -> dict[str, Any]:
 
 
 def outline(page: Any) -> list[str]:
-    """The questions with the titles of their panels."""
-    lines = []
+    """The questions: how to read the panels of each, and what these show."""
+    lines = [f"{page.entity}/{page.project}: {getattr(page, 'name', None) or page.title}"]
     for question in questions():
-        lines.append(question.name)
-        lines += [f"  {_title(panel)}" for panel in question.panels]
-    return [f"{page.entity}/{page.project}: {getattr(page, 'name', None) or page.title}", *lines]
+        ends = {"initial_indent": "  ", "subsequent_indent": "  ", "break_on_hyphens": False}
+        about = textwrap.wrap(question.answer, WIDTH, **ends)  # type: ignore[arg-type]
+        lines += ["", question.name, *about, *(f"  - {_shows(panel)}" for panel in question.panels)]
+    return lines
 
 
-def _title(panel: Any) -> str:
-    kind = type(panel).__name__
-    about = getattr(panel, "title", None) or getattr(panel, "with_respect_to", None)
-    about = about or getattr(panel, "table_name", None) or getattr(panel, "chart_strings", {}).get("title", "")
-    return f"{about} [{kind}]"
+def _shows(panel: Any) -> str:
+    """A panel in words: what kind of picture, of what."""
+    match panel:
+        case wr.ScatterPlot():
+            return f"{panel.title}: a point a run"
+        case wr.BarPlot():
+            return f"{panel.title}: a bar a run, of {_names(panel.metrics)}"
+        case wr.LinePlot():
+            return f"{panel.title}: a curve a run"
+        case wr.ParallelCoordinatesPlot():
+            columns = "; ".join(column.display_name for column in panel.columns)
+            return f"{panel.title}: a line a run through {columns}"
+        case wr.ParameterImportancePlot():
+            return f"Which dial {_names([panel.with_respect_to])} follows: importance and correlation of each"
+        case wr.MediaBrowser():
+            return f"{panel.title}: pictures or clips of a few samples"
+        case wr.WeavePanelSummaryTable():
+            return f"The table {panel.table_name!r}"
+        case wr.CustomChart():
+            kind = {"bar": "bars", "line": "a line"}[panel.chart_name.split("/")[1]]
+            return f"{panel.chart_strings['title']}: {kind}, from a table of the run"
+    raise TypeError(type(panel).__name__)
+
+
+def _names(metrics: Sequence[Any]) -> str:
+    """Metrics by their labels."""
+    names = [str(getattr(metric, "name", metric)) for metric in metrics]
+    return "; ".join(found.label for name in names if (found := metric_of(name)))

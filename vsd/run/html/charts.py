@@ -12,10 +12,10 @@ from vsd.metrics import metric_of
 from vsd.metrics.registry import Sums
 from vsd.metrics.sums import pooled
 from vsd.run.html.chart import COLOURS, GREY, Chart, inline, page_style
-from vsd.run.html.names import Names, shortened
+from vsd.run.html.names import Names
 from vsd.run.html.times import SPANS, alone, spans
-from vsd.run.results.cells import written
-from vsd.run.results.curves import draw, grouped, label_axes, measured, widen
+from vsd.run.results.cells import shortened, written
+from vsd.run.results.curves import draw, fit_words, grouped, label_axes, measured, widen
 from vsd.run.results.dials import varying
 from vsd.run.results.pareto import front
 from vsd.run.results.run import Run
@@ -211,10 +211,7 @@ def _stacked(
 
 def _fitted(figure: Any) -> Any:
     """The figure with words at its axis and in its legend as long as there is room for."""
-    axis = figure.axes[0]
-    words = [label.get_text() for label in axis.get_xticklabels()] if axis.xaxis.have_units() else []
-    if sum(map(len, words)) > _ACROSS:
-        axis.set_xticks(range(len(words)), list(map(shortened, words)), rotation=30, ha="right")
+    fit_words(figure.axes[0])
     for text in figure.legends[0].get_texts() if figure.legends else ():
         text.set_text(shortened(text.get_text()))
     widen(figure)

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vsd.run.report.printable import printable
-from vsd.run.results.cells import written
+from vsd.run.results.cells import shortened, written
 from vsd.run.results.dials import varying
 from vsd.run.results.run import Run, common_folder
-
-_LONGEST = 28  # letters of a name in a picture
-
-
-def shortened(text: str) -> str:
-    """The text as far as a picture has room for it."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 class Names:

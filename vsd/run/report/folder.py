@@ -29,6 +29,7 @@ NOT_HASHED = (
     "baseline_folder",
     "video",
     "dry_run",
+    "parts",
 )
 
 

@@ -103,10 +103,13 @@ def _seen(summary: Summary) -> Iterator[Line]:
 def plus_minus(metric: Metric, summary: Summary) -> str:
     """The value of a metric that is defined, with its standard error if that is."""
     value, error = metric.written(summary.values[metric.name]), summary.errors.get(metric.name)
-    if error is None:
-        return value
+    return value if error is None else f"{value} {error_of(metric, error)}"
+
+
+def error_of(metric: Metric, error: float) -> str:
+    """A standard error, as it stands behind the value."""
     written = metric.written(error).rstrip("x%")
-    return f"{value} ±{written.removeprefix('0') if written.startswith('0.') else written}"
+    return f"±{written.removeprefix('0') if written.startswith('0.') else written}"
 
 
 def _number(summary: Summary, name: str) -> str:

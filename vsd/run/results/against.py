@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from vsd.run.report.headline import error_of
 from vsd.run.results.cells import cell, heading, written
 from vsd.run.results.comparison import Difference, compared
-from vsd.run.results.dials import varying
-from vsd.run.results.fitted import NARROW, Fitted
+from vsd.run.results.dials import brief, varying
+from vsd.run.results.fitted import Fitted, least_width
 from vsd.run.results.run import Run
 
 METRICS = (
@@ -38,16 +40,16 @@ def against(first: Run, others: Sequence[Run], names: Sequence[str] = METRICS) -
     def of(columns: Sequence[str]) -> Table:
         return _table(first, others, rows, [short[column] for column in columns])
 
-    return Fitted(make=of, columns=[*short])
+    return Fitted(make=of, columns=[*short], note=MARKED)
 
 
 def _table(first: Run, others: Sequence[Run], rows: Sequence[Mapping[str, Difference]], names: Sequence[str]) -> Table:
-    found = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=MARKED, caption_justify="left")
+    found = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     found.add_column("job", justify="right")
     dials = varying([first, *others])
-    for name, column in dials.items():
-        widest = max(len(written(value)) for value in (name, *column))
-        found.add_column(escape(name), overflow="fold", min_width=min(widest, NARROW))
+    for name, column in zip(brief([*dials]), dials.values(), strict=True):
+        least = least_width(name, [*map(written, column)])
+        found.add_column(escape(name), overflow="fold", min_width=least)
     for name in names:
         found.add_column(heading(name), justify="right", no_wrap=True)
     settings = [[escape(written(column[place])) for column in dials.values()] for place in range(len(others) + 1)]
@@ -63,8 +65,17 @@ def _cell(found: Difference | None) -> str:
     if found.verdict == "the same":
         return "[dim]same[/] "
     colour = COLOURS.get(found.verdict)
-    text = f"{by_text(found, found.by.value)}{error_text(found)}"
+    text = _short(found)
     return f"[{colour}]{text}*[/]" if colour else f"[dim]{text}[/] "
+
+
+def _short(each: Difference) -> str:
+    """A difference with its standard error, as precise as the first line's values are."""
+    metric, by = each.metric, each.by
+    times = replace(metric, unit="times") if each.as_ratio else metric
+    sign = "" if each.as_ratio else "+" if by.value >= 0 else "−"
+    value = f"{sign}{times.written(max(0.0, by.value) if each.as_ratio else abs(by.value))}"
+    return value if math.isnan(by.error) else f"{value} {error_of(times, by.error)}"
 
 
 def by_text(each: Difference, value: float) -> str:

@@ -10,6 +10,7 @@ from vsd.metrics import METRICS, Summary, metric_of
 from vsd.run.report.headline import plus_minus
 from vsd.run.results.run import Run, State
 
+_LONGEST = 28  # letters of a name in a picture
 _EXACT, _QUALITY = "exact/mismatched", "quality/retention"
 HEADLINE = (_EXACT, "speed/decode", "speed/end_to_end", "accept/draft_length", _QUALITY)
 """What is asked of a run first."""
@@ -39,7 +40,7 @@ STATES: dict[State, str] = {"done": "green", "failed": "red", "interrupted": "ye
 
 def headline_of(runs: Sequence[Run]) -> tuple[str, ...]:
     """What is asked of these runs first: not what quality they keep if all generations are the target's own."""
-    same = all(run.summary.values.get(_EXACT) == 0 for run in runs if run.summary.values)
+    same = all(run.summary.values.get(_EXACT) == 0 for run in runs if run.summary.values.get("samples/done"))
     return tuple(name for name in HEADLINE if not (same and name == _QUALITY))
 
 
@@ -71,3 +72,8 @@ def written(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(written, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def shortened(text: str) -> str:
+    """The text as far as a picture has room for it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

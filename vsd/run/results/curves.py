@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from vsd.metrics import Summary, metric_of
-from vsd.run.results.cells import written
+from vsd.metrics import METRICS, Summary, metric_of
+from vsd.run.results.cells import check_metrics, shortened, written
 from vsd.run.results.dials import brief, dials_of, varying
 from vsd.run.results.run import Run
 from vsd.utils.validation import is_number
 
 _SIZE = (4.2, 3.2)  # inches of a panel
 _LETTER, _SIGN = 0.075, 0.45  # inches of a legend's letter, and of what stands before it
+_ACROSS = 36  # letters side by side below a panel
 _MARKERS = "osD^vP*X<>"
 
 
@@ -38,19 +40,16 @@ def draw(
     """The figure (matplotlib's). Raises ValueError for what no run has."""
     from matplotlib.figure import Figure
 
-    for name in ys:
-        if metric_of(name) is None:
-            raise ValueError(f"--y: must be a metric (docs/metrics.md), got {name!r}")
+    check_metrics("--y", ys)
     if not runs:
         raise ValueError("FOLDER: must hold a run with samples, got none")
     for name in ys:
         if not any(name in run.summary.values for run in runs):
             raise ValueError(f"--y: must be a metric that one of these runs has, got {name!r}")
     tables = [dials_of(run) for run in runs]
-    for option, dial in (("x", x), ("by", by), ("facet", facet)):
-        is_metric = option == "x" and metric_of(x) is not None
-        if dial and not is_metric and not any(dial in table for table in tables):
-            raise ValueError(f"--{option}: must be a dial of these runs, got {dial!r}")
+    dials = [*dict.fromkeys(name for table in tables for name in table)]
+    x = x if metric_of(x) is not None else _dial("--x", x, dials, ("a dial of these runs or a metric", METRICS))
+    by, facet = (name and _dial(option, name, dials) for option, name in (("--by", by), ("--facet", facet)))
     panels = grouped(runs, [facet] if facet else [])
     figure = Figure(figsize=(_SIZE[0] * len(panels), _SIZE[1] * len(ys)), layout="constrained")
     axes = figure.subplots(len(ys), len(panels), squeeze=False, sharex=True)
@@ -64,6 +63,8 @@ def draw(
             label_axes(axis, x if row == len(ys) - 1 else "", name if not column else "")
             if log:
                 axis.set(**{f"{which}scale": "log" for which in ("x", "y") if log in (which, "both")})
+    for axis in axes[-1]:
+        fit_words(axis)
     drawn = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if any(drawn):
         look = {"fontsize": "small", "title_fontsize": "small", "frameon": False}
@@ -71,6 +72,26 @@ def draw(
         figure.legend(drawn.values(), drawn.keys(), title=title, loc="outside right upper", **look)  # over no curve
         widen(figure, len(panels))
     return figure
+
+
+def _dial(
+    option: str, name: str, dials: Sequence[str], rule: tuple[str, Iterable[str]] = ("a dial of these runs", ())
+) -> str:
+    """The dial of this name, or whose last word it is. Raises ValueError, by a `rule` and the names that it allows
+    beside dials."""
+    last = [dial for dial in dials if dial.rpartition(".")[2] == name]
+    if name in dials or len(last) == 1:
+        return name if name in dials else last[0]
+    known = {word: dial for dial in (*rule[1], *dials) for word in (dial.rpartition(".")[2], dial)}
+    near = last[:1] or [known[word] for word in get_close_matches(name, known, n=1, cutoff=0.65)]
+    raise ValueError(f"{option}: must be {rule[0]}{f' (did you mean {near[0]}?)' if near else ''}, got {name!r}")
+
+
+def fit_words(axis: Any) -> None:
+    """Words at the x axis aslant and as long as there is room for, if they would stand over one another."""
+    words = [label.get_text() for label in axis.get_xticklabels()] if axis.xaxis.have_units() else []
+    if sum(map(len, words)) > _ACROSS:
+        axis.set_xticks(range(len(words)), list(map(shortened, words)), rotation=30, ha="right")
 
 
 def widen(figure: Any, panels: int = 1) -> None:

@@ -11,6 +11,8 @@ from vsd.run.results.run import Run
 NOT_THE_RUN = frozenset({*NOT_HASHED, "hydra"})
 """Where and how far a run goes; what it gives does not depend on them."""
 _UNSET = "–"
+DEFAULTS = "(defaults)"
+"""What was set for a run for which nothing was."""
 
 
 def dials_of(run: Run) -> dict[str, Any]:
@@ -26,16 +28,17 @@ def dials_of(run: Run) -> dict[str, Any]:
 
 
 def settings(runs: Sequence[Run]) -> list[str]:
-    """What was set for each run and not for all, as the command line has it; where that is not known, the dials that
-    differ."""
+    """What was set for each run and not for all, as the command line has it: DEFAULTS where nothing was set. Where the
+    command line is not known, the dials that differ."""
     given = [[word for word in run.overrides if group_of(word) not in NOT_THE_RUN] for run in runs]
     shared = set.intersection(*map(set, given)) if len(runs) > 1 else set[str]()
     differing = varying(runs)
     found = list[str]()
     for place, words in enumerate(given):
         dials = (f"{name}={column[place]}" for name, column in differing.items() if column[place] != _UNSET)
-        own = [word for word in words if word not in shared] if words else dials
-        found.append(" ".join(own))
+        own = [word for word in words if word not in shared]
+        known = words or "overrides" in runs[place].provenance
+        found.append(" ".join(own if words else [DEFAULTS] if known else dials))
     return found
 
 

@@ -77,6 +77,23 @@ class Run:
         """A row a token of its decoded samples."""
         return frames.tokens(self.records)
 
+    @cached_property
+    def asked(self) -> int | None:
+        """How many samples it was to decode; None where its data cannot be read here. Of a run that is done those it
+        has."""
+        if self.state == "done":
+            return len(self.records)
+        limit, shard = self.config.get("limit"), str(self.config.get("shard", "0/1"))
+        try:
+            from hydra.utils import instantiate
+
+            from vsd.data.base import select
+
+            source = instantiate(OmegaConf.create(dict(self.config["data"])))
+            return len(select(source.samples(), limit, shard))
+        except Exception:  # it runs code of anybody's, on files that may have moved
+            return None
+
     @property
     def time(self) -> str:
         """When it began, in UTC."""
@@ -87,8 +104,9 @@ def load_run(folder: str | Path) -> Run:
     """The run in this folder. Raises ValueError if there is none, or one of another schema than this version reads."""
     path = Path(folder)
     if not _is_run(path):
-        several = path.is_dir() and any(_below(path))
-        hint = ", which holds several (load_runs)" if several else "" if path.exists() else ", which is not there"
+        first = next(_below(path), None) if path.is_dir() else None
+        hint = f", which holds several (one is {str(first)!r})" if first else ""
+        hint = hint if path.exists() else ", which is not there"
         raise ValueError(f"FOLDER: must be the folder of a run, got {str(path)!r}{hint}")
     told, records = provenance.read(path), list[Record]()
     check_schema(path, told)

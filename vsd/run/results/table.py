@@ -20,7 +20,7 @@ from vsd.run.report.printable import printable
 from vsd.run.results.cells import STATES, cell, heading, written
 from vsd.run.results.comparison import compared
 from vsd.run.results.dials import brief, varying
-from vsd.run.results.fitted import NARROW, Fitted
+from vsd.run.results.fitted import Fitted, least_width
 from vsd.run.results.run import Run
 
 Format = Literal["markdown", "latex", "csv"]
@@ -70,23 +70,21 @@ def rich(table: Table, title: str = "") -> Fitted:
     def of(columns: Sequence[str]) -> RichTable:
         return _rich(replace(table, metrics=tuple(short[name] for name in columns)), title)
 
-    return Fitted(make=of, columns=[*short])
+    return Fitted(make=of, columns=[*short], note=f"*, {MARKED}" if any(table.best.values()) else "")
 
 
 def _rich(table: Table, title: str) -> RichTable:
     found = RichTable(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     found.add_column("job", justify="right")
     for name, column in zip(brief([*table.dials]), table.dials.values(), strict=True):
-        widest = max(len(written(value)) for value in (name, *column))
-        found.add_column(escape(name), overflow="fold", min_width=min(widest, NARROW))
+        least = least_width(name, [*map(written, column)])
+        found.add_column(escape(name), overflow="fold", min_width=least)
     for name in table.metrics:
         found.add_column(heading(name), justify="right", no_wrap=True)
     for run, row in zip(table.runs, table.rows(), strict=True):
         # A star too: colours and bold letters are lost in a file.
         cells = [f"[bold]{escape(text)}*[/]" if mark else f"{escape(text)} " for text, mark in row]
         found.add_row(escape(run.folder.name), *cells)
-    if any(table.best.values()):
-        found.caption, found.caption_justify = f"*, {MARKED}", "left"
     return found
 
 
@@ -115,10 +113,10 @@ def _best(runs: Sequence[Run], name: str) -> frozenset[int]:
         return frozenset()
     choose = max if metric.better == "higher" else min
     best = choose(have, key=lambda place: runs[place].summary.values[name])
-    if name.startswith(NOT_DRAWN):  # counts of this very run
-        return frozenset(place for place in have if runs[place].summary.values[name] == runs[best].summary.values[name])
     if any(_asked(runs[place]) != _asked(runs[best]) for place in have) or len(runs[best].videos) < LEAST:
         return frozenset()
+    if name.startswith(NOT_DRAWN):  # counts of this very run
+        return frozenset(place for place in have if runs[place].summary.values[name] == runs[best].summary.values[name])
     return frozenset(place for place in have if place == best or _as_good(runs[best], runs[place], name))
 
 
