@@ -72,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     multirun = bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(words))
     if (launcher := _launcher(words)) and not multirun:
         print(
-            f"error: hydra/launcher: must be given with -m, got {launcher} for one run, which is none", file=sys.stderr
+            f"error: hydra/launcher: must be given with -m (it starts the jobs of a sweep), got {launcher} without",
+            file=sys.stderr,
         )
         return 2
     if multirun:
