@@ -21,6 +21,7 @@ from vsd.run.app import UsageError
 from vsd.run.cluster import launcher, plugin, pools, record, slurm, snapshot
 from vsd.run.cluster.job import Job
 from vsd.run.cluster.pools import Local, Slurm
+from vsd.run.cluster.progress import Asked
 from vsd.run.cluster.slurm import Status
 from vsd.run.cluster.snapshot import Code
 from vsd.run.cluster.watch import Watched
@@ -179,10 +180,14 @@ def test_the_config_counts_as_it_is_written(tmp_path: Path, monkeypatch: pytest.
 
 def test_each_job_is_counted_with_its_own_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, jobs = list[str](), [a_job(tmp_path, number) for number in range(3)]
+
+    def of(self: Asked, config: DictConfig) -> None:
+        seen.append(config.shard)
+
     for job in jobs:
         with read_write(job.config), open_dict(job.config):
             job.config.shard = "${hydra:job.num}/3"
-    monkeypatch.setattr(launcher.Asked, "of", lambda self, config: seen.append(config.shard))
+    monkeypatch.setattr(Asked, "of", of)
     submitted(jobs, monkeypatch)
     assert seen == ["0/3", "1/3", "2/3"]
 
@@ -243,7 +248,12 @@ def test_a_local_job_sees_its_gpus_or_what_this_process_does(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,4")
     used = list[str]()
     executor = type("", (), {"submit": lambda self, job: job})()
-    monkeypatch.setattr(pools, "_executor", lambda cluster, sweep, python, params: used.append(python) or executor)
+
+    def made(cluster: str, sweep: Path, python: str, params: dict[str, Any]) -> Any:
+        used.append(python)
+        return executor
+
+    monkeypatch.setattr(pools, "_executor", made)
     Local({"timeout_min": 5})._begin(a_job(tmp_path, 0), own)
     assert f"CUDA_VISIBLE_DEVICES={','.join(own) or '1,4'} " in used[-1]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
@@ -292,7 +302,12 @@ def test_local_jobs_are_begun_when_there_is_room(tmp_path: Path, monkeypatch: py
 
     jobs = [a_job(tmp_path, number) for number in range(3)]
     ids = pool.submit(jobs, tmp_path, "")
-    monkeypatch.setattr(Local, "_begin", lambda self, job, own: given.append([*own]) or Started(job.number))
+
+    def begin(self: Local, job: Job, own: list[str]) -> Started:
+        given.append([*own])
+        return Started(job.number)
+
+    monkeypatch.setattr(Local, "_begin", begin)
     assert [status.state for status in pool.statuses(ids).values()] == ["RUNNING", "RUNNING", "PENDING"]
     done.add("1")
     assert [status.state for status in pool.statuses(ids).values()] == ["RUNNING", "FAILED", "RUNNING"]
