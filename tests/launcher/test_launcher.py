@@ -264,13 +264,13 @@ def test_a_local_job_sees_its_gpus_or_what_this_process_does(
 @pytest.mark.parametrize(
     ("visible", "gpus_per_job", "device", "message"),
     [
-        ("", 0, "cuda", r"device: must be there where 0 GPUs are seen, got cuda"),
-        ("2", 0, "cuda:1", r"device: must be there where 1 GPUs are seen, got cuda:1"),
+        ("", 0, "cuda", r"device: must be cpu or one of the 0 GPUs that a job sees, got cuda"),
+        ("2", 0, "cuda:1", r"device: must be cpu or one of the 1 GPUs that a job sees, got cuda:1"),
         (
             "2,3",
             1,
             "cuda:1",
-            r"device: must be there where a job sees 1 GPUs \(hydra.launcher.gpus_per_job\), got cuda:1",
+            r"device: must be cpu or one of the 1 GPUs that a job sees \(hydra.launcher.gpus_per_job\), got",
         ),
         ("2,-1,3", 2, "cuda", r"hydra.launcher.gpus_per_job: must be at most the 1 GPUs seen here, got 2"),
     ],

@@ -139,10 +139,10 @@ class Local:
             )
         for device, last in needed.items():
             if last >= (given or len(seen)):
-                here = (
-                    f"a job sees {given} GPUs (hydra.launcher.gpus_per_job)" if given else f"{len(seen)} GPUs are seen"
+                seen_by = " (hydra.launcher.gpus_per_job)" if given else ""
+                raise UsageError(
+                    f"device: must be cpu or one of the {given or len(seen)} GPUs that a job sees{seen_by}, got {device}"
                 )
-                raise UsageError(f"device: must be there where {here}, got {device}")
         self._free = seen
 
     def submit(self, jobs: Sequence[Job], sweep: Path, code: str) -> list[str]:
