@@ -139,10 +139,9 @@ class Local:
             )
         for device, last in needed.items():
             if last >= (given or len(seen)):
-                seen_by = " (hydra.launcher.gpus_per_job)" if given else ""
-                raise UsageError(
-                    f"device: must be cpu or one of the {given or len(seen)} GPUs that a job sees{seen_by}, got {device}"
-                )
+                why = " (hydra.launcher.gpus_per_job)" if given else ""
+                count = given or len(seen)
+                raise UsageError(f"device: must be cpu or one of the {count} GPUs that a job sees{why}, got {device}")
         self._free = seen
 
     def submit(self, jobs: Sequence[Job], sweep: Path, code: str) -> list[str]:
