@@ -92,13 +92,28 @@ def _main(arguments: list[str]) -> int | None:
     if wrong := unknown_word(words, CONF, COMMANDS):
         print(f"error: {wrong}", file=sys.stderr)
         return 2
-    if {"-m", "--multirun"} & set(words):
+    multirun = bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(words))
+    if (launcher := _launcher(words)) and not multirun:
+        print(
+            f"error: hydra/launcher: must be given with -m (it starts the jobs of a sweep), got {launcher} without",
+            file=sys.stderr,
+        )
+        return 2
+    if multirun:
         from vsd.run.cluster import plugin
 
         plugin.register()
     sys.argv = [sys.argv[0], *words]
     run()
     return None
+
+
+def _launcher(words: Sequence[str]) -> str:
+    """The launcher that jobs are to go through; empty for this process, or where nothing runs."""
+    if {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"} & set(words):
+        return ""
+    given = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("hydra/launcher=")]
+    return given[-1] if given and given[-1] != "basic" else ""
 
 
 if __name__ == "__main__":

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.app.test_command_line import run
+from tests.app.test_command_line import command, run
 
 pytest.importorskip("submitit", reason="comes with the extra slurm")
 
@@ -31,3 +35,42 @@ def test_shards_in_processes_of_their_own_and_the_command_again(pair: list[str],
     assert again.returncode == 0, again.stdout + again.stderr
     assert "0 jobs are submitted; 2 are finished" in again.stdout
     assert "4 of 4 samples" in again.stdout
+
+
+def test_a_job_that_dies_before_python_begins_has_no_earlier_numbers(
+    pair: list[str], clips: Path, tmp_path: Path
+) -> None:
+    words = ["-m", "hydra/launcher=local", *pair, "data=folder", f"data.path={clips}", "limit=1", "out=sweep"]
+    assert run(*words, "ratio=0.5,0.9", cwd=tmp_path).returncode == 0
+    again = run(*words, "ratio=0.9,0.7", 'hydra.launcher.setup=["exit 1"]', cwd=tmp_path)
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert "0 of 2 jobs done, 0 running, 0 queued, 2 failed; 0 of 2 samples" in again.stdout
+    table = again.stdout[again.stdout.index("Multirun") :]
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.split()[:1] in (["0"], ["1"])}
+    assert rows["0"][0].startswith("0.9")
+    assert rows["1"][0].startswith("0.7")
+    assert not any("x" in "".join(row) for row in rows.values())  # a speed-up
+    assert "ended before Python began (hydra.launcher.setup?)" in " ".join(again.stdout.split())
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_jobs_end_with_their_launcher_and_write_what_they_have(
+    sent: signal.Signals, pair: list[str], clips: Path, tmp_path: Path
+) -> None:
+    words = ["-m", "hydra/launcher=local", *pair, "data=folder", f"data.path={clips}", "out=sweep", "ratio=0.5,0.9"]
+    words += ["max_new_tokens=400", 'hydra.launcher.setup=["true"]']
+    with (tmp_path / "said").open("w") as said:
+        launcher = subprocess.Popen(command(*words), cwd=tmp_path, stdout=said, stderr=said)
+    samples, told = (tmp_path / "sweep" / "0" / name for name in ("samples.jsonl", "provenance.json"))
+    until = time.monotonic() + 120
+    while not samples.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert samples.exists(), (tmp_path / "said").read_text()
+    os.kill(launcher.pid, sent)
+    assert launcher.wait(30) == 128 + sent, (tmp_path / "said").read_text()
+    job = json.loads(told.read_text())
+    assert (job["outcome"], job["signal"]) == ("interrupted", "SIGTERM")
+    assert (tmp_path / "sweep" / "0" / "metrics.json").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(job["pid"], 0)
+    assert not (tmp_path / "sweep" / "1" / "samples.jsonl").exists()

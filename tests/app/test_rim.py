@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -282,12 +283,24 @@ def test_a_table_that_cannot_be_written_is_shown_all_the_same(
     hydra = {"sweep": {"dir": str(tmp_path)}, "sweeper": {}, "overrides": {"task": ["ratio=0.5,0.9"]}}
     config, summary = OmegaConf.create({"hydra": hydra, "dry_run": False}), Summary()
     summary.on_multirun_start(config)
-    summary._began = 0.0
+    summary._since = 0.0
     with pytest.raises(SystemExit, match="1"):
         summary.on_multirun_end(config)
     out, err = capsys.readouterr()
     assert "2.00x" in out
     assert err == f"error: {tmp_path / 'summary.csv'}: must be written, got No space left on device\n"
+
+
+def test_a_file_server_whose_clock_is_behind_drops_no_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hydra = {"sweep": {"dir": str(tmp_path)}, "sweeper": {}, "overrides": {"task": ["ratio=0.5"]}}
+    config, summary, now = OmegaConf.create({"hydra": hydra, "dry_run": False}), Summary(), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 60)
+    summary.on_multirun_start(config)
+    write_run(tmp_path / "0", [a_record("clip", [5], 5.0)], {"ratio": 0.5}, overrides=["ratio=0.5"])
+    summary.on_multirun_end(config)
+    assert "2.00x" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("multirun", [False, True])

@@ -81,3 +81,18 @@ def test_the_quotes_that_are_advised_are_read() -> None:
 )
 def test_right_words(words: list[str]) -> None:
     assert not unknown_word(words, cli.CONF, cli.COMMANDS)
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "local", "ray"])
+def test_a_launcher_without_m_is_refused(launcher: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([f"hydra/launcher={launcher}", "ratio=0.5"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"error: hydra/launcher: must be given with -m (it starts the jobs of a sweep), got {launcher} without\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["hydra/launcher=basic"], ["hydra/launcher=slurm", "--cfg", "job"], ["-m"]])
+def test_other_commands_are_not(words: list[str]) -> None:
+    assert not cli._launcher(words)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,8 +21,10 @@ from vsd.run.app import UsageError
 from vsd.run.cluster import launcher, plugin, pools, record, slurm, snapshot
 from vsd.run.cluster.job import Job
 from vsd.run.cluster.pools import Local, Slurm
+from vsd.run.cluster.progress import Asked
 from vsd.run.cluster.slurm import Status
 from vsd.run.cluster.snapshot import Code
+from vsd.run.cluster.watch import Watched
 from vsd.run.schema import SCHEMA
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,12 +62,14 @@ def a_job(sweep: Path, number: int, gamma: int = 5) -> Job:
 def submitted(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, known: dict[str, Status] | None = None) -> list[int]:
     monkeypatch.setattr(slurm, "statuses", lambda ids: known or {})
     pool = Submits()
-    launcher._watched(jobs, pool)  # type: ignore[arg-type]
+    launcher._watched(jobs, pool, [])  # type: ignore[arg-type]
     return pool.taken
 
 
 def finish(job: Job, *, outcome: str | None = "done", error: str = "") -> None:
-    told = {"schema": SCHEMA, "submitted": {"config": record.config_fingerprint(job.config)}}
+    submitted = record.read(job.sweep, job.number)
+    assert submitted is not None
+    told = {"schema": SCHEMA, **provenance.of_submission(submitted)}
     provenance.write(job.folder, told | ({"outcome": outcome} if outcome else {}))
     if error:
         (job.folder / "error.txt").write_text(error)
@@ -137,17 +143,20 @@ def test_hydra_finds_them(name: str) -> None:
         ({"max_num_timeout": -1}, r"hydra.launcher.max_num_timeout: must be a whole number, at least 0, got -1"),
         ({"mem_gb": "many"}, r"hydra.launcher: must be what submitit takes, got: .*mem_gb"),
         ({"nodez": 1}, r"hydra.launcher: must be what submitit takes, got: .*nodez"),
+        ({"array_parallelism": 0}, r"hydra.launcher.array_parallelism: must be a whole number, at least 1, got 0"),
+        ({"max_num_timeout": None}, r"hydra.launcher.max_num_timeout: must be a whole number, at least 0, got None"),
+        ({"signal_delay_s": None}, r"hydra.launcher.signal_delay_s: must be a whole number, at least 1, got None"),
+        ({"setup": "module load cuda"}, r"hydra.launcher.setup: must be a list of lines .*, got 'module load cuda'"),
+        ({"additional_parameters": "a=b"}, r"hydra.launcher.additional_parameters: must be options of sbatch"),
     ],
 )
-def test_fields_that_cannot_be(
-    given: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fields_that_cannot_be(given: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools.shutil, "which", lambda name: f"/usr/bin/{name}")  # type: ignore[attr-defined]
     node = OmegaConf.load(ROOT / "conf" / "hydra" / "launcher" / "slurm.yaml")
     plain: Any = OmegaConf.to_container(node)
     del plain["_target_"]
     with pytest.raises(UsageError, match=f"^{message}"):
-        launcher._pool("slurm", {**plain, **given}).submit([], tmp_path, "")
+        launcher._pool("slurm", {**plain, **given})
 
 
 def test_without_slurm_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,8 +165,131 @@ def test_without_slurm_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         Slurm({"timeout_min": 60, "signal_delay_s": 90})
 
 
-def test_local_jobs_are_begun_when_there_is_room(tmp_path: Path) -> None:
-    pool = Local({"array_parallelism": 2, "timeout_min": 5})
+def test_the_config_counts_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a variable stands for here is not what it stands for in the job."""
+    job = a_job(tmp_path, 0)
+    with read_write(job.config), open_dict(job.config):
+        job.config.data.path, job.config.seed = "${oc.env:FILMS}", "${hydra:job.num}"
+    found = set()
+    for films in ("here", "there"):
+        monkeypatch.setenv("FILMS", films)
+        found.add(record.config_fingerprint(job.config))
+    assert len(found) == 1
+    assert record.config_fingerprint(a_job(tmp_path, 0).config) not in found
+
+
+def test_each_job_is_counted_with_its_own_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, jobs = list[str](), [a_job(tmp_path, number) for number in range(3)]
+
+    def of(self: Asked, config: DictConfig) -> None:
+        seen.append(config.shard)
+
+    for job in jobs:
+        with read_write(job.config), open_dict(job.config):
+            job.config.shard = "${hydra:job.num}/3"
+    monkeypatch.setattr(Asked, "of", of)
+    submitted(jobs, monkeypatch)
+    assert seen == ["0/3", "1/3", "2/3"]
+
+
+def test_ctrl_c_within_a_submission_comes_after_it_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Submits):
+        def submit(self, jobs: list[Job], sweep: Path, code: str) -> list[str]:
+            os.kill(os.getpid(), signal.SIGINT)
+            child = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=True)
+            assert child.stdout.strip() == "True"  # sbatch is not interrupted either
+            return super().submit(jobs, sweep, code)
+
+    monkeypatch.setattr(slurm, "statuses", lambda ids: {})
+    watched = list[Watched]()
+    with pytest.raises(KeyboardInterrupt):
+        launcher._watched([a_job(tmp_path, 0)], Interrupted(), watched)  # type: ignore[arg-type]
+    told = record.read(tmp_path, 0)
+    assert told is not None
+    assert (told.job, [job.job for job in watched]) == ("9_0", ["9_0"])
+    with pytest.raises(KeyboardInterrupt):  # and is itself again
+        signal.raise_signal(signal.SIGINT)
+
+
+BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+
+
+def on_gpus(jobs: list[Job], device: str) -> list[Job]:
+    for job in jobs:
+        with read_write(job.config):
+            job.config.device = device
+    return jobs
+
+
+def test_local_jobs_have_gpus_to_themselves_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-aa,5,7,0")
+    pool, given, done = Local({"gpus_per_job": 2, "timeout_min": 5}), list[list[str]](), set[int]()
+
+    def begin(self: Local, job: Job, own: list[str]) -> Any:
+        given.append([*own])
+        paths = type("", (), {"result_pickle": tmp_path})
+        return type("", (), {"done": lambda self: job.number in done, "paths": paths})()
+
+    monkeypatch.setattr(Local, "_begin", begin)
+    jobs = on_gpus([a_job(tmp_path, number) for number in range(4)], "cuda:1")
+    pool.check(jobs)
+    ids = pool.submit(jobs, tmp_path, "")
+    pool.statuses(ids)
+    assert given == [["3", "GPU-aa"], ["5", "7"]]  # and no third at once
+    done.add(0)
+    pool.statuses(ids)
+    assert given[2:] == [["0", "3"]]
+
+
+@pytest.mark.parametrize("own", [["5", "7"], []])
+def test_a_local_job_sees_its_gpus_or_what_this_process_does(
+    own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,4")
+    used = list[str]()
+    executor = type("", (), {"submit": lambda self, job: job})()
+
+    def made(cluster: str, sweep: Path, python: str, params: dict[str, Any]) -> Any:
+        used.append(python)
+        return executor
+
+    monkeypatch.setattr(pools, "_executor", made)
+    Local({"timeout_min": 5})._begin(a_job(tmp_path, 0), own)
+    assert f"CUDA_VISIBLE_DEVICES={','.join(own) or '1,4'} " in used[-1]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    Local({"timeout_min": 5})._begin(a_job(tmp_path, 0), [])
+    assert used[-1].startswith("env -u CUDA_VISIBLE_DEVICES ")
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus_per_job", "device", "message"),
+    [
+        ("", 0, "cuda", r"device: must be cpu or one of the 0 GPUs that a job sees, got cuda"),
+        ("2", 0, "cuda:1", r"device: must be cpu or one of the 1 GPUs that a job sees, got cuda:1"),
+        (
+            "2,3",
+            1,
+            "cuda:1",
+            r"device: must be cpu or one of the 1 GPUs that a job sees \(hydra.launcher.gpus_per_job\), got",
+        ),
+        ("2,-1,3", 2, "cuda", r"hydra.launcher.gpus_per_job: must be at most the 1 GPUs seen here, got 2"),
+    ],
+)
+def test_too_few_gpus_are_refused(
+    visible: str, gpus_per_job: int, device: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(UsageError, match=f"^{message}"):
+        Local({"gpus_per_job": gpus_per_job, "timeout_min": 5}).check(on_gpus([a_job(tmp_path, 0)], device))
+
+
+def test_a_finished_job_without_hydra_s_files_gets_them_again(tmp_path: Path) -> None:
+    launcher._mark([a_job(tmp_path, 0)])
+    assert (tmp_path / "0" / ".hydra" / "overrides.yaml").exists()
+
+
+def test_local_jobs_are_begun_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, given = Local({"array_parallelism": 2, "timeout_min": 5}), list[list[str]]()
     done = set[str]()
 
     class Started:
@@ -170,10 +302,16 @@ def test_local_jobs_are_begun_when_there_is_room(tmp_path: Path) -> None:
 
     jobs = [a_job(tmp_path, number) for number in range(3)]
     ids = pool.submit(jobs, tmp_path, "")
-    pool._executor = type("", (), {"submit": lambda self, job: Started(job.number)})()
+
+    def begin(self: Local, job: Job, own: list[str]) -> Started:
+        given.append([*own])
+        return Started(job.number)
+
+    monkeypatch.setattr(Local, "_begin", begin)
     assert [status.state for status in pool.statuses(ids).values()] == ["RUNNING", "RUNNING", "PENDING"]
     done.add("1")
     assert [status.state for status in pool.statuses(ids).values()] == ["RUNNING", "FAILED", "RUNNING"]
+    assert given == [[], [], []]
 
 
 def test_no_other_hydra_program_of_the_environment_finds_anything_of_ours() -> None:

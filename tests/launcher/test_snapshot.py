@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,56 @@ def test_in_it_the_commit_is_that_of_the_submission(
     git(root, "commit", "-q", "--allow-empty", "-m", "later")
     monkeypatch.setattr(provenance, "PACKAGE", Path(code.folder) / "vsd")
     assert provenance.git_state(Path(code.folder) / "vsd") == {"commit": code.commit, "dirty": True}
+
+
+def test_what_is_edited_while_it_is_copied_is_no_reason_to_refuse(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And neither is what vanishes."""
+    copy_file = snapshot._copy_file
+
+    def edited(source: Path, target: Path, earlier: Iterable[Path]) -> None:
+        copy_file(source, target, earlier)
+        (root / "new.py").unlink(missing_ok=True)
+        if source.name == "method.py":
+            source.write_text("edited")
+
+    monkeypatch.setattr(snapshot, "_copy_file", edited)
+    code = snapshot.freeze(tmp_path / "sweep")
+    assert [path.name for path in (tmp_path / "sweep" / ".code").iterdir()] == [code.digest]
+    assert not (Path(code.folder) / "new.py").exists()
+    monkeypatch.setattr(snapshot, "PACKAGE", Path(code.folder) / "vsd")
+    assert snapshot.current_digest() == code.digest
+
+
+def test_runs_that_git_does_not_ignore_are_no_code(root: Path) -> None:
+    files = ("sweep/0/samples.jsonl", "other/.submitted/0.json", "other/0/samples.jsonl", "run/provenance.json",
+             "run/.hydra/config.yaml", "serial/multirun.yaml", "serial/0/samples.jsonl", "notes/new.py")  # fmt: skip
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}")
+    (root / "kept").mkdir()
+    (root / "kept" / "provenance.json").write_text("{}")
+    git(root, "add", "kept")  # a run that somebody has made a part of the project
+    first = snapshot.freeze(root / "sweep")
+    copy = Path(first.folder)
+    assert [name for name in files if (copy / name).exists()] == ["notes/new.py"]
+    assert (copy / "kept" / "provenance.json").exists()
+    assert "sweep" not in first.diff
+    (root / "sweep" / "0" / "samples.jsonl").write_text("more")
+    assert snapshot.freeze(root / "sweep") == first
+    assert snapshot.freeze(root).digest == first.digest  # out=.
+
+
+def test_without_hard_links_it_is_copied(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    snapshot.freeze(tmp_path)
+    (root / "new.py").write_text("newer")
+    monkeypatch.setattr(os, "link", refuse)
+    copy = Path(snapshot.freeze(tmp_path).folder)
+    assert (copy / "vsd" / "method.py").read_text() == "one"
 
 
 def test_a_large_file_is_left_out_and_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

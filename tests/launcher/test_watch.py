@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from rich.console import Console
 
 from tests.results.made import a_record, write_run
 from vsd.run import provenance
-from vsd.run.cluster import slurm, watch
+from vsd.run.cluster import record, slurm, watch
 from vsd.run.cluster.job import Job
 from vsd.run.cluster.progress import Finished, Pace, Progress, at_once
+from vsd.run.cluster.record import Submitted
 from vsd.run.cluster.slurm import Status
 from vsd.run.cluster.watch import Watched
 from vsd.run.report import sweep
@@ -33,6 +34,13 @@ class Script:
 
     def submit(self, jobs: Sequence[Job], sweep: Path, code: str) -> list[str]:
         raise NotImplementedError
+
+    def check(self, jobs: Sequence[Job]) -> None: ...
+
+    def end(self) -> None: ...
+
+    def log(self, sweep: Path, job: str) -> Path:
+        return sweep / ".submitit" / job / f"{job}_0_log.err"
 
     def statuses(self, jobs: Collection[str]) -> dict[str, Status]:
         found = {}
@@ -53,11 +61,33 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 RUNNING, PENDING = Status("RUNNING"), Status("PENDING")
 
 
-def a_job(sweep: Path, number: int, done: bool = True) -> Watched:
+def submission(number: int, *, time: str = "then", config: str = "a") -> Submitted:
+    words = (f"gamma={number}",)
+    told = {"number": number, "time": time, "command": "", "overrides": words, "config": config, "job": f"7_{number}"}
+    return Submitted(**told, digest="", code="", commit=None, dirty=False, cluster="slurm")  # type: ignore[arg-type]
+
+
+def a_job(sweep: Path, number: int, done: bool = True, again: Submitted | None = None) -> Watched:
+    """One that has finished a sample, and perhaps was submitted `again` since."""
+    first = submission(number)
     folder = write_run(
-        sweep / f"{number}", [a_record("v", [5], 4.0)], {"gamma": number}, outcome="done" if done else None
+        sweep / f"{number}",
+        [a_record("v", [5], 4.0)],
+        {"gamma": number},
+        overrides=first.overrides,
+        outcome="done" if done else None,
     )
-    return Watched(number=number, folder=folder, overrides=[f"gamma={number}"], job=f"7_{number}", total=4)
+    told = provenance.read(folder)
+    provenance.write(folder, {**told, "overrides": [*first.overrides], **provenance.of_submission(first)})
+    return Watched(
+        number=number,
+        sweep=sweep,
+        folder=folder,
+        overrides=[f"gamma={number}"],
+        submitted=again or first,
+        job=f"7_{number}",
+        total=4,
+    )
 
 
 def watched(jobs: Sequence[Watched], pool: Script) -> str:
@@ -117,6 +147,25 @@ def test_one_that_was_cancelled_before_it_began_says_so(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("config", ["a", "b"])
+def test_numbers_of_an_earlier_submission_are_not_those_of_a_job_that_never_began(config: str, tmp_path: Path) -> None:
+    job = a_job(tmp_path, 0, again=replace(submission(0, time="now", config=config), overrides=("gamma=3",)))
+    assert "0 of 1 jobs done, 0 running, 0 queued, 1 failed" in watched([job], Script({"7_0": [Status("FAILED")]}))
+    assert (job.folder / "error.txt").read_text().startswith("Slurm: job 7_0 ended as FAILED")
+    (run,) = sweep.jobs(tmp_path)
+    assert (run.state, job.metrics()) == ("failed", None)
+    kept = config == "a"  # by which the samples were decoded
+    assert run.summary.values.get("samples/done", 0) == (1 if kept else 0)
+    assert run.overrides == (("gamma=0",) if kept else ("gamma=3",))
+    assert job.finished.count() == (1 if kept else 0)
+    assert (job.folder / "samples.jsonl").exists()
+
+
+def test_a_job_at_work_that_an_earlier_one_has_finished_is_not_done(tmp_path: Path) -> None:
+    assert record.is_done(a_job(tmp_path, 0).folder, submission(0))
+    assert not record.is_done(tmp_path / "0", submission(0, time="now"))
+
+
 def test_while_slurm_does_not_answer_nothing_has_ended(tmp_path: Path) -> None:
     job = a_job(tmp_path, 0)
     job.take(RUNNING)
@@ -133,15 +182,15 @@ def test_the_reason_of_a_job_that_left_one_stays(tmp_path: Path) -> None:
 
 
 def test_a_finished_job_is_not_asked_for(tmp_path: Path) -> None:
-    done = Watched(number=0, folder=a_job(tmp_path, 0).folder, overrides=[], job="", total=1)
+    done = replace(a_job(tmp_path, 0), job="")
     pool = Script({})
     assert "1 of 1 jobs done" in watched([done], pool)
     assert pool.asked == []
 
 
 def test_samples_are_counted_as_they_come(tmp_path: Path) -> None:
-    provenance.write(tmp_path, {"config": "new"})
-    finished, file = Finished(tmp_path), tmp_path / "samples.jsonl"
+    provenance.write(tmp_path, {"config": "new", "submitted": {"config": "a"}})
+    finished, file = Finished(tmp_path, "a"), tmp_path / "samples.jsonl"
     assert finished.count() == 0
     rows = [{"id": "a", "config": "old"}, {"id": "a", "config": "new"}, {"id": "b", "config": "new"}]
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows) + "not json\n" + '{"id": "c", "conf')
@@ -149,6 +198,7 @@ def test_samples_are_counted_as_they_come(tmp_path: Path) -> None:
     with file.open("a") as more:
         more.write('ig": "new"}\n' + json.dumps(rows[2]) + "\n")
     assert finished.count() == 3
+    assert Finished(tmp_path, "b").count() == 0  # it is another config's job that will begin here
 
 
 def test_the_pace_is_that_of_the_last_minutes() -> None:
@@ -158,7 +208,7 @@ def test_the_pace_is_that_of_the_last_minutes() -> None:
     assert pace.a_minute is None
     for now, finished in ((60.0, 6), (6000.0, 6), (6060.0, 12)):  # noqa: B007 - read by the clock
         pace.add(finished)
-    assert pace.a_minute == pytest.approx(6 / ((6060 - 60) / 60), rel=1)
+    assert pace.a_minute == pytest.approx(6)  # this computer slept between
     state = Progress(done=1, running=1, queued=0, failed=0, finished=12, total=24, a_minute=6.0)
     assert state.left == timedelta(minutes=2)
     assert f"{state}" == "1 of 2 jobs done, 1 running, 0 queued, 0 failed; 12 of 24 samples; 6 a minute; 0:02:00 left"

@@ -188,16 +188,20 @@ def test_refusals(arguments: list[str], message: str, capsys: pytest.CaptureFixt
     assert message in capsys.readouterr().err
 
 
-def a_sweep(folder: Path, *, outcome: str | None, digests: tuple[str, ...] = ("old", "new")) -> None:
-    """Its first job was submitted with the first code and is done, the second with the second."""
+def a_sweep(
+    folder: Path, *, outcome: str | None, digests: tuple[str, ...] = ("old", "new"), began: str = "now"
+) -> None:
+    """Its first job was submitted with the first code and is done, the second with the second; they `began` at their
+    last submission."""
     for number, (digest, ended) in enumerate(zip(digests, ("done", outcome), strict=True)):
         run = write_run(folder / f"{number}", [RECORD], {}, outcome=ended)  # type: ignore[arg-type]
+        provenance.write(run, {**provenance.read(run), "submitted": {"time": began}})
         code = folder / ".code" / digest
         (code / "vsd").mkdir(parents=True)
         (code / "vsd" / "clips").symlink_to(run)
         (code / "vsd" / "engine.py").write_text("pass")
         Submitted(
-            number=number, time="", command="", overrides=(), config="", digest=digest, code=f"{code}", commit=None,
+            number=number, time="now", command="", overrides=(), config="", digest=digest, code=f"{code}", commit=None,
             dirty=False, cluster="slurm", job=f"7_{number}",
         ).write(folder)  # fmt: skip
     age(folder)
@@ -223,3 +227,12 @@ def test_code_that_no_job_will_run_goes(
         f"sweep/.code/{name}" for name in gone
     }
     assert (tmp_path / "sweep" / "0" / "samples.jsonl").exists()  # which a link in the copy leads to
+
+
+def test_code_of_a_job_that_waits_stays_though_an_earlier_one_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_sweep(tmp_path / "sweep", outcome="done", began="before")
+    monkeypatch.setattr(slurm, "reachable", lambda: True)
+    monkeypatch.setattr(slurm, "statuses", lambda jobs: dict.fromkeys(jobs, Status("PENDING")))
+    assert not any("/.code/" in name for name in removed(tmp_path))

@@ -132,7 +132,7 @@ def _job() -> dict[str, Any]:
     return {
         "time": _now(),
         "command": command() if told is None else told.command,
-        **({} if told is None else {"submitted": {"time": told.time, "code": told.digest, "config": told.config}}),
+        **({} if told is None else of_submission(told)),
         "host": platform.node(),
         "pid": os.getpid(),
         **({} if (place := slurm.place()) is None else {"slurm": place}),
@@ -140,6 +140,11 @@ def _job() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": packages(),
     }
+
+
+def of_submission(told: Submitted) -> dict[str, Any]:
+    """What is kept of a job's submission; its time tells it from any other of the job."""
+    return {"submitted": {"time": told.time, "code": told.digest, "config": told.config}}
 
 
 def command() -> str:

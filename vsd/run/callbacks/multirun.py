@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,6 +33,7 @@ class Summary(Callback):
     def __init__(self) -> None:
         # A cluster's job is in a process of its own, which has begun no multirun.
         self._began, self._total, self._swept = 0.0, 0, frozenset[str]()
+        self._since = 0.0  # when it began, by the clock that gives its folder's files their times
         self._planned_s = list[float | None]()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -41,6 +44,12 @@ class Summary(Callback):
         if "dry_run" in self._swept:  # what is written is decided once for all jobs
             print("error: dry_run: must have one value for all jobs, got several", file=sys.stderr)
             sys.exit(2)
+        self._since = self._began
+        if not config.dry_run and distributed.rank() == 0:
+            with suppress(OSError):  # OutFolder says it
+                Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+                with TemporaryFile(dir=config.hydra.sweep.dir) as file:
+                    self._since = os.fstat(file.fileno()).st_mtime
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if config.hydra.mode != RunMode.MULTIRUN or distributed.rank() > 0:
@@ -67,7 +76,7 @@ class Summary(Callback):
         from vsd.run.report import sweep
 
         folder = Path(config.hydra.sweep.dir)
-        jobs = sweep.jobs(folder, since=self._began)
+        jobs = sweep.jobs(folder, since=self._since)
         file = folder / "summary.csv"
         console = Console()
         console.print(sweep.screen(jobs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,13 +21,15 @@ from rich.console import Console
 from vsd.run import disk, locks, provenance
 from vsd.run.app import UsageError
 from vsd.run.cluster import record, slurm, snapshot, watch
+from vsd.run.cluster.interrupts import postponed
 from vsd.run.cluster.job import Job
 from vsd.run.cluster.pools import Local, Pool, Slurm
 from vsd.run.cluster.progress import Asked
 from vsd.run.cluster.record import Submitted
 from vsd.run.cluster.snapshot import Code
 from vsd.run.cluster.watch import Watched
-from vsd.utils.validation import require_whole
+from vsd.utils import termination
+from vsd.utils.validation import require, require_whole
 
 POOLS: dict[str, Callable[[Mapping[str, Any]], Pool]] = {"slurm": Slurm, "local": Local}
 
@@ -54,29 +57,41 @@ def launch(
     }
     watched = list[Watched]()
     try:
-        pool = _pool(cluster, own)
-        with disk.room(str(config.hydra.sweep.dir)):
+        with termination.listening(signal.SIGTERM), disk.room(str(config.hydra.sweep.dir)):
+            pool = _pool(cluster, own)
             jobs = _jobs(job_overrides, first, context, config, timeouts=own["max_num_timeout"])
+            pool.check(jobs)
             with locks.locked(jobs[0].sweep / record.FOLDER, "launcher"):  # the same command elsewhere waits
-                watched += _watched(jobs, pool)
-        watch.watch(watched, pool)
+                _watched(jobs, pool, watched)
+            try:
+                watch.watch(watched, pool)
+            finally:
+                pool.end()
+            _mark(jobs)
     except (UsageError, disk.CannotWrite) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"\n{watch.left_alone(watched, lasting=cluster == 'slurm')}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(termination.exit_code(error))
     return [_returned(job, each) for job, each in zip(jobs, watched, strict=True)]
 
 
 def _pool(cluster: str, params: Mapping[str, Any]) -> Pool:
-    """Raises UsageError for fields that cannot be."""
+    """Raises UsageError for fields that cannot be, before anything is recorded."""
     if find_spec("submitit") is None:
         raise UsageError('hydra/launcher: must have submitit (pip install "vsd[slurm]"), got none')
     try:
-        for name, least in {"timeout_min": 1, "signal_delay_s": 1, "max_num_timeout": 0}.items():
-            if name in params:
-                require_whole(f"hydra.launcher.{name}", params[name], least=least)
+        for name, least in {"timeout_min": 1, "max_num_timeout": 0}.items():
+            require_whole(f"hydra.launcher.{name}", params.get(name), least=least)
+        for name, least in {"signal_delay_s": 1, "array_parallelism": 1, "gpus_per_job": 0}.items():
+            if params.get(name) is not None or (name, cluster) == ("signal_delay_s", "slurm"):
+                require_whole(f"hydra.launcher.{name}", params.get(name), least=least)
+        setup, more = params.get("setup"), params.get("additional_parameters")
+        is_list = setup is None or (isinstance(setup, list) and all(isinstance(line, str) for line in setup))
+        require("hydra.launcher.setup", "a list of lines ([module load cuda, ...])", setup, is_list)
+        is_map = more is None or isinstance(more, dict)
+        require("hydra.launcher.additional_parameters", "options of sbatch ({mail-type: END, ...})", more, is_map)
     except ValueError as error:
         raise UsageError(str(error)) from error
     given = {name: value for name, value in params.items() if name != "max_num_timeout" and value is not None}
@@ -101,41 +116,54 @@ def _jobs(
     return jobs
 
 
-def _watched(jobs: Sequence[Job], pool: Pool) -> list[Watched]:
-    """All jobs, submitted where that is needed."""
+def _watched(jobs: Sequence[Job], pool: Pool, watched: list[Watched]) -> None:
+    """Submit jobs where that is needed, and add all of them to `watched`, whatever comes between."""
     sweep = jobs[0].sweep
     told = {job.number: _told(job, pool) for job in jobs}
     going = _still_going(jobs, told)
     finished = {job.number for job in jobs if job.number not in going and _is_finished(job, told[job.number])}
     todo = [job for job in jobs if job.number not in going and job.number not in finished]
     totals = Asked()
-    samples = {job.number: totals.of(job.config) for job in jobs}  # before: it takes a while, and Ctrl-C may come
+    samples = dict[int, int | None]()
+    for job in jobs:  # before: it takes a while, and Ctrl-C may come
+        HydraConfig.instance().set_config(job.config)  # ${hydra:job.num} is its own
+        samples[job.number] = totals.of(job.config)
     counts = _counts(len(todo), len(going), len(finished))
-    if todo:
-        code = snapshot.freeze(sweep)
-        going |= _submitted(todo, told, code, pool)
-        counts += f". {_code(code)}"
+    code = snapshot.freeze(sweep) if todo else None
+    with postponed(signal.SIGINT, signal.SIGTERM):  # what is submitted is recorded
+        if code is not None:
+            going |= _submitted(todo, told, code, pool)
+            counts += f". {_code(code)}"
+        shared = set.intersection(*(set(each.overrides) for each in told.values())) if len(jobs) > 1 else set[str]()
+        watched += [
+            Watched(
+                number=job.number,
+                sweep=sweep,
+                folder=job.folder,
+                overrides=[each for each in filter_overrides(told[job.number].overrides) if each not in shared],
+                # What is finished or at work was submitted by an earlier command.
+                submitted=record.read(sweep, job.number) or told[job.number],
+                job=going.get(job.number, ""),
+                total=samples[job.number],
+            )
+            for job in jobs
+        ]
     Console().print(counts, highlight=False, soft_wrap=True)
+
+
+def _mark(jobs: Sequence[Job]) -> None:
+    """By these times the table at the end knows this sweep's jobs, whatever the clocks of nodes say."""
     for job in jobs:
-        os.utime(job.folder / ".hydra" / "overrides.yaml")  # by which the table at the end knows this sweep's jobs
-    shared = set.intersection(*(set(each.overrides) for each in told.values())) if len(jobs) > 1 else set[str]()
-    return [
-        Watched(
-            number=job.number,
-            folder=job.folder,
-            overrides=[each for each in filter_overrides(told[job.number].overrides) if each not in shared],
-            job=going.get(job.number, ""),
-            total=samples[job.number],
-        )
-        for job in jobs
-    ]
+        if not (job.folder / ".hydra" / "overrides.yaml").exists():
+            _write_config(job)
+        os.utime(job.folder / ".hydra" / "overrides.yaml")
 
 
 def _told(job: Job, pool: Pool) -> Submitted:
     """What is recorded of it, but for its code and its id."""
     return Submitted(
         number=job.number,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         command=provenance.command(),
         overrides=tuple(OmegaConf.to_container(job.config.hydra.overrides.task, resolve=False) or ()),  # type: ignore[arg-type]
         config=record.config_fingerprint(job.config),
@@ -170,8 +198,9 @@ def _still_going(jobs: Sequence[Job], told: Mapping[int, Submitted]) -> dict[int
 
 def _is_finished(job: Job, told: Submitted) -> bool:
     """Whether nothing is left to do: all samples of this very config are decoded."""
-    submitted = provenance.read(job.folder).get("submitted", {})
-    return submitted.get("config") == told.config and watch.is_done(job.folder) and not watch.failed_samples(job.folder)
+    past = record.read(job.sweep, job.number)
+    same = past is not None and past.config == told.config
+    return past is not None and same and record.is_done(job.folder, past) and not watch.failed_samples(job.folder)
 
 
 def _submitted(todo: Sequence[Job], told: dict[int, Submitted], code: Code, pool: Pool) -> dict[int, str]:
@@ -181,6 +210,8 @@ def _submitted(todo: Sequence[Job], told: dict[int, Submitted], code: Code, pool
     for job in todo:
         told[job.number] = Submitted(**{**vars(told[job.number]), **frozen})
         told[job.number].write(sweep)
+        with disk.writing(job.folder):
+            (job.folder / "error.txt").unlink(missing_ok=True)
         _write_config(job)
     if code.diff:
         disk.write_whole(sweep / record.FOLDER / f"{code.digest}.diff", code.diff)
@@ -198,7 +229,6 @@ def _write_config(job: Job) -> None:
     folder = job.folder / ".hydra"
     with disk.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / "error.txt").unlink(missing_ok=True)
     for name, part in {"config": dials, "hydra": hydra, "overrides": job.config.hydra.overrides.task}.items():
         disk.write_whole(folder / f"{name}.yaml", OmegaConf.to_yaml(part))
 

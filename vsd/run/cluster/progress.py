@@ -45,9 +45,11 @@ class Asked:
 
 @dataclass
 class Finished:
-    """The samples that a job has finished under its present config. Reads what was added to its file since."""
+    """The samples that a job has finished, those of an earlier job with the config that it was submitted with among
+    them. Reads what was added to its file since."""
 
     folder: Path
+    submitted: str  # the config's fingerprint
     _at: int = 0
     _ids: dict[str, set[str]] = field(default_factory=dict)
 
@@ -60,7 +62,8 @@ class Finished:
                 self._at += len(line)
                 self._take(line)
         jobs = provenance.jobs_of(provenance.read(self.folder))
-        config = next((job["config"] for job in jobs if "config" in job), "")
+        own = [job for job in jobs if job.get("submitted", {}).get("config") == self.submitted]
+        config = next((job["config"] for job in own if "config" in job), "")
         return len(self._ids.get(config, ()))
 
     def _take(self, line: bytes) -> None:
@@ -80,7 +83,7 @@ class Pace:
         """So many are finished now."""
         now = self.clock()
         self._seen.append((now, finished))
-        while len(self._seen) > 2 and self._seen[1][0] < now - _WINDOW_S:
+        while len(self._seen) > 2 and self._seen[0][0] < now - _WINDOW_S:
             self._seen.pop(0)
 
     @property

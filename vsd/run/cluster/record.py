@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from vsd.run import disk
+from vsd.run import disk, provenance
 from vsd.utils.fingerprint import fingerprint
 
 FOLDER = ".submitted"
@@ -60,10 +59,19 @@ def read_all(sweep: Path) -> Iterator[Submitted]:
     yield from (found for number in numbers if (found := read(sweep, number)) is not None)
 
 
+def has_begun(folder: Path, submitted: Submitted) -> bool:
+    """Whether the last job in this folder is the one that was submitted so, and not an earlier one."""
+    return bool(provenance.read(folder).get("submitted", {}).get("time") == submitted.time)
+
+
+def is_done(folder: Path, submitted: Submitted) -> bool:
+    """Whether the job that was submitted so has done all that it was asked for."""
+    done = provenance.read(folder).get("outcome") == "done" and not (folder / "error.txt").exists()
+    return done and has_begun(folder, submitted)
+
+
 def config_fingerprint(cfg: DictConfig) -> str:
-    """Of every dial of a job, resolved where that is possible; Hydra's own part is none."""
+    """Of every dial of a job but Hydra's own. Interpolations count as they are written: what they stand for (a
+    variable of the environment, the job's number) may be another where the job runs."""
     dials = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    try:
-        return fingerprint(OmegaConf.to_container(dials, resolve=True))
-    except OmegaConfBaseException:  # the job itself refuses it, with the reason
-        return fingerprint(OmegaConf.to_container(dials, resolve=False))
+    return fingerprint(OmegaConf.to_container(dials, resolve=False))

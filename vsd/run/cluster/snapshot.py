@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ FOLDER = ".code"
 MARK = ".vsd-snapshot.json"
 DATA = ("vsd/zoo/weights", "vsd/zoo/small_events/clips")
 """Linked to, not copied: bundled weights and clips are most of the tree, and a sample is known by its clip's path."""
+RUNS = (".submitted", ".code", "multirun.yaml", "provenance.json")
+"""What the folder of a sweep or of a run holds, the first two as folders."""
 LARGEST = 16 << 20  # bytes of a file that is copied
 
 
@@ -42,25 +45,34 @@ class Code:
 
 def freeze(sweep: Path) -> Code:
     """Copy the checkout that vsd is imported from into the sweep's folder: its tracked files, and the untracked ones
-    that git does not ignore. The same tree is copied once. Raises CannotWrite."""
+    that git does not ignore and that no run has written. The same tree is kept once. What is edited meanwhile is in the
+    copy or not: its digest is its own. Raises CannotWrite."""
     root = checkout(PACKAGE)
     if root is None:
         return Code(digest=digest_of_package())
-    names, left_out = _names(root), list[str]()
-    for name in [name for name in names if not (root / name).is_symlink() and (root / name).stat().st_size > LARGEST]:
-        names.remove(name)
-        left_out.append(name)
-    digest = _digest(root, names)
-    target = sweep.absolute() / FOLDER / digest
-    commit = (_git(root, "rev-parse", "HEAD") or "").strip() or None
-    changed = bool((_git(root, "status", "--porcelain") or "").strip())
-    diff = _diff(root, names)
-    size = sum((root / name).lstat().st_size for name in names)
-    code = Code(
-        digest=digest, folder=str(target), commit=commit, dirty=changed, diff=diff, size=size, left_out=tuple(left_out)
-    )
-    if not target.is_dir():
-        _copy(root, names, target, code)
+    folder = sweep.absolute() / FOLDER
+    part = folder / f".{uuid.uuid4().hex[:12]}.part"
+    try:
+        with disk.writing(folder):
+            names, left_out = _copy(root, _names(root, sweep.resolve()), part)
+            digest = _digest(part, names)
+            diff = _diff(root, names)
+            code = Code(
+                digest=digest,
+                folder=str(folder / digest),
+                commit=(_git(root, "rev-parse", "HEAD") or "").strip() or None,
+                dirty=bool(diff or left_out),
+                diff=diff,
+                size=sum((part / name).lstat().st_size for name in names),
+                left_out=tuple(left_out),
+            )
+            if not (folder / digest).is_dir():
+                told = {**asdict(code), "names": names}
+                del told["diff"]
+                (part / MARK).write_text(json.dumps(told, indent=2), encoding="utf-8")
+                part.rename(folder / digest)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return code
 
 
@@ -110,49 +122,74 @@ def _hashed(root: Path, names: Sequence[str], more: Iterable[str]) -> str:
     return found.hexdigest()[:12]
 
 
-def _names(root: Path) -> list[str]:
+def _names(root: Path, sweep: Path) -> list[str]:
     """The files to copy, in order."""
-    listed = (_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard") or "").split("\0")
-    names = sorted({name for name in listed if (name and (root / name).is_file()) or (root / name).is_symlink()} - {""})
-    return [name for name in names if not name.startswith(tuple(f"{data}/" for data in DATA))]
+    tracked, others = (_listed(root, option) for option in ("--cached", "--others"))
+    own, known = (
+        (sweep.relative_to(root.resolve()) if sweep.is_relative_to(root.resolve()) else None),
+        dict[Path, bool](),
+    )
+    names = {*tracked, *(name for name in others if not _is_of_run(root, Path(name).parent, own, known))}
+    names = {name for name in names if (root / name).is_file() or (root / name).is_symlink()}
+    return sorted(name for name in names if not name.startswith(tuple(f"{data}/" for data in DATA)))
+
+
+def _listed(root: Path, option: str) -> list[str]:
+    found = _git(root, "ls-files", "-z", option, "--exclude-standard") or ""
+    return [name for name in found.split("\0") if name]
+
+
+def _is_of_run(root: Path, folder: Path, sweep: Path | None, known: dict[Path, bool]) -> bool:
+    """Whether this folder of the checkout is, or lies in, the sweep's or that of another run."""
+    if folder == Path():
+        return False
+    if folder not in known:
+        known[folder] = (
+            folder == sweep
+            or folder.name in RUNS[:2]
+            or any((root / folder / name).exists() for name in RUNS)
+            or _is_of_run(root, folder.parent, sweep, known)
+        )
+    return known[folder]
 
 
 def _diff(root: Path, names: Sequence[str]) -> str:
     """What differs from the commit, untracked files by name."""
-    others = (_git(root, "ls-files", "-z", "--others", "--exclude-standard") or "").split("\0")
-    new = "".join(f"new, in the snapshot alone: {name}\n" for name in others if name in names)
+    copied = frozenset(names)
+    new = "".join(f"new, in the snapshot alone: {name}\n" for name in _listed(root, "--others") if name in copied)
     return (_git(root, "diff", "HEAD") or "") + new
 
 
-def _copy(root: Path, names: Sequence[str], target: Path, code: Code) -> None:
-    """Whole or not at all. What an earlier snapshot of the sweep holds unchanged is linked to: nobody edits it."""
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
-    earlier = [path for path in target.parent.glob("*") if path.is_dir()] if target.parent.is_dir() else []
-    try:
-        with disk.writing(target):
-            for name in names:
-                (part / name).parent.mkdir(parents=True, exist_ok=True)
+def _copy(root: Path, names: Sequence[str], part: Path) -> tuple[list[str], list[str]]:
+    """Copy these files, and link to weights and clips. Returns what was copied, and what is too large; a file that
+    vanishes meanwhile is neither."""
+    earlier = [path for path in part.parent.glob("*") if path.is_dir() and path.suffix != ".part"]
+    copied, too_large = list[str](), list[str]()
+    part.mkdir(parents=True)
+    for name in names:
+        (part / name).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            large = not (root / name).is_symlink() and (root / name).stat().st_size > LARGEST
+            if not large:
                 _copy_file(root / name, part / name, [each / name for each in earlier])
-            for name in DATA:
-                (part / name).parent.mkdir(parents=True, exist_ok=True)
-                (part / name).symlink_to((root / name).resolve())
-            told = {**asdict(code), "names": [*names]}
-            del told["diff"]
-            (part / MARK).write_text(json.dumps(told, indent=2), encoding="utf-8")
-            part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+            (too_large if large else copied).append(name)
+    for name in DATA:
+        (part / name).parent.mkdir(parents=True, exist_ok=True)
+        (part / name).symlink_to((root / name).resolve())
+    return copied, too_large
 
 
 def _copy_file(source: Path, target: Path, earlier: Iterable[Path]) -> None:
+    """What an earlier snapshot of the sweep holds unchanged is linked to, where that can be: nobody edits it."""
     if source.is_symlink():
         target.symlink_to(os.readlink(source))
         return
     same = next((each for each in _regular(earlier) if each.read_bytes() == source.read_bytes()), None)
-    if same is None:
-        shutil.copy2(source, target)
-    else:
-        os.link(same, target)
+    if same is not None:
+        with suppress(OSError):  # a file system without hard links, or with too many to this file
+            os.link(same, target)
+            return
+    shutil.copy2(source, target)
 
 
 def _regular(paths: Iterable[Path]) -> Iterator[Path]:

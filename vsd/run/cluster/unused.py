@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vsd.run.cluster import record, slurm, snapshot
 from vsd.run.cluster.record import Submitted
-from vsd.run.cluster.watch import is_done
 
 
 def unused(sweep: Path) -> Iterator[Path]:
@@ -20,7 +19,7 @@ def unused(sweep: Path) -> Iterator[Path]:
 
 
 def _needed(sweep: Path, jobs: Sequence[Submitted]) -> bool:
-    waiting = [job for job in jobs if not is_done(sweep / str(job.number))]
+    waiting = [job for job in jobs if not record.is_done(sweep / str(job.number), job)]
     if not waiting:
         return False
     if any(job.cluster != "slurm" or not job.job for job in waiting) or not slurm.reachable():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,11 +14,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from vsd.run import app, provenance
-from vsd.run.cluster.pools import LOGS, Pool
+from vsd.run import app, disk, provenance
+from vsd.run.cluster import record
+from vsd.run.cluster.pools import Pool
 from vsd.run.cluster.progress import Finished, Pace, Progress, at_once
+from vsd.run.cluster.record import Submitted
 from vsd.run.cluster.slurm import GONE, Status
 from vsd.run.report.line import job_line
+from vsd.run.schema import SCHEMA
 
 LOOK_S = 2.0  # between two looks at the jobs' folders
 ASK_S = (5.0, 30.0)  # between two questions to the cluster: at first, and of a long sweep
@@ -27,11 +31,13 @@ SETTLE = 2  # so often a job must be found ended: one that is requeued may seem 
 
 @dataclass
 class Watched:
-    """A job, its id in the cluster (empty: it was finished before), and how it stands."""
+    """A job, how it was submitted, its id in the cluster (empty: it was finished before), and how it stands."""
 
     number: int
+    sweep: Path
     folder: Path
     overrides: Sequence[str]
+    submitted: Submitted
     job: str
     total: int | None
     status: Status = field(default_factory=lambda: Status("PENDING"))
@@ -40,7 +46,7 @@ class Watched:
     _seen_ended: int = 0
 
     def __post_init__(self) -> None:
-        self.finished = Finished(self.folder)
+        self.finished = Finished(self.folder, self.submitted.config)
         self.ended = self.ended or not self.job
 
     @property
@@ -50,7 +56,7 @@ class Watched:
 
     @property
     def failed(self) -> bool:
-        return self.ended and not is_done(self.folder)
+        return self.ended and not record.is_done(self.folder, self.submitted)
 
     def take(self, status: Status | None) -> None:
         """What the cluster says; None while it does not answer."""
@@ -67,12 +73,6 @@ class Watched:
             found = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
             return None if self.failed else dict(found)
         return None
-
-
-def is_done(folder: Path) -> bool:
-    """Whether the last job in this folder has done all that it was asked for."""
-    told = provenance.read(folder)
-    return told.get("outcome") == "done" and not (folder / "error.txt").exists()
 
 
 def failed_samples(folder: Path) -> int:
@@ -131,9 +131,26 @@ def _look(jobs: Sequence[Watched], pool: Pool) -> list[Watched]:
     known = pool.statuses([job.job for job in active])
     for job in active:
         job.take(known.get(job.job))
-        if job.failed and not (job.folder / "error.txt").exists():
-            app.leave_error(job.folder, why(job, pool))
+        if job.failed:
+            if not (job.folder / "error.txt").exists():
+                app.leave_error(job.folder, why(job, pool))
+            _disown(job)
     return [job for job in active if job.ended]
+
+
+def _disown(job: Watched) -> None:
+    """Where a job of another config was before one that never began: its numbers are not those of this one."""
+    told = provenance.read(job.folder)
+    before = told.get("submitted", {}).get("config")
+    if not told or before == job.submitted.config or record.has_begun(job.folder, job.submitted):
+        return
+    # An empty config has no samples; what its settings were stands in .hydra.
+    own = {"schema": SCHEMA, "job": uuid.uuid4().hex[:12], "overrides": [*job.submitted.overrides], "config": ""}
+    own |= {**provenance.of_submission(job.submitted), "time": job.submitted.time, "outcome": "failed"}
+    with suppress(disk.CannotWrite, OSError):
+        provenance.write(job.folder, {**own, "earlier": provenance.jobs_of(told)[::-1]})
+        for name in ("config.yaml", "metrics.json"):
+            (job.folder / name).unlink(missing_ok=True)
 
 
 def why(job: Watched, pool: Pool) -> str:
@@ -141,8 +158,10 @@ def why(job: Watched, pool: Pool) -> str:
     if job.never_began:
         return f"Slurm: job {job.job} left the queue before it began: cancelled? The same command submits it again"
     detail = f" ({job.status.detail})" if job.status.detail else ""
-    log = job.folder.parent / LOGS / job.job / f"{job.job}_0_log.err"
+    log = pool.log(job.sweep, job.job)
     where = f"; {log} has what it said" if log.exists() else ""
+    if not where and pool.name == "local":
+        where = "; it ended before Python began (hydra.launcher.setup?)"
     named = f"Slurm: job {job.job} " if pool.name == "slurm" else "its process "
     return f"{named}ended as {job.status.state}{detail}{where}; the same command goes on"
 

@@ -18,8 +18,8 @@ from vsd.run.results.verdict import exactness
 
 
 def jobs(folder: Path, *, since: float = 0.0) -> list[Run]:
-    """The jobs under a multirun's folder that Hydra started at `since` (seconds of the epoch) or later, by number; a
-    longer sweep into the same folder may have left others."""
+    """The jobs under a multirun's folder that Hydra started at `since` or later (seconds of the epoch, by the clock of
+    the folder's file system), by number; a longer sweep into the same folder may have left others."""
     overrides = folder.glob("*/.hydra/overrides.yaml")
     folders = [file.parent.parent for file in overrides if file.stat().st_mtime >= since]
     return [load_run(path) for path in sorted(folders, key=lambda path: (len(path.name), path.name))]
