@@ -50,6 +50,9 @@ COMMANDS = {
     "catalogue": Command("vsd.commands.catalogue", "writes the tables of methods"),
 }
 
+OF_RUNS = ("study", "tune")
+"""The commands that take the overrides of a run."""
+
 # The launcher's package has a schema under the name of our settings for it, and they follow it.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against ConfigStore schema")
 help_text.register(CONF, {name: command.does for name, command in COMMANDS.items()})
@@ -86,6 +89,10 @@ def _reader_has_gone() -> bool:
 
 def _main(arguments: list[str]) -> int | None:
     if arguments and arguments[0] in COMMANDS:
+        given = [word for word in arguments[1:] if "=" in word and not word.startswith("-")]
+        if arguments[0] in OF_RUNS and (wrong := unknown_word(given, CONF, ())):
+            print(f"error: {wrong}", file=sys.stderr)
+            return 2
         code: int | None = importlib.import_module(COMMANDS[arguments[0]].module).main(arguments[1:])
         return code
     words = arguments[1:] if arguments[:1] == ["run"] else arguments

@@ -30,9 +30,17 @@ from vsd.run.suggest import unknown_word
             "experiment: must be one of conf/experiment (did you mean ablation/hippo?)",
         ),
         (["-m", "pruner=random,hipo"], "pruner: must be one of conf/pruner (did you mean hippo?), got 'hipo'"),
+        (
+            ["study", "--maximize", "speed/decode", "experiment=hipo", "ratio=0.5,0.9"],
+            "experiment: must be one of conf/",
+        ),
+        (
+            ["tune", "--goal", "speed/decode", "targt=tiny_llava"],
+            "targt: must be a dial or a group (did you mean target?)",
+        ),
         (["-m", "pruner=glob(x*)"], "pruner: must match one of conf/pruner, got 'pruner=glob(x*)'"),
         (["target@draft=tiny_qwem"], "target: must be one of conf/target (did you mean tiny_qwen?), got 'tiny_qwem'"),
-        (["callbacks=[quiet,lowd]"], "callbacks: must be one of conf/callbacks, got 'lowd'"),
+        (["callbacks=[quiet,lowd]"], "callbacks: must be one of default, quiet, got 'lowd'"),
         (["-m", "hydra/launcher=slrum"], "hydra/launcher: must be one of basic, local, "),
         (
             ["-m", "experiment=ablation/hippo,ablation/specvlm"],

@@ -76,8 +76,9 @@ def _unknown_option(choice: Override, conf: Path) -> str:
             continue
         known = _known(group, conf)
         if known and option not in known:
-            among = ", ".join(known) if group.startswith(_OWN) else f"conf/{group}"
-            return f"{group}: must be one of {among}{_meant(option, known)}, got {option!r}"
+            meant = _meant(option, known)
+            among = f"conf/{group}" if meant and not group.startswith(_OWN) else ", ".join(known)
+            return f"{group}: must be one of {among}{meant}, got {option!r}"
     return ""
 
 

@@ -45,7 +45,7 @@ def against(first: Run, others: Sequence[Run], names: Sequence[str] = METRICS) -
 
 def _table(first: Run, others: Sequence[Run], rows: Sequence[Mapping[str, Difference]], names: Sequence[str]) -> Table:
     found = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    found.add_column("job", justify="right")
+    found.add_column("job", justify="right", overflow="fold")
     dials = varying([first, *others])
     for name, column in zip(brief([*dials]), dials.values(), strict=True):
         least = least_width(name, [*map(written, column)])

@@ -75,7 +75,7 @@ def rich(table: Table, title: str = "") -> Fitted:
 
 def _rich(table: Table, title: str) -> RichTable:
     found = RichTable(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    found.add_column("job", justify="right")
+    found.add_column("job", justify="right", overflow="fold")
     for name, column in zip(brief([*table.dials]), table.dials.values(), strict=True):
         least = least_width(name, [*map(written, column)])
         found.add_column(escape(name), overflow="fold", min_width=least)
