@@ -58,9 +58,15 @@ def test_jobs_end_with_their_launcher_and_write_what_they_have(
     sent: signal.Signals, pair: list[str], clips: Path, tmp_path: Path
 ) -> None:
     words = ["-m", "hydra/launcher=local", *pair, "data=folder", f"data.path={clips}", "out=sweep", "ratio=0.5,0.9"]
-    words += ["max_new_tokens=400", 'hydra.launcher.setup=["true"]']
+    words += ["max_new_tokens=350", 'hydra.launcher.setup=["true"]']
     with (tmp_path / "said").open("w") as said:
-        launcher = subprocess.Popen(command(*words), cwd=tmp_path, stdout=said, stderr=said)
+        launcher = subprocess.Popen(
+            command(*words),
+            cwd=tmp_path,
+            stdout=said,
+            stderr=said,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
+        )
     samples, told = (tmp_path / "sweep" / "0" / name for name in ("samples.jsonl", "provenance.json"))
     until = time.monotonic() + 120
     while not samples.exists() and time.monotonic() < until:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,7 @@ def begin(checkout: Path, environment: dict[str, str], tmp_path: Path) -> Callab
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 text=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
             )
 
     return started

@@ -192,7 +192,9 @@ def test_each_job_is_counted_with_its_own_number(tmp_path: Path, monkeypatch: py
     assert seen == ["0/3", "1/3", "2/3"]
 
 
-def test_ctrl_c_within_a_submission_comes_after_it_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_within_a_submission_comes_after_it_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     class Interrupted(Submits):
         def submit(self, jobs: list[Job], sweep: Path, code: str) -> list[str]:
             os.kill(os.getpid(), signal.SIGINT)
@@ -202,6 +204,8 @@ def test_ctrl_c_within_a_submission_comes_after_it_is_recorded(tmp_path: Path, m
 
     monkeypatch.setattr(slurm, "statuses", lambda ids: {})
     watched = list[Watched]()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt):
         launcher._watched([a_job(tmp_path, 0)], Interrupted(), watched)  # type: ignore[arg-type]
     told = record.read(tmp_path, 0)
