@@ -155,5 +155,7 @@ def test_what_was_written_offline_is_synced(server: Server, start: Start) -> Non
         assert job.ended()[0] == 0
     (left,) = job.folder.glob("wandb/offline-run-*")
     environment = {**os.environ, "WANDB_BASE_URL": server.address, "WANDB_API_KEY": KEY}
-    subprocess.run([sys.executable, "-m", "wandb", "sync", str(left)], check=True, env=environment, timeout=120)
+    subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", str(left)], check=True, env=environment, timeout=120, cwd=job.folder
+    )
     assert_whole(server, run_id(job), job, 3)
