@@ -68,8 +68,6 @@ OmegaConf.register_new_resolver(
     "job_folder", lambda out, dry: throwaway() if dry or distributed.rank() > 0 else out, replace=True
 )
 
-METHODS = ("pruner", "drafter", "verifier", "parallelism", "executor")
-
 
 class UsageError(ValueError):
     """A mistake of the user's: shown as its message alone, exit code 2."""
@@ -407,8 +405,8 @@ def prepare(
     samples = select(check_samples(listed), cfg.limit, cfg.shard)
     if not samples:
         raise ValueError(f"shard: must leave this job a sample, got {cfg.shard!r} (limit={cfg.limit})")
-    check.check_fields(cfg, METHODS)
-    methods = {group: instantiate(cfg[group]) for group in METHODS}
+    check.check_fields(cfg)
+    methods = {group: instantiate(cfg[group]) for group in check.METHODS}
     uses_draft = _uses_draft(methods)
     check.check_methods(cfg, uses_draft=uses_draft, lossless=methods["verifier"].lossless)
     if methods["parallelism"].drafts:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vsd.run.check_memory import Measure
     from vsd.types import Sample
 
+METHODS = ("pruner", "drafter", "verifier", "parallelism", "executor")
+"""The groups whose options are methods."""
 WHOLE = "nothing"
 """What `without` leaves out of a whole method."""
 _NO_PARTS = f"{WHOLE}, but with an experiment that lists its parts (experiment=hippo)"
@@ -56,9 +58,9 @@ def check_dials(cfg: DictConfig) -> None:
             raise ValueError(f"{role}.path: must be a checkpoint folder or a hub name, got {path!r}")
 
 
-def check_fields(cfg: DictConfig, groups: Sequence[str]) -> None:
-    """Refuse fields that the chosen options of these groups do not have."""
-    for group in groups:
+def check_fields(cfg: DictConfig) -> None:
+    """Refuse fields that the chosen methods do not have."""
+    for group in METHODS:
         try:
             parameters = inspect.signature(get_object(cfg[group]._target_)).parameters.values()
         except (ImportError, ValueError, TypeError):  # which its making will say better

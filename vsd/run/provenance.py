@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,12 +25,14 @@ from vsd.run.cluster import slurm
 from vsd.run.cluster.snapshot import PACKAGE, snapshot_of
 from vsd.run.schema import SCHEMA
 from vsd.utils import distributed
+from vsd.utils.git import git
 from vsd.utils.termination import Terminated
 
 if TYPE_CHECKING:
     from vsd.run.cluster.record import Submitted
 
 FILE = "provenance.json"
+GIT_S = 10.0  # that a run waits for git
 PACKAGES = (
     "vsd",
     "torch",
@@ -192,18 +193,11 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     outside of one or without git."""
     if (told := snapshot_of(PACKAGE)) is not None:
         return {"commit": told["commit"], "dirty": told["dirty"]} if told["commit"] else None
-    commit = _git(folder, "rev-parse", "HEAD")
+    commit = git(folder, "rev-parse", "HEAD", timeout_s=GIT_S)
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    changed = git(folder, "status", "--porcelain", timeout_s=GIT_S)
+    return {"commit": commit.strip(), "dirty": bool((changed or "").strip())}
 
 
 def _version(name: str) -> str | None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 import vsd
 from vsd.run import disk
 from vsd.utils.fingerprint import file_stamp
+from vsd.utils.git import git
 
 PACKAGE = Path(vsd.__file__).parent
 FOLDER = ".code"
@@ -60,7 +60,7 @@ def freeze(sweep: Path) -> Code:
             code = Code(
                 digest=digest,
                 folder=str(folder / digest),
-                commit=(_git(root, "rev-parse", "HEAD") or "").strip() or None,
+                commit=(git(root, "rev-parse", "HEAD") or "").strip() or None,
                 dirty=bool(diff or left_out),
                 diff=diff,
                 size=sum((part / name).lstat().st_size for name in names),
@@ -78,9 +78,9 @@ def freeze(sweep: Path) -> Code:
 
 def checkout(package: Path) -> Path | None:
     """The root of the git checkout that this package is a part of; None for one that is installed."""
-    found = (_git(package, "rev-parse", "--show-toplevel") or "").strip()
+    found = (git(package, "rev-parse", "--show-toplevel") or "").strip()
     init = package / "__init__.py"
-    if not found or _git(package, "ls-files", "--error-unmatch", str(init)) is None:
+    if not found or git(package, "ls-files", "--error-unmatch", str(init)) is None:
         return None
     return Path(found) if (Path(found) / "vsd").is_dir() else None
 
@@ -135,7 +135,7 @@ def _names(root: Path, sweep: Path) -> list[str]:
 
 
 def _listed(root: Path, option: str) -> list[str]:
-    found = _git(root, "ls-files", "-z", option, "--exclude-standard") or ""
+    found = git(root, "ls-files", "-z", option, "--exclude-standard") or ""
     return [name for name in found.split("\0") if name]
 
 
@@ -157,7 +157,7 @@ def _diff(root: Path, names: Sequence[str]) -> str:
     """What differs from the commit, untracked files by name."""
     copied = frozenset(names)
     new = "".join(f"new, in the snapshot alone: {name}\n" for name in _listed(root, "--others") if name in copied)
-    return (_git(root, "diff", "HEAD") or "") + new
+    return (git(root, "diff", "HEAD") or "") + new
 
 
 def _copy(root: Path, names: Sequence[str], part: Path) -> tuple[list[str], list[str]]:
@@ -194,12 +194,3 @@ def _copy_file(source: Path, target: Path, earlier: Iterable[Path]) -> None:
 
 def _regular(paths: Iterable[Path]) -> Iterator[Path]:
     return (path for path in paths if path.is_file() and not path.is_symlink())
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        command = ["git", "-C", str(folder), *arguments]
-        found = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.decode(errors="surrogateescape")

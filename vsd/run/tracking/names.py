@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vsd.run import provenance
+from vsd.run.check import METHODS
 from vsd.run.report.printable import printable
 from vsd.run.results.cells import written
 from vsd.run.results.dials import NOT_THE_RUN, dial_of, group_of
 from vsd.run.results.run import Run
 from vsd.utils.fingerprint import fingerprint
 
-METHODS = ("pruner", "drafter", "verifier", "parallelism", "executor")
 _SWEEP = ("multirun.yaml", "study.journal")
 _LONGEST = 120  # characters of a name
 LONGEST_TAG = 64  # W&B takes no longer ones
